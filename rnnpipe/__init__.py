@@ -1,0 +1,17 @@
+"""An orchestrated data-and-model pipeline for recurrent neural networks."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnnpipe.predict import load_model
+
+__all__ = ["load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    # TensorFlow takes seconds to import, so `import rnnpipe` must not bring it along.
+    if name == "load_model":
+        from rnnpipe.predict import load_model
+
+        return load_model
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,201 @@
+"""The command line: ``python -m rnnpipe STAGE``, and what people do with the results."""
+
+import argparse
+import errno
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnpipe.errors import RnnpipeError
+
+if TYPE_CHECKING:
+    from rnnpipe.predict import Prediction
+
+STAGES = {
+    "download": "fetch the source named by download.source",
+    "prepare": "archive or table to one parquet table of reviews",
+    "validate": "check the reviews (Great Expectations)",
+    "sequences": "divide the reviews into splits, learn the vocabulary, encode",
+    "validate_sequences": "check the sequences (Great Expectations)",
+    "word_vectors": "learn word vectors from co-occurrence, without labels",
+    "baseline": "fit the linear model that ours is shown beside",
+    "train": "train the recurrent network",
+    "evaluate": "take the figures and draw the pictures",
+    "register": "judge the model and assemble its folder",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    # Libraries' own progress notes drown ours.
+    for name in ("absl", "great_expectations", "tensorflow", "urllib3", "dvclive", "dvc"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        return int(options.run(options) or 0)
+    except RnnpipeError as error:
+        if options.debug:
+            raise
+        print(f"rnnpipe: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if options.debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        print(
+            f"rnnpipe: cannot write{where}: {error.strerror}; nothing was left half written:"
+            " free some space and run the same command again",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rnnpipe", description="A data-and-model pipeline for recurrent neural networks."
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[Any], int | None], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, parents=[common])
+        added.set_defaults(run=run, command=name)
+        return added
+
+    for stage, text in STAGES.items():
+        command(stage, _stage, f"stage: {text}")
+
+    command("params", _params, "print every parameter with its meaning, impact, range and value")
+
+    predict = command("predict", _predict, "judge new texts with a registered model")
+    predict.add_argument("text", nargs="*", help="texts to judge")
+    predict.add_argument(
+        "--file", help="CSV or parquet with a text column, or - for one text a line on stdin"
+    )
+    predict.add_argument("--column", default="text", help="the file's text column (default: text)")
+    predict.add_argument(
+        "--model", help="folder, version (v0.1.0) or stage (prod); default: the work tree's model"
+    )
+    predict.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    publish = command("publish", _publish, "version the approved model: git tags, DVC push")
+    publish.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, do nothing"
+    )
+    publish.add_argument("--force", action="store_true", help="publish though not comparable")
+    publish.add_argument("--reason", help="why, with --force; kept in the tag")
+    publish.add_argument("--stage", default="dev", help="stage of the new version (default: dev)")
+
+    models = command("models", _models, "list published versions with stages and metrics")
+    models.add_argument("--json", action="store_true", help="one JSON document")
+    promote = command("promote", _promote, "put a published version into a stage")
+    promote.add_argument("version", help="a version, as `rnnpipe models` lists it")
+    promote.add_argument("--stage", default="prod", help="the stage (default: prod)")
+    rollback = command("rollback", _rollback, "put a stage back to the version it had before")
+    rollback.add_argument("--stage", default="prod", help="the stage (default: prod)")
+
+    demo = command("demo", _demo, "run the whole pipeline on a generated corpus, in .demo/")
+    demo.add_argument("--reviews", type=int, default=4000, help="size of the corpus (4000)")
+    attempt = command("try", _try, "run the pipeline with another parameter file, in .try/NAME")
+    attempt.add_argument("params", type=Path, help="a parameter file, such as params/notebook.yaml")
+    corpus = command("corpus", _corpus, "write a generated corpus in the IMDB archive's layout")
+    corpus.add_argument("out", type=Path, help="the archive to write (.tar.gz)")
+    corpus.add_argument("--reviews", type=int, default=4000, help="number of reviews (4000)")
+    corpus.add_argument("--seed", type=int, default=1, help="seed of the grammar (1)")
+    return parser
+
+
+def _stage(options: Any) -> None:
+    from rnnpipe.orphans import die_with_dvc
+    from rnnpipe.params import load_params
+
+    die_with_dvc()
+    params = load_params()
+    importlib.import_module(f"rnnpipe.stages.{options.command}").run(params)
+
+
+def _params(options: Any) -> None:
+    from rnnpipe.params import describe_params, load_params
+
+    values = load_params().model_dump(by_alias=True)
+    for name, allowed, meaning, impact in describe_params():
+        value = values
+        for part in name.split("."):
+            value = value[part]
+        print(f"{name} = {json.dumps(value)}\n    {allowed}\n    {meaning}\n    impact: {impact}")
+
+
+def _predict(options: Any) -> None:
+    from rnnpipe.predict_input import read_texts
+
+    texts = list(options.text) if options.file is None else read_texts(options.file, options.column)
+    if options.file is not None and options.text:
+        raise RnnpipeError("found texts and --file together; give one of them")
+    if options.file is None and not texts:
+        raise RnnpipeError('no text to judge: rnnpipe predict "text", or --file reviews.csv')
+
+    from rnnpipe.predict import load_model
+
+    model = load_model(options.model)
+    for line in _prediction_lines(model.predict(texts, progress=True), options.json):
+        print(line)
+
+
+def _prediction_lines(predictions: "list[Prediction]", as_json: bool) -> Iterator[str]:
+    for prediction in predictions:
+        probability = round(prediction.probability, 4)
+        if as_json:
+            yield json.dumps({"label": prediction.label, "probability": probability})
+        else:
+            yield f"{prediction.label}  {probability:.4f}"
+
+
+def _publish(options: Any) -> None:
+    raise NotImplementedError
+
+
+def _models(options: Any) -> None:
+    raise NotImplementedError
+
+
+def _promote(options: Any) -> None:
+    raise NotImplementedError
+
+
+def _rollback(options: Any) -> None:
+    raise NotImplementedError
+
+
+def _demo(options: Any) -> int:
+    from rnnpipe.sandbox import demo
+
+    return demo(options.reviews)
+
+
+def _try(options: Any) -> int:
+    from rnnpipe.sandbox import attempt
+
+    return attempt(options.params)
+
+
+def _corpus(options: Any) -> None:
+    from rnnpipe.corpus import write_corpus
+
+    print(write_corpus(options.out, options.reviews, options.seed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""Recurrent networks as Keras models: cells, stacks, pooling, heads, and their files.
+
+Whatever side the input is padded on, the network works on right-padded sequences and their
+lengths. No step needs a mask then: a forward pass never sees what lies behind a sequence's
+end, and a backward pass runs forward over the sequence reversed within its length.
+"""
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow's C++ side starts
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from rnnpipe.errors import RegistryError
+from rnnpipe.files import atomic_file
+from rnnpipe.params import Train
+from rnnpipe.tokens import PADDING_ID
+
+_CELLS = {
+    "simple_rnn": keras.layers.SimpleRNN,
+    "lstm": keras.layers.LSTM,
+    "gru": keras.layers.GRU,
+}
+_EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
+
+
+@keras.saving.register_keras_serializable("rnnpipe")
+class RightAligned(keras.layers.Layer):  # type: ignore[misc]
+    """Token ids and the length of each sequence, padding moved to the right.
+
+    With ``mask`` false the padding counts as words: nothing moves, every length is the width.
+    """
+
+    def __init__(self, mask: bool, padding_side: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mask = mask
+        self.padding_side = padding_side
+
+    def call(self, token_ids: Any) -> tuple[Any, Any]:
+        """Map ``int32[batch, time]`` to ``int32[batch, time]`` and ``int32[batch]``."""
+        if not self.mask:
+            return token_ids, tf.fill(tf.shape(token_ids)[:1], tf.shape(token_ids)[1])
+        lengths = tf.reduce_sum(tf.cast(tf.not_equal(token_ids, PADDING_ID), tf.int32), axis=1)
+        if self.padding_side == "left":
+            token_ids = tf.reverse_sequence(tf.reverse(token_ids, [1]), lengths, seq_axis=1)
+        return token_ids, lengths
+
+    def compute_output_spec(self, token_ids: Any) -> Any:
+        """Give shapes and dtypes of ids and lengths."""
+        return keras.KerasTensor(token_ids.shape, "int32"), keras.KerasTensor(
+            token_ids.shape[:1], "int32"
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        return {**super().get_config(), "mask": self.mask, "padding_side": self.padding_side}
+
+
+@keras.saving.register_keras_serializable("rnnpipe")
+class Recurrent(keras.layers.Layer):  # type: ignore[misc]
+    """One recurrent layer over right-padded sequences, in one direction or both."""
+
+    def __init__(self, cell: str, hidden_size: int, bidirectional: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.bidirectional = bidirectional
+        self.onward = _CELLS[cell](hidden_size, return_sequences=True, name="onward")
+        self.backward = (
+            _CELLS[cell](hidden_size, return_sequences=True, name="backward")
+            if bidirectional
+            else None
+        )
+
+    def build(self, inputs_shape: Any, lengths_shape: Any) -> None:
+        """Create the weights."""
+        for direction in filter(None, (self.onward, self.backward)):
+            direction.build(inputs_shape)
+
+    def call(self, inputs: Any, lengths: Any) -> Any:
+        """Map ``float32[batch, time, width]`` to the hidden states of all steps.
+
+        Args:
+            inputs: right-padded vectors.
+            lengths: ``int32[batch]``.
+
+        Returns:
+            ``float32[batch, time, hidden_size]``, twice as wide where bidirectional; what
+            stands behind a sequence's end means nothing.
+        """
+        states = self.onward(inputs)
+        if self.backward is None:
+            return states
+        backward = self.backward(tf.reverse_sequence(inputs, lengths, seq_axis=1))
+        return tf.concat([states, tf.reverse_sequence(backward, lengths, seq_axis=1)], axis=-1)
+
+    def compute_output_shape(self, inputs_shape: Any, lengths_shape: Any) -> Any:
+        """Give the shape of the hidden states."""
+        return (*inputs_shape[:-1], self.hidden_size * (2 if self.bidirectional else 1))
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "cell": self.cell,
+            "hidden_size": self.hidden_size,
+            "bidirectional": self.bidirectional,
+        }
+
+
+@keras.saving.register_keras_serializable("rnnpipe")
+class Pooling(keras.layers.Layer):  # type: ignore[misc]
+    """The hidden states of all steps as one vector."""
+
+    def __init__(self, how: str, bidirectional: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.how = how
+        self.bidirectional = bidirectional
+
+    def call(self, states: Any, lengths: Any) -> Any:
+        """Map ``float32[batch, time, width]`` to ``float32[batch, width]``, max_mean to twice that.
+
+        Args:
+            states: hidden states, right-padded.
+            lengths: ``int32[batch]``; a sequence of length 0 counts as one step.
+        """
+        lengths = tf.maximum(lengths, 1)
+        if self.how == "last":
+            # The last state of the backward direction is the one at the first word.
+            last = tf.gather(states, lengths - 1, axis=1, batch_dims=1)
+            if not self.bidirectional:
+                return last
+            half = states.shape[-1] // 2
+            return tf.concat([last[:, :half], states[:, 0, half:]], axis=-1)
+        real = tf.sequence_mask(lengths, tf.shape(states)[1])[:, :, None]
+        pooled = []
+        if self.how in ("max", "max_mean"):
+            pooled.append(tf.reduce_max(tf.where(real, states, states.dtype.min), axis=1))
+        if self.how in ("mean", "max_mean"):
+            total = tf.reduce_sum(tf.where(real, states, 0.0), axis=1)
+            pooled.append(total / tf.cast(lengths, states.dtype)[:, None])
+        return tf.concat(pooled, axis=-1)
+
+    def compute_output_shape(self, states_shape: Any, lengths_shape: Any) -> Any:
+        """Give the shape of the pooled vector."""
+        return states_shape[0], states_shape[-1] * (2 if self.how == "max_mean" else 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        return {**super().get_config(), "how": self.how, "bidirectional": self.bidirectional}
+
+
+def build_classifier(
+    params: Train, vocabulary_size: int, word_vectors: NDArray[np.float32] | None
+) -> keras.Model:
+    """Build a network from token ids to one logit.
+
+    Args:
+        params: the network's shape; its seed decides the first weights.
+        vocabulary_size: number of token ids.
+        word_vectors: ``float32[vocabulary_size, >= embedding_size]`` to start the embedding
+            from; None starts it at random.
+
+    Returns:
+        A model from ``int32[batch, time]`` to ``float32[batch]``; a positive logit means pos.
+    """
+    keras.utils.set_random_seed(params.seed)
+    embedding = keras.layers.Embedding(vocabulary_size, params.embedding_size, name="embedding")
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    aligned, lengths = RightAligned(params.mask, params.padding_side, name="aligned")(token_ids)
+    states = embedding(aligned)
+    states = keras.layers.Dropout(params.embedding_dropout_rate, name="embedding_dropout")(states)
+    for number in range(1, params.num_layers + 1):
+        if number > 1:
+            states = keras.layers.Dropout(params.dropout_rate, name=f"dropout_{number}")(states)
+        states = Recurrent(
+            params.cell, params.hidden_size, params.bidirectional, name=f"recurrent_{number}"
+        )(states, lengths)
+    pooled = Pooling(params.pooling, params.bidirectional, name="pooling")(states, lengths)
+    pooled = keras.layers.Dropout(params.dropout_rate, name="head_dropout")(pooled)
+    logits = keras.layers.Dense(1, name="head")(pooled)
+    model = keras.Model(
+        token_ids, keras.layers.Reshape((), name="logit")(logits), name="classifier"
+    )
+    if word_vectors is not None:
+        embedding.embeddings.assign(word_vectors[:, : params.embedding_size])
+    return model
+
+
+def save_network(model: keras.Model, path: Path) -> None:
+    """Write a model as a ``.keras`` file whose bytes depend on nothing but the model.
+
+    Keras puts the time, memory addresses and zip times into the file; here they are taken out.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        atomic_file(path) as partial,
+        zipfile.ZipFile(partial, "w") as canonical,
+    ):
+        raw = Path(folder) / "network.keras"
+        keras.saving.save_model(model, raw)
+        with zipfile.ZipFile(raw) as written:
+            contents = {name: written.read(name) for name in sorted(written.namelist())}
+        for name, content in contents.items():
+            if name.endswith(".json"):
+                content = json.dumps(_without_chance(json.loads(content)), sort_keys=True).encode()
+            canonical.writestr(zipfile.ZipInfo(name, _EPOCH_OF_ZIP), content)
+
+
+def _without_chance(value: Any) -> Any:
+    """Drop what differs between two saves of one model."""
+    if isinstance(value, dict):
+        chance = ("date_saved", "shared_object_id")
+        return {key: _without_chance(item) for key, item in value.items() if key not in chance}
+    return [_without_chance(item) for item in value] if isinstance(value, list) else value
+
+
+def load_network(path: Path) -> keras.Model:
+    """Read a model written by :func:`save_network`; no code from the file is run.
+
+    Raises:
+        RegistryError: the file is missing or is no such model.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise RegistryError(
+            f"{path} is not a network this rnnpipe can load ({type(error).__name__}):"
+            " run `dvc checkout`, or train it again with `dvc repro train`"
+        ) from error

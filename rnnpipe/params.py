@@ -1,0 +1,409 @@
+"""Every tunable of the pipeline: typed, bounded, frozen; the only reader of ``params.yaml``.
+
+One section a stage, named after it. A key nobody knows, a value of the wrong type, or one
+out of range ends in a :class:`~rnnpipe.errors.ParameterError` that names the key.
+"""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from rnnpipe.errors import ParameterError
+from rnnpipe.files import atomic_file
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _knob(meaning: str, impact: str, **bounds: Any) -> Any:
+    """A parameter with its meaning and its impact, both printed by ``rnnpipe params``."""
+    return Field(description=meaning, json_schema_extra={"impact": impact}, **bounds)
+
+
+# YAML writes 1e-3 and 1 where a float is meant; strict mode would refuse the integer.
+Real = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+
+
+class Download(_Section):
+    """Where the reviews come from."""
+
+    source: str = _knob(
+        "a source's card (data/imdb.json), or a CSV or parquet file of your own, by path or URL",
+        "decides which reviews everything after it sees",
+        min_length=1,
+    )
+
+
+class Prepare(_Section):
+    """How a table of your own is read; an archive in the IMDB layout needs none of it."""
+
+    text_column: str = _knob("column that holds the text", "own tables only", min_length=1)
+    label_column: str = _knob(
+        "column that holds the label; empty cells are unlabelled", "own tables only", min_length=1
+    )
+    split_column: str | None = _knob(
+        "column with train, test or unlabelled; null: one row in five becomes test, by a fixed hash",
+        "own tables only; a split of your own keeps results comparable",
+    )
+    group_column: str | None = _knob(
+        "column that ties rows together (film, author, product); a group never spans two splits",
+        "own tables only; without it near-copies may leak from train into validation and test",
+    )
+    labels: dict[str, Literal["neg", "pos"]] = _knob(
+        "which label value means neg and which pos", "own tables only", min_length=2
+    )
+
+
+class Validate(_Section):
+    """What the reviews must fulfil before anything is learnt from them."""
+
+    min_labelled: int = _knob(
+        "fewest labelled reviews in train, and a tenth of it in test",
+        "stops a run on a file that was cut short",
+        ge=20,
+    )
+    min_class_share: Real = _knob(
+        "smallest share of either class in train and test",
+        "stops a run on a file sorted by label and cut",
+        ge=0.0,
+        le=0.5,
+    )
+    max_duplicate_share: Real = _knob(
+        "largest share of labelled reviews that repeat another",
+        "stops a run on a file that was joined twice",
+        ge=0.0,
+        le=1.0,
+    )
+    max_characters: int = _knob(
+        "longest review in characters", "stops a run on a file with lost line breaks", ge=100
+    )
+
+
+class Sequences(_Section):
+    """How text becomes token ids."""
+
+    vocabulary_size: int = _knob(
+        "number of token ids, padding and unknown included; the most frequent words get one",
+        "larger: fewer unknown words, more memory, rarer words learnt worse",
+        ge=10,
+        le=1_000_000,
+    )
+    min_count: int = _knob(
+        "fewest occurrences for a word to get an id", "larger: drops typing errors", ge=1
+    )
+    use_unlabelled: bool = _knob(
+        "count words of the unlabelled reviews too", "true: a better estimate of what is frequent"
+    )
+
+
+class WordVectors(_Section):
+    """Word vectors from co-occurrence, learnt without labels."""
+
+    size: int = _knob("width of a vector", "larger: finer meanings, slower training", ge=2, le=1024)
+    window: int = _knob(
+        "how many words to the right and left count as context",
+        "small: syntax (good, great); large: topic (good, film)",
+        ge=1,
+        le=20,
+    )
+    seed: int = _knob("seed of the decomposition", "other bytes, same quality", ge=0, lt=2**31)
+
+
+class Baseline(_Section):
+    """The linear model that every figure of ours is shown beside."""
+
+    max_ngram: int = _knob("longest run of words that is one feature", "2: word pairs", ge=1, le=3)
+    min_documents: int = _knob("fewest reviews that hold a feature", "larger: fewer features", ge=1)
+    inverse_regularization: Real = _knob(
+        "C of the logistic regression", "larger: follows the training data closer", gt=0.0
+    )
+
+
+class Train(_Section):
+    """The network and its training."""
+
+    cell: Literal["simple_rnn", "lstm", "gru"] = _knob(
+        "recurrent cell",
+        "simple_rnn forgets (vanishing gradients); lstm and gru keep a gated memory",
+    )
+    hidden_size: int = _knob(
+        "units in a recurrent layer, a direction; typically 128 to 512",
+        "larger: more complex patterns, more cost, more overfitting",
+        ge=1,
+        le=4096,
+    )
+    num_layers: int = _knob(
+        "stacked recurrent layers",
+        "more: deeper dependencies in time, more regularisation needed",
+        ge=1,
+        le=8,
+    )
+    bidirectional: bool = _knob(
+        "read from both ends", "true: every step knows what follows; twice the cost"
+    )
+    pooling: Literal["last", "max", "mean", "max_mean"] = _knob(
+        "how the hidden states of all steps become one vector",
+        "last asks the cell to remember a whole review; max and mean look at every step",
+    )
+    embedding: Literal["word_vectors", "uniform"] = _knob(
+        "start of the embedding: vectors from co-occurrence, or random",
+        "word_vectors: knows at once that good is like great",
+    )
+    embedding_size: int = _knob(
+        "width of a word's vector", "larger: finer meanings, slower", ge=1, le=1024
+    )
+    embedding_dropout_rate: Real = _knob(
+        "fraction of embedding values dropped in training",
+        "the strongest brake on overfitting in text",
+        ge=0.0,
+        lt=1.0,
+    )
+    dropout_rate: Real = _knob(
+        "fraction of units dropped in training, after each recurrent layer and before the head;"
+        " typically 0.2 to 0.5",
+        "prevents overfitting",
+        ge=0.0,
+        lt=1.0,
+    )
+    sequence_length: int = _knob(
+        "most words of a review that are read",
+        "longer: more context and cost, and harder on the gradient",
+        ge=1,
+        le=100_000,
+    )
+    padding_side: Literal["right", "left"] = _knob(
+        "where short reviews are filled up", "right is the standing convention; the notebook: left"
+    )
+    truncation_side: Literal["right", "left"] = _knob(
+        "which end of a long review is cut off", "left keeps the end, where the verdict stands"
+    )
+    mask: bool = _knob(
+        "skip the padding in recurrence and pooling",
+        "false: the padding is read like words (the notebook), and the padded width matters",
+    )
+    bucket: bool = _knob(
+        "form batches of like length, padded to their longest; false: random batches, each padded"
+        " to sequence_length",
+        "true: far less padding to compute; false is the notebook's way",
+    )
+    batch_size: int = _knob(
+        "reviews trained on in parallel; typically 32 or 64",
+        "larger: faster and stabler steps, fewer of them, more memory",
+        ge=1,
+        le=65_536,
+    )
+    epochs: int = _knob("most passes over the training data", "more: longer", ge=1, le=1000)
+    patience: int = _knob(
+        "epochs without a better validation loss before training stops",
+        "larger: waits longer for a late improvement",
+        ge=1,
+    )
+    optimizer: Literal["adam", "rmsprop", "sgd"] = _knob(
+        "how gradients become steps", "adam and rmsprop scale each weight's step; sgd does not"
+    )
+    learning_rate: Real = _knob(
+        "step size at the start; typically 0.001",
+        "higher: faster and less stable; lower: slower and stabler",
+        gt=0.0,
+        le=10.0,
+    )
+    schedule: Literal["constant", "linear"] = _knob(
+        "learning rate over training: constant, or falling to zero over all epochs",
+        "linear: ends in a better minimum",
+    )
+    gradient_clip_norm: Real | None = _knob(
+        "longest gradient over all weights; a longer one is scaled down; null: never",
+        "stops exploding gradients",
+        gt=0.0,
+    )
+    fraction: Real = _knob(
+        "share of the training reviews used", "for quick tries and learning curves", gt=0.0, le=1.0
+    )
+    seed: int = _knob(
+        "seed of weights, order and dropout", "another seed shows the noise", ge=0, lt=2**31
+    )
+
+
+class Evaluate(_Section):
+    """How the figures are taken."""
+
+    bootstrap_samples: int = _knob(
+        "resamples behind each interval", "more: steadier bounds", ge=100, le=100_000
+    )
+    confidence: Real = _knob(
+        "coverage of the intervals", "0.95: wide; 0.68: narrow", gt=0.0, lt=1.0
+    )
+    mistakes: int = _knob("most confident mistakes kept with their text", "local file only", ge=0)
+    seed: int = _knob("seed of the bootstrap", "other resamples", ge=0, lt=2**31)
+
+
+class Register(_Section):
+    """What a model must show to be registered."""
+
+    min_validation_accuracy: Real = _knob(
+        "least validation accuracy", "the gate every model passes", ge=0.0, le=1.0
+    )
+    require_better_than_baseline: bool = _knob(
+        "refuse a model that the linear baseline beats on validation", "true: the gate is on"
+    )
+
+
+class Params(_Section):
+    """All parameters; the names of the sections are the names of the stages."""
+
+    problem: Literal["sentiment"] = _knob("what is learnt", "chooses data, network and metrics")
+    download: Download
+    prepare: Prepare
+    validate_: Validate = Field(alias="validate")
+    sequences: Sequences
+    word_vectors: WordVectors
+    baseline: Baseline
+    train: Train
+    evaluate: Evaluate
+    register_: Register = Field(alias="register")
+
+    @model_validator(mode="after")
+    def _vectors_fit(self) -> "Params":
+        if (
+            self.train.embedding == "word_vectors"
+            and self.train.embedding_size > self.word_vectors.size
+        ):
+            raise ValueError(
+                f"train.embedding_size is {self.train.embedding_size}, but word_vectors.size is only"
+                f" {self.word_vectors.size}: raise the second, lower the first,"
+                " or set train.embedding to uniform"
+            )
+        return self
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        ParameterError: the file is missing or no YAML mapping, or a value is not allowed.
+    """
+    return check_params(_read(path), str(path))
+
+
+def merge_params(base: Path, overrides: Path, out: Path) -> Params:
+    """Write ``base`` with the values of ``overrides`` in their place, checked, to ``out``.
+
+    Raises:
+        ParameterError: as :func:`load_params`, also for a key of the overrides.
+    """
+    values = _read(base)
+    for section, changes in _read(overrides).items():
+        if isinstance(changes, dict) and isinstance(values.get(section), dict):
+            values[section] |= changes
+        else:
+            values[section] = changes
+    params = check_params(values, str(overrides))
+    with atomic_file(out) as partial:
+        partial.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    return params
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(
+            f"{path} is not here: run rnnpipe in the project's folder, where params.yaml lies"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ParameterError(f"{path}: found {type(values).__name__}, expected sections with keys")
+    return values
+
+
+def check_params(values: dict[str, Any], name: str = "parameters") -> Params:
+    """Check a mapping of sections and return it typed.
+
+    Raises:
+        ParameterError: one line for each fault, with the nearest known name of an unknown key.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        faults = "\n".join(f"{name}: {_sentence(fault)}" for fault in error.errors())
+        raise ParameterError(faults) from None
+
+
+def _sentence(fault: Any) -> str:
+    location = [str(part) for part in fault["loc"]]
+    key = ".".join(location)
+    match fault["type"]:
+        case "extra_forbidden":
+            known = _known_keys(location[:-1])
+            near = difflib.get_close_matches(location[-1], known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            return f"{key} is no parameter; {hint}"
+        case "missing":
+            return f"{key} is missing"
+        case "value_error":
+            return str(fault["ctx"]["error"])
+        case _:
+            return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    if not location:
+        return [field.alias or name for name, field in Params.model_fields.items()]
+    section = _sections().get(location[0])
+    return list(section.model_fields) if section else []
+
+
+def _sections() -> dict[str, type[_Section]]:
+    return {
+        field.alias or name: field.annotation
+        for name, field in Params.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+    }
+
+
+def describe_params() -> Iterator[tuple[str, str, str, str]]:
+    """Yield (dotted name, allowed values, meaning, impact) of every parameter, in file order."""
+    root = Params.model_fields["problem"]
+    yield "problem", _allowed(root), root.description or "", _impact(root)
+    for section_name, section in _sections().items():
+        for key, field in section.model_fields.items():
+            yield f"{section_name}.{key}", _allowed(field), field.description or "", _impact(field)
+
+
+def _impact(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra["impact"]) if isinstance(extra, dict) else ""
+
+
+def _allowed(field: FieldInfo) -> str:
+    """What a parameter may be, as a person writes it: ``lstm | gru``, ``int >= 1, <= 4096``."""
+    optional = get_origin(field.annotation) is UnionType
+    kinds = map(_kind, get_args(field.annotation) if optional else [field.annotation])
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    bounds = [
+        f"{signs[name]} {getattr(bound, name):g}"
+        for bound in field.metadata
+        for name in signs
+        if hasattr(bound, name)
+    ]
+    return ", ".join([" ".join([" | ".join(kinds), *bounds[:1]]), *bounds[1:]])
+
+
+def _kind(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(str, get_args(annotation)))
+    if get_origin(annotation) is dict:
+        return "mapping"
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[0])
+    return {type(None): "null", str: "text"}.get(annotation) or annotation.__name__

@@ -1,0 +1,146 @@
+"""Pictures: each is drawn from the small table that DVC draws it from too."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_INK, _QUIET, _ACCENT, _SECOND = "#222222", "#8a8a8a", "#1f6fb4", "#d1602b"
+_STYLE: Any = {
+    "axes.edgecolor": _QUIET,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "figure.dpi": 110,
+    "font.size": 10,
+    "legend.frameon": False,
+    "text.color": _INK,
+}
+
+
+def draw_evaluation(
+    curves: Mapping[str, pd.DataFrame], names: tuple[str, str], folder: Path
+) -> None:
+    """Draw every table of :func:`rnnpipe.evaluation.curves` as ``folder/NAME.png``."""
+    draw_confusion(curves["confusion"], names, folder / "confusion.png")
+    draw_roc(curves["roc"], folder / "roc.png")
+    draw_precision_recall(curves["precision_recall"], folder / "precision_recall.png")
+    draw_calibration(curves["calibration"], folder / "calibration.png")
+    draw_accuracy_by_length(curves["accuracy_by_length"], folder / "accuracy_by_length.png")
+
+
+def draw_confusion(pairs: pd.DataFrame, names: Sequence[str], path: Path) -> None:
+    """Heat map of actual against predicted label, with counts and row shares."""
+    counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(
+        index=list(names), columns=list(names), fill_value=0
+    )
+    shares = counts.to_numpy() / np.maximum(counts.to_numpy().sum(axis=1, keepdims=True), 1)
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes("Confusion matrix")
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            axes.text(
+                column,
+                row,
+                f"{int(counts.to_numpy()[row, column]):,}\n{share:.1%}",
+                ha="center",
+                va="center",
+                color="white" if share > 0.5 else _INK,
+            )
+        axes.set_xticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("actual")
+        figure.savefig(path)
+
+
+def draw_roc(curve: pd.DataFrame, path: Path) -> None:
+    """True against false positive rate over all thresholds."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes("ROC")
+        axes.plot([0, 1], [0, 1], color=_QUIET, linestyle=":", label="guessing")
+        axes.plot(
+            curve["false_positive_rate"], curve["true_positive_rate"], color=_ACCENT, label="model"
+        )
+        axes.set_xlabel("false positive rate")
+        axes.set_ylabel("true positive rate")
+        axes.legend(loc="lower right")
+        figure.savefig(path)
+
+
+def draw_precision_recall(curve: pd.DataFrame, path: Path) -> None:
+    """Precision against recall over all thresholds."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes("Precision and recall")
+        axes.plot(curve["recall"], curve["precision"], color=_ACCENT)
+        axes.set_xlabel("recall")
+        axes.set_ylabel("precision")
+        axes.set_xlim(0, 1.01)
+        axes.set_ylim(min(0.45, curve["precision"].min()), 1.01)
+        figure.savefig(path)
+
+
+def draw_calibration(bins: pd.DataFrame, path: Path) -> None:
+    """Observed share of label 1 against the probability that was given."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes("Calibration")
+        axes.plot([0, 1], [0, 1], color=_QUIET, linestyle=":", label="perfect")
+        axes.plot(bins["probability"], bins["observed"], color=_ACCENT, marker="o", label="model")
+        axes.set_xlabel("given probability")
+        axes.set_ylabel("observed share")
+        axes.legend(loc="upper left")
+        figure.savefig(path)
+
+
+def draw_accuracy_by_length(groups: pd.DataFrame, path: Path) -> None:
+    """Accuracy for reviews from short to long."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes("Accuracy by review length")
+        places = np.arange(len(groups))
+        error = 1.96 * np.sqrt(groups["accuracy"] * (1 - groups["accuracy"]) / groups["n"])
+        axes.bar(places, groups["accuracy"], color=_ACCENT, yerr=error, ecolor=_QUIET)
+        ranges = zip(groups["shortest"], groups["longest"], strict=True)
+        axes.set_xticks(
+            places, [f"{low} to {high}" for low, high in ranges], rotation=30, ha="right"
+        )
+        axes.set_ylim(max(0.0, groups["accuracy"].min() - 0.1), 1.0)
+        axes.set_xlabel("words")
+        axes.set_ylabel("accuracy")
+        figure.savefig(path)
+
+
+def draw_training(epochs: pd.DataFrame, best_epoch: int, path: Path) -> None:
+    """Loss, accuracy and gradient norm over the epochs, training beside validation."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10.5, 3.4), layout="constrained")
+        panels = figure.subplots(1, 3)
+        for axes, metric in zip(panels[:2], ("loss", "accuracy"), strict=True):
+            axes.plot(epochs["epoch"], epochs[metric], color=_QUIET, marker="o", label="training")
+            axes.plot(
+                epochs["epoch"],
+                epochs[f"validation_{metric}"],
+                color=_ACCENT,
+                marker="o",
+                label="validation",
+            )
+            axes.axvline(best_epoch, color=_SECOND, linestyle=":", label="kept")
+            axes.set_title(metric.capitalize())
+        panels[0].legend()
+        panels[2].plot(epochs["epoch"], epochs["gradient_norm"], color=_ACCENT, marker="o")
+        panels[2].set_title("Gradient norm before clipping")
+        for axes in panels:
+            axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        figure.savefig(path)
+
+
+def _axes(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title)
+    return figure, axes

@@ -1,0 +1,195 @@
+"""The whole pipeline in a copy of the project, so that the work tree stays as it is.
+
+A copy holds what git tracks and what it does not ignore, as it stands now, with a git of its
+own: it runs today's code, and neither ``dvc.lock`` nor the reports of the project change.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnpipe.corpus import write_corpus
+from rnnpipe.errors import RnnpipeError
+from rnnpipe.files import read_json, sha256_file, write_json
+from rnnpipe.params import PARAMS_FILE, merge_params
+
+_RUNNING = re.compile(r"^Running stage '(?:dvc\.yaml:)?([^']+)'")
+_IDENTITY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "rnnpipe"), ("EMAIL", "rnnpipe@localhost"))
+}
+_EXAMPLE = "The plot is not bad at all, in fact it is wonderful."
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A copy of the project with its own git, and the environment its commands run in."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def run(self, *command: str) -> str:
+        """Run a command to its end and return what it printed.
+
+        Raises:
+            RnnpipeError: it failed; the message holds its last lines.
+        """
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, text=True, capture_output=True
+        )
+        if done.returncode:
+            last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+            raise RnnpipeError(f"{' '.join(command)} ended with {done.returncode}:\n{last}")
+        return done.stdout
+
+    def reproduce(self) -> dict[str, float]:
+        """Run ``dvc repro``, its output shown as it comes, and return the seconds of each stage.
+
+        Raises:
+            RnnpipeError: a stage failed.
+        """
+        seconds: dict[str, float] = {}
+        stage, started = None, time.monotonic()
+        with subprocess.Popen(
+            [sys.executable, "-m", "dvc", "repro"],
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as child:
+            for line in child.stdout or ():
+                print(line, end="", flush=True)
+                if begun := _RUNNING.match(line):
+                    now = time.monotonic()
+                    if stage:
+                        seconds[stage] = now - started
+                    stage, started = begun[1], now
+        if stage:
+            seconds[stage] = time.monotonic() - started
+        if child.returncode:
+            raise RnnpipeError(f"`dvc repro` in {self.folder} failed; its last lines say why")
+        return seconds
+
+
+def make_sandbox(root: Path, folder: Path, *, share_cache: bool) -> Sandbox:
+    """Copy the project into an empty folder and give it a git of its own.
+
+    Args:
+        root: the project's folder, a git work tree.
+        folder: where the copy goes; what an earlier copy left there is removed.
+        share_cache: use the project's DVC cache, so that unchanged stages are restored.
+
+    Raises:
+        RnnpipeError: ``root`` is no git work tree.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        text=True,
+        capture_output=True,
+    )
+    if listed.returncode:
+        raise RnnpipeError(f"{root.resolve()} is no git clone: run this in a clone of the project")
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        source = root / name
+        if source.is_file():  # a deleted file is still listed
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name)
+    environment = {
+        **os.environ,
+        **_IDENTITY,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "PYTHONUNBUFFERED": "1",
+    }
+    # An own git: variables that name another one must not lead back to it.
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "PYTHONPATH"):
+        environment.pop(name, None)
+    sandbox = Sandbox(folder, environment)
+    sandbox.run("git", "init", "--quiet", "--initial-branch=main")
+    if share_cache:
+        cache = (root / ".dvc" / "cache").resolve()
+        sandbox.run(sys.executable, "-m", "dvc", "cache", "dir", "--local", str(cache))
+    return sandbox
+
+
+def demo(reviews: int) -> int:
+    """Run the whole pipeline on a generated corpus in ``.demo`` and print what came out."""
+    folder = Path(".demo")
+    sandbox = make_sandbox(Path(), folder, share_cache=False)
+    _forget_runs(folder)
+    mirror = folder / "data" / "mirror"
+    card = read_json(folder / "data" / "imdb.json")
+    archive = mirror / card["file_name"]
+    card |= {
+        "name": "generated",
+        "address": "https://localhost/generated-by-rnnpipe-corpus",
+        "reviews": reviews,
+        "content_digest": write_corpus(archive, reviews, seed=1),
+        "bytes": archive.stat().st_size,
+    }
+    write_json(folder / "data" / "generated.json", card)
+    params = merge_params(PARAMS_FILE, Path("params/demo.yaml"), folder / PARAMS_FILE)
+    raise AssertionError((params, sha256_file))
+
+
+def attempt(overrides: Path) -> int:
+    """Run the pipeline with other parameters in ``.try/NAME`` and print what came out."""
+    folder = Path(".try") / overrides.stem
+    sandbox = make_sandbox(Path(), folder, share_cache=True)
+    merge_params(PARAMS_FILE, overrides, folder / PARAMS_FILE)
+    return _run(sandbox)
+
+
+def _forget_runs(folder: Path) -> None:
+    for name in ("dvc.lock", "models/registration.json"):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).unlink()
+
+
+def _run(sandbox: Sandbox) -> int:
+    started = time.monotonic()
+    sandbox.run("git", "add", "--all")
+    sandbox.run("git", "commit", "--quiet", "--message", "Begin")
+    seconds = sandbox.reproduce()
+    sandbox.run("git", "add", "--all")
+    sandbox.run("git", "commit", "--quiet", "--allow-empty", "--message", "Run the pipeline")
+    metrics = read_json(sandbox.folder / "reports" / "metrics.json")
+    decision = read_json(sandbox.folder / "models" / "registration.json")
+    predicted = sandbox.run(sys.executable, "-m", "rnnpipe", "predict", _EXAMPLE).strip()
+    for line in _summary(sandbox.folder, seconds, metrics, decision):
+        print(line)
+    print(f'  prediction  "{_EXAMPLE}" -> {predicted}')
+    print(f"  total       {time.monotonic() - started:.0f} s")
+    return 0
+
+
+def _summary(
+    folder: Path,
+    seconds: Mapping[str, float],
+    metrics: Mapping[str, Any],
+    decision: Mapping[str, Any],
+) -> Iterator[str]:
+    yield ""
+    yield "Done. Stages that ran, in seconds:"
+    for stage, taken in seconds.items():
+        yield f"  {stage:20}{taken:6.1f}"
+    yield (
+        f"  accuracy    {metrics['accuracy']:.4f} on {metrics['n']} test reviews"
+        f" (interval {metrics['accuracy_low']:.4f} to {metrics['accuracy_high']:.4f});"
+        f" linear baseline {metrics['baseline']['accuracy']:.4f}"
+    )
+    yield f"  verdict     {decision['verdict']}"
+    yield f"  figures     {folder / 'reports' / 'metrics.json'}, pictures in {folder / 'reports' / 'plots'}"
+    yield f"  data docs   {folder / 'reports' / 'data_docs'}"
+    yield f"  model       {folder / 'models' / 'sentiment'}"

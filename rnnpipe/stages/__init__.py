@@ -1,0 +1,1 @@
+"""One file a stage: read files, call pure code, write files."""

@@ -1,0 +1,136 @@
+"""Stage ``evaluate``: figures, pictures and predictions; it alone opens the test split."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.metrics import classification_report
+
+from rnnpipe import plots
+from rnnpipe.evaluation import (
+    THRESHOLD,
+    bootstrap,
+    calibration_error,
+    curves,
+    flatten,
+    probabilities_of,
+)
+from rnnpipe.files import atomic_directory, read_json, write_json
+from rnnpipe.models import load_network
+from rnnpipe.params import Params
+from rnnpipe.problems import problem_of
+from rnnpipe.sequences import Padding, load_split
+from rnnpipe.training import compile_forward, predict_logits
+
+REVIEWS = Path("data/reviews.parquet")
+SEQUENCES = Path("data/sequences")
+NETWORK = Path("models/network")
+BASELINE = Path("data/baseline.parquet")
+PREDICTIONS = Path("data/predictions")
+METRICS = Path("reports/metrics.json")
+REPORT = Path("reports/classification_report.json")
+PLOTS = Path("reports/plots")
+
+
+def run(params: Params) -> None:
+    """Predict validation and test, then measure, draw and write."""
+    problem = problem_of(params)
+    forward = compile_forward(load_network(NETWORK / "network.keras"))
+    reviews = pq.read_table(REVIEWS, columns=["id", "split", "film", "duplicate_of", "text"])
+    baseline = pq.read_table(BASELINE).to_pandas().set_index("id")["probability"]
+    predictions = {
+        name: _predict(name, forward, Padding.of(params.train), baseline)
+        for name in ("validation", "test")
+    }
+
+    def measure(rows: pd.DataFrame, column: str = "probability") -> dict[str, Any]:
+        intervals = bootstrap(
+            problem.metrics(),
+            rows["label"].to_numpy(),
+            rows[column].to_numpy(),
+            samples=params.evaluate.bootstrap_samples,
+            confidence=params.evaluate.confidence,
+            seed=params.evaluate.seed,
+        )
+        return flatten(intervals, len(rows))
+
+    validation, test = predictions["validation"], predictions["test"]
+    shown = curves(
+        test["label"].to_numpy(),
+        test["probability"].to_numpy(),
+        test["length"].to_numpy(),
+        problem.label_names,
+    )
+    metrics = measure(test) | {
+        "calibration_error": round(calibration_error(shown["calibration"]), 6),
+        "validation": measure(validation),
+        "without_shared": measure(test[~test["id"].isin(_shared(reviews))]),
+        "baseline": measure(test, "baseline_probability")
+        | {"validation": measure(validation, "baseline_probability")},
+    }
+    write_json(METRICS, metrics)
+    write_json(
+        REPORT,
+        classification_report(
+            test["label"],
+            test["probability"] > THRESHOLD,
+            target_names=problem.label_names,
+            output_dict=True,
+            zero_division=0,
+        ),
+    )
+    with atomic_directory(PLOTS) as folder:
+        for name, table in shown.items():
+            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+        plots.draw_evaluation(shown, problem.label_names, folder)
+        history = read_json(NETWORK / "history.json")
+        plots.draw_training(
+            pd.DataFrame(history["epochs"]), history["best_epoch"], folder / "training.png"
+        )
+    with atomic_directory(PREDICTIONS) as folder:
+        for name, rows in predictions.items():
+            table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
+            pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+        _mistakes(test, reviews, params.evaluate.mistakes).to_csv(
+            folder / "mistakes.csv", index=False
+        )
+    logging.getLogger(__name__).info(
+        "test accuracy %.4f (%.4f to %.4f), linear baseline %.4f",
+        metrics["accuracy"],
+        metrics["accuracy_low"],
+        metrics["accuracy_high"],
+        metrics["baseline"]["accuracy"],
+    )
+
+
+def _predict(name: str, forward: Any, padding: Padding, baseline: pd.Series) -> pd.DataFrame:
+    split = load_split(SEQUENCES, name)
+    return pd.DataFrame(
+        {
+            "id": split.ids,
+            "label": split.labels,
+            "probability": probabilities_of(predict_logits(forward, split.sequences, padding)),
+            "baseline_probability": baseline.loc[split.ids].to_numpy(),
+            "length": split.sequences.lengths.astype(np.int32),
+        }
+    )
+
+
+def _shared(reviews: pa.Table) -> set[str]:
+    """Ids of the test reviews whose text stands in the labelled train split too."""
+    rows = reviews.select(["id", "split", "duplicate_of"]).to_pandas()
+    text = rows["duplicate_of"].fillna(rows["id"])
+    return set(rows["id"][(rows["split"] == "test") & text.isin(text[rows["split"] == "train"])])
+
+
+def _mistakes(test: pd.DataFrame, reviews: pa.Table, most: int) -> pd.DataFrame:
+    """The wrong answers that were given with the most confidence, with their texts."""
+    wrong = test[(test["probability"] > THRESHOLD) != (test["label"] == 1)]
+    confidence = (wrong["probability"] - THRESHOLD).abs()
+    worst = wrong.loc[confidence.sort_values(ascending=False, kind="stable").index[:most]]
+    texts = reviews.select(["id", "text"]).to_pandas().set_index("id")["text"]
+    return worst[["id", "label", "probability"]].assign(text=texts.loc[worst["id"]].to_numpy())

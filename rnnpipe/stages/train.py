@@ -1,0 +1,67 @@
+"""Stage ``train``: token ids to a recurrent network with its best weights."""
+
+import json
+import logging
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from dvclive import Live
+
+from rnnpipe import models, sequences, tokens, training
+from rnnpipe.files import atomic_directory, sha256_directory, sha256_file, write_json
+from rnnpipe.params import Params
+from rnnpipe.problems import problem_of
+from rnnpipe.training import Epoch
+
+SEQUENCES = Path("data/sequences")
+WORD_VECTORS = Path("data/word_vectors.npy")
+NETWORK = Path("models/network")
+LIVE = Path("reports/train")
+CHECKPOINTS = Path(".rnnpipe/checkpoints")
+
+
+def run(params: Params) -> None:
+    """Build, train (going on where a killed run stopped), and save."""
+    training.make_deterministic()
+    vocabulary = tokens.Vocabulary.load(SEQUENCES / "vocabulary.json")
+    vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
+    network = problem_of(params).build_network(params.train, len(vocabulary), vectors)
+    checkpoint = CHECKPOINTS / f"{_key(params)}.npz"
+    with Live(str(LIVE), dvcyaml=None, save_dvc_exp=False, report=None) as live:
+        started = time.monotonic()
+
+        def report(epoch: Epoch) -> None:
+            nonlocal started
+            seconds, started = round(time.monotonic() - started, 1), time.monotonic()
+            # One JSON line an epoch, for whoever runs this stage as a child process.
+            print(json.dumps(asdict(epoch) | {"seconds": seconds}), flush=True)
+            for name, value in asdict(epoch).items():
+                if name != "epoch":
+                    live.log_metric(name, value)
+            live.next_step()
+
+        history = training.fit(
+            network,
+            sequences.load_split(SEQUENCES, "train"),
+            sequences.load_split(SEQUENCES, "validation"),
+            params.train,
+            checkpoint,
+            report,
+        )
+    with atomic_directory(NETWORK) as folder:
+        models.save_network(network, folder / "network.keras")
+        write_json(folder / "history.json", asdict(history))
+    checkpoint.unlink(missing_ok=True)
+    logging.getLogger(__name__).info("kept the weights of epoch %d", history.best_epoch)
+
+
+def _key(params: Params) -> str:
+    """Name this training by everything that decides its outcome."""
+    code = [sha256_file(Path(str(module.__file__))) for module in (models, sequences, tokens, training)]
+    data = [sha256_directory(SEQUENCES), sha256_file(WORD_VECTORS)]
+    return training.training_key(
+        params.train, *code, *data, version("tensorflow"), version("keras")
+    )

@@ -1,0 +1,301 @@
+"""Training: batches in, best weights out; which network it trains, it does not know.
+
+Everything random derives from (seed, epoch, step), and every epoch ends in a checkpoint, so a
+training that is killed and started again ends in the very bytes of an undisturbed one.
+"""
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rnnpipe.errors import TrainingError
+from rnnpipe.files import atomic_file
+from rnnpipe.params import Train
+from rnnpipe.sequences import Padding, Split, draw_batches, sorted_batches
+from rnnpipe.tokens import Ragged
+
+PREDICTION_BATCH = 256
+
+_OPTIMIZERS: Mapping[str, Callable[..., keras.optimizers.Optimizer]] = {
+    "adam": keras.optimizers.Adam,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training data gave.
+
+    Attributes:
+        epoch: counted from 1.
+        loss: mean training loss, dropout on.
+        accuracy: share of right answers in training, dropout on.
+        validation_loss: mean loss on validation, dropout off.
+        validation_accuracy: share of right answers on validation.
+        gradient_norm: mean norm of the gradient over all weights, before clipping.
+        learning_rate: step size of the last step.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    gradient_norm: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class History:
+    """All epochs, and which of them gave the weights that were kept."""
+
+    epochs: tuple[Epoch, ...]
+    best_epoch: int
+
+
+def make_deterministic() -> None:
+    """Have TensorFlow give the same bytes for the same input on one machine."""
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit(
+    model: keras.Model,
+    train: Split,
+    validation: Split,
+    params: Train,
+    checkpoint: Path,
+    on_epoch: Callable[[Epoch], None],
+) -> History:
+    """Train a model from token ids to one logit and leave its best weights in it.
+
+    Args:
+        model: maps ``int32[batch, time]`` to ``float32[batch]``; freshly built.
+        train: what to learn from.
+        validation: what decides which epoch was best (least loss), and when to stop.
+        params: batches, optimizer, length and end of the training.
+        checkpoint: file that keeps the state after each epoch; where it exists, training goes
+            on from it. It belongs to the caller to remove it when the result is safe.
+        on_epoch: called after each epoch, on resuming also for the epochs that are done.
+
+    Raises:
+        TrainingError: there is nothing to learn from, or the loss is no number.
+    """
+    for name, split in (("train", train), ("validation", validation)):
+        if not len(split):
+            raise TrainingError(
+                f"{name} holds no labelled review, expected some: see reports/sequences.json"
+            )
+    padding = Padding.of(params)
+    rows = _fraction(len(train), params)
+    lengths = np.minimum(train.sequences.lengths[rows], params.sequence_length)
+    steps_per_epoch = math.ceil(len(rows) / params.batch_size)
+    optimizer = _OPTIMIZERS[params.optimizer](params.learning_rate)
+    optimizer.build(model.trainable_variables)
+    step = _training_step(model, optimizer, params.gradient_clip_norm)
+    state = _State(model, optimizer, checkpoint)
+    forward = compile_forward(model)
+    state.load()
+    for done in state.epochs:
+        on_epoch(done)
+
+    while not _finished(state.epochs, params):
+        epoch = len(state.epochs)
+        _seed_dropout(model, params.seed, epoch)
+        losses, right, norms = 0.0, 0, 0.0
+        batches = draw_batches(
+            lengths, params.batch_size, bucket=params.bucket, seed=params.seed, epoch=epoch
+        )
+        bar = tqdm(batches, desc=f"epoch {epoch + 1}", unit="batch", disable=None, leave=False)
+        for number, batch in enumerate(bar):
+            optimizer.learning_rate.assign(
+                _learning_rate(params, epoch * steps_per_epoch + number, steps_per_epoch)
+            )
+            chosen = rows[batch]
+            loss, hits, norm = (
+                float(value)
+                for value in step(
+                    tf.constant(padding.pad(train.sequences, chosen)),
+                    tf.constant(train.labels[chosen].astype(np.float32)),
+                )
+            )
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss} in epoch {epoch + 1}, step {number + 1}, at learning"
+                    f" rate {params.learning_rate:g}: lower train.learning_rate, or set"
+                    " train.gradient_clip_norm (1.0 is a good start)"
+                )
+            losses += loss * len(chosen)
+            right += int(hits)
+            norms += norm
+            bar.set_postfix(loss=f"{losses / max(1, (number + 1) * params.batch_size):.3f}")
+        logits = predict_logits(forward, validation.sequences, padding)
+        result = Epoch(
+            epoch + 1,
+            losses / len(rows),
+            right / len(rows),
+            _mean_loss(logits, validation.labels),
+            float(np.mean((logits > 0) == (validation.labels == 1))),
+            norms / len(batches),
+            float(optimizer.learning_rate),
+        )
+        state.save(result)
+        on_epoch(result)
+    state.restore_best()
+    return History(tuple(state.epochs), _best(state.epochs).epoch)
+
+
+Forward = Callable[[tf.Tensor], tf.Tensor]
+Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+
+
+def compile_forward(model: keras.Model) -> Forward:
+    """Compile a model's prediction, dropout off, once for every shape of batch."""
+
+    compiled: Forward = tf.function(
+        lambda token_ids: model(token_ids, training=False),
+        input_signature=[tf.TensorSpec([None, None], tf.int32)],
+    )
+    return compiled
+
+
+def predict_logits(
+    forward: Forward, sequences: Ragged, padding: Padding, progress: bool = False
+) -> NDArray[np.float32]:
+    """Give the logit of each sequence, ``float32[n]``, in the order given."""
+    logits = np.empty(len(sequences), np.float32)
+    lengths = np.minimum(sequences.lengths, padding.length)
+    batches = sorted_batches(lengths, PREDICTION_BATCH)
+    for rows in tqdm(batches, unit="batch", disable=None if progress else True, leave=False):
+        logits[rows] = forward(tf.constant(padding.pad(sequences, rows))).numpy()
+    return logits
+
+
+def training_key(params: Train, *contents: str) -> str:
+    """Name a training by all that decides its outcome: parameters and hashes of its inputs."""
+    text = json.dumps([params.model_dump(), *contents], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _training_step(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, clip_norm: float | None
+) -> Step:
+    def step(token_ids: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            logits = model(token_ids, training=True)
+            loss = tf.reduce_mean(
+                tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+            )
+        gradients = tape.gradient(loss, model.trainable_variables)
+        norm = tf.linalg.global_norm(gradients)
+        if clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, use_norm=norm)
+        optimizer.apply(gradients, model.trainable_variables)
+        hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, labels > 0.5), tf.int32))
+        return loss, hits, norm
+
+    compiled: Step = tf.function(
+        step,
+        input_signature=[
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.float32),
+        ],
+    )
+    return compiled
+
+
+def _fraction(size: int, params: Train) -> NDArray[np.int64]:
+    kept = max(1, round(params.fraction * size))
+    return np.sort(np.random.default_rng(params.seed).permutation(size)[:kept])
+
+
+def _learning_rate(params: Train, step: int, steps_per_epoch: int) -> float:
+    if params.schedule == "constant":
+        return params.learning_rate
+    return params.learning_rate * (1 - step / (params.epochs * steps_per_epoch))
+
+
+def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
+    """Set every dropout's random state from (seed, epoch); within it counts the steps itself."""
+    generators = [
+        generator
+        for layer in model._flatten_layers()
+        if (generator := getattr(layer, "seed_generator", None)) is not None
+    ]
+    for number, generator in enumerate(generators):
+        random = np.random.SeedSequence([seed, epoch, number]).generate_state(2)
+        generator.state.assign((random >> 1).astype(generator.state.dtype))
+
+
+def _mean_loss(logits: NDArray[np.float32], labels: NDArray[np.int8]) -> float:
+    signed = np.where(labels == 1, logits, -logits).astype(np.float64)
+    return float(np.mean(np.logaddexp(0, -signed)))
+
+
+def _best(epochs: list[Epoch]) -> Epoch:
+    return min(epochs, key=lambda epoch: epoch.validation_loss)
+
+
+def _finished(epochs: list[Epoch], params: Train) -> bool:
+    if not epochs:
+        return False
+    waited = len(epochs) - _best(epochs).epoch
+    return len(epochs) >= params.epochs or waited >= params.patience
+
+
+class _State:
+    """Weights, optimizer, best weights and history, in memory and in one file."""
+
+    def __init__(
+        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, path: Path
+    ) -> None:
+        self.path = path
+        self.epochs: list[Epoch] = []
+        self._variables = {
+            "model": model.weights,
+            "optimizer": optimizer.variables,
+        }
+        self._weights = model.weights
+        self._best: list[NDArray[Any]] = []
+
+    def load(self) -> None:
+        if not self.path.exists():
+            return
+        with np.load(self.path, allow_pickle=False) as saved:
+            self.epochs = [Epoch(**epoch) for epoch in json.loads(str(saved["epochs"]))]
+            for kind, variables in self._variables.items():
+                for number, variable in enumerate(variables):
+                    variable.assign(saved[f"{kind}_{number}"])
+            self._best = [saved[f"best_{number}"] for number in range(len(self._weights))]
+        _log.info("going on after epoch %d of a training that was cut off", len(self.epochs))
+
+    def save(self, epoch: Epoch) -> None:
+        self.epochs.append(epoch)
+        if _best(self.epochs) is epoch:
+            self._best = [np.array(variable) for variable in self._weights]
+        arrays: dict[str, Any] = {
+            f"{kind}_{number}": np.array(variable)
+            for kind, variables in self._variables.items()
+            for number, variable in enumerate(variables)
+        }
+        arrays |= {f"best_{number}": value for number, value in enumerate(self._best)}
+        arrays["epochs"] = np.array(json.dumps([asdict(epoch) for epoch in self.epochs]))
+        with atomic_file(self.path) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
+
+    def restore_best(self) -> None:
+        for variable, value in zip(self._weights, self._best, strict=True):
+            variable.assign(value)

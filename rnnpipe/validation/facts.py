@@ -1,0 +1,202 @@
+"""Facts about reviews and sequences, a row each: what the expectations look at.
+
+A fact is left out when a column it follows from is missing; the suites then say which.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rnnpipe.errors import SourceError
+from rnnpipe.files import read_json
+
+FIRST_WORD_ID, UNKNOWN_ID = 2, 1
+
+_REVIEWS = {
+    "id": pa.string(),
+    "split": pa.string(),
+    "label": pa.int8(),
+    "rating": pa.int8(),
+    "film": pa.string(),
+    "duplicate_of": pa.string(),
+}
+_INDEX = {
+    "id": pa.string(),
+    "split": pa.string(),
+    "label": pa.int8(),
+    "film": pa.string(),
+    "length": pa.int32(),
+}
+
+# Control characters, tabulator and line ends apart. Those from 80 on mostly are Windows
+# punctuation that was decoded as Latin-1.
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{80}-\x{9f}]"
+
+
+def review_facts(path: Path) -> pd.DataFrame:
+    """Facts about each review of the table that ``prepare`` wrote, in its order.
+
+    Texts are looked at one row group at a time and are not part of the result.
+
+    Args:
+        path: a parquet table with id, split, label, rating, film, text, duplicate_of.
+
+    Returns:
+        A row a review: id, split, label, rating, film; characters (int64); and the booleans
+        is_blank, is_wordless, has_replacement_character, has_control_characters,
+        rating_contradicts_label, film_in_train_and_test, is_duplicate_within_split (another of
+        the same split with a lower id has the same text), is_duplicate_across_train_test.
+
+    Raises:
+        SourceError: the file is no parquet table, or a column has an unusable type.
+    """
+    table = _open(path)
+    facts = _read(table, path, _REVIEWS)
+    if "text" in table.schema_arrow.names:
+        facts = pd.concat([facts, _text_facts(table, path)], axis=1)
+    if {"rating", "label"} <= set(facts):
+        low, high = facts["rating"] <= 4, facts["rating"] >= 7
+        negative, positive = facts["label"] == 0, facts["label"] == 1
+        agrees = (negative & low) | (positive & high)
+        judged = facts["rating"].notna() & facts["label"].notna()
+        facts["rating_contradicts_label"] = (judged & ~agrees).fillna(False).astype(bool)
+    if {"film", "split"} <= set(facts):
+        facts["film_in_train_and_test"] = _spans(facts["film"], facts["split"], "train", "test")
+    if {"id", "split", "duplicate_of"} <= set(facts):
+        same_text = facts.pop("duplicate_of").fillna(facts["id"])
+        facts["is_duplicate_within_split"] = pd.DataFrame(
+            {"text": same_text, "split": facts["split"]}
+        ).duplicated()
+        facts["is_duplicate_across_train_test"] = _spans(
+            same_text, facts["split"], "train", "test"
+        )
+    return facts
+
+
+def sequence_facts(folder: Path) -> pd.DataFrame:
+    """Facts about each sequence of the folder that ``sequences`` wrote, in its order.
+
+    Args:
+        folder: index.parquet, token_ids.npy (``int32[total]``), offsets.npy (``int64[n + 1]``)
+            and vocabulary.json.
+
+    Returns:
+        A row a review: id, split, label, film, length; offsets_fit (bool: the offsets cut out
+        exactly ``length`` ids), ids_outside_vocabulary (int64), unknown_share (float64, of its
+        words), film_in_train_and_validation, film_in_train_and_test.
+
+    Raises:
+        SourceError: the index is no parquet table, or a column has an unusable type.
+    """
+    path = Path(folder) / "index.parquet"
+    facts = _read(_open(path), path, _INDEX)
+    vocabulary_size = len(read_json(Path(folder) / "vocabulary.json")["words"]) + FIRST_WORD_ID
+    offsets = np.load(Path(folder) / "offsets.npy")
+    token_ids = np.load(Path(folder) / "token_ids.npy", mmap_mode="r")
+
+    # Too many or too few offsets must become a fact, not an exception: fill up with empty rows.
+    rows = len(facts)
+    bounds = np.full(rows + 1, len(token_ids), np.int64)
+    bounds[: len(offsets)] = offsets[: rows + 1]
+    starts, ends = bounds[:-1], bounds[1:]
+    fit = (starts >= 0) & (starts <= ends) & (ends <= len(token_ids))
+    if rows:
+        fit[0] &= starts[0] == 0
+        fit[-1] &= len(offsets) == rows + 1 and ends[-1] == len(token_ids)
+    if "length" in facts:
+        fit &= ends - starts == facts["length"].to_numpy()
+    outside = (token_ids < UNKNOWN_ID) | (token_ids >= vocabulary_size)
+    unknown = _count(token_ids == UNKNOWN_ID, starts, ends, fit)
+    facts["offsets_fit"] = fit
+    facts["ids_outside_vocabulary"] = _count(outside, starts, ends, fit)
+    facts["unknown_share"] = unknown / np.maximum(ends - starts, 1)
+    if {"film", "split"} <= set(facts):
+        for other in ("validation", "test"):
+            facts[f"film_in_train_and_{other}"] = _spans(
+                facts["film"], facts["split"], "train", other
+            )
+    return facts
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise SourceError(
+            f"{path} is no readable parquet table ({str(error)[:100]}): run the stage that"
+            " writes it again"
+        ) from error
+
+
+def _read(table: pq.ParquetFile, path: Path, types: dict[str, pa.DataType]) -> pd.DataFrame:
+    """Those columns of ``types`` that are there; nullable integers stay integers."""
+    present = [name for name in types if name in table.schema_arrow.names]
+    columns = table.read(columns=present)
+    frame = {}
+    for name in present:
+        column = _cast(columns[name], types[name], f"{path}: column {name}")
+        frame[name] = column.to_pandas(types_mapper={pa.int8(): pd.Int8Dtype()}.get)
+    return pd.DataFrame(frame, index=pd.RangeIndex(len(columns)))
+
+
+def _cast(column: pa.ChunkedArray, wanted: pa.DataType, where: str) -> pa.ChunkedArray:
+    try:
+        return column.cast(wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        # Arrow's own message may quote a cell.
+        raise SourceError(
+            f"{where} has type {column.type} and does not fit {wanted}: run the stage that"
+            " writes the table again"
+        ) from error
+
+
+def _text_facts(table: pq.ParquetFile, path: Path) -> pd.DataFrame:
+    groups: list[pa.Table] = []
+    for number in range(table.num_row_groups):
+        text = table.read_row_group(number, columns=["text"])["text"]
+        # A missing text is as blank as an empty one.
+        text = _cast(text, pa.string(), f"{path}: column text").fill_null("")
+        characters = pc.utf8_length(text)
+        groups.append(
+            pa.table(
+                {
+                    "characters": characters.cast(pa.int64()),
+                    "is_blank": pc.or_(pc.equal(characters, 0), pc.utf8_is_space(text)),
+                    "is_wordless": pc.invert(pc.match_substring_regex(text, r"\pL|\pN")),
+                    "has_replacement_character": pc.match_substring(text, "\ufffd"),
+                    "has_control_characters": pc.match_substring_regex(text, _CONTROL),
+                }
+            )
+        )
+    if not groups:
+        return pd.DataFrame()
+    return pa.concat_tables(groups).to_pandas()
+
+
+def _spans(key: pd.Series, split: pd.Series, one: str, other: str) -> pd.Series:
+    """Rows of either split whose key, if any, stands in both of them."""
+    shared = set(key[split == one].dropna()) & set(key[split == other].dropna())
+    return split.isin([one, other]) & key.isin(list(shared))
+
+
+def _count(
+    flags: NDArray[np.bool_],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    usable: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Flags that are set between start and end of each usable row; zero for the others."""
+    counts = np.zeros(len(starts), np.int64)
+    rows = np.flatnonzero(usable & (starts < ends))
+    if len(rows):
+        # One flag more, since reduceat wants every bound inside the array; it sums from start to
+        # end, then from end to the next start, and only the first of each pair is of interest.
+        bounds = np.column_stack([starts[rows], ends[rows]]).ravel()
+        padded = np.append(flags, False)
+        counts[rows] = np.add.reduceat(padded, bounds, dtype=np.int64)[::2]
+    return counts

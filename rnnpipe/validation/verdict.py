@@ -1,0 +1,190 @@
+"""Expectations checked, and what follows: a small verdict, and a page to look at."""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from rnnpipe.errors import ValidationFailed
+from rnnpipe.validation.data_docs import write_page
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.expectations.expectation import Expectation
+
+MAX_IDS = 20
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one expectation.
+
+    Attributes:
+        observed: the figure that was compared; for an expectation on every row the share of rows
+            that break it; None where nothing could be compared.
+        unexpected_count: rows that break it; None where it is no expectation on every row.
+        unexpected_ids: the ids of such rows, sorted, at most 20.
+    """
+
+    name: str
+    column: str | None
+    severity: Literal["critical", "warning"]
+    passed: bool
+    expected: str
+    observed: Any
+    unexpected_count: int | None = None
+    unexpected_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcomes of a suite, in its order; ``passed`` when every critical one passed."""
+
+    passed: bool
+    suite: str
+    checked: int
+    expectations: tuple[Outcome, ...]
+
+    def failed(self, severity: str) -> tuple[Outcome, ...]:
+        """Outcomes of this severity that did not pass."""
+        return tuple(
+            outcome
+            for outcome in self.expectations
+            if outcome.severity == severity and not outcome.passed
+        )
+
+
+def check(facts: pd.DataFrame, suite: "Sequence[Expectation]", name: str, docs: Path) -> Verdict:
+    """Check a suite on a table of facts and write its page, ``docs/NAME/index.html``.
+
+    An expectation on a column that is missing fails without being tried. The same facts give
+    the same verdict; the page shows when it was made.
+
+    Args:
+        facts: a row a checked thing, named by the column ``id``.
+        suite: expectations, each with its name in ``meta`` and its sentence as ``description``.
+        name: of the suite; also the folder of its page.
+        docs: folder of the pages of all suites.
+    """
+    possible = [expectation for expectation in suite if _columns(expectation) <= set(facts)]
+    result = _validate(facts.reset_index(drop=True), possible, name)
+    tried = {found.expectation_config.meta["name"]: found for found in result.results}
+    outcomes = tuple(
+        _outcome(expectation, tried.get(expectation.meta["name"]), facts) for expectation in suite
+    )
+    passed = all(outcome.passed for outcome in outcomes if outcome.severity == "critical")
+    verdict = Verdict(passed, name, len(facts), outcomes)
+    write_page(result, verdict, Path(docs) / name)
+    return verdict
+
+
+def require(verdict: Verdict, page: Path) -> None:
+    """Say in the log which warnings there are, and stop at critical failures.
+
+    Raises:
+        ValidationFailed: a critical expectation failed.
+    """
+    for outcome in verdict.failed("warning"):
+        logger.warning("%s", _sentence(outcome))
+    logger.info(
+        "%s: %d of %d expectations hold for %d rows; %s",
+        verdict.suite,
+        sum(outcome.passed for outcome in verdict.expectations),
+        len(verdict.expectations),
+        verdict.checked,
+        page,
+    )
+    if not verdict.passed:
+        lines = "".join(f"\n  {_sentence(outcome)}" for outcome in verdict.failed("critical"))
+        raise ValidationFailed(
+            f"the {verdict.suite} do not meet what is expected of them:{lines}\n"
+            f"{page} shows all; mend the data, or change the limits under validate in params.yaml"
+        )
+
+
+def _columns(expectation: Any) -> set[str]:
+    """Columns without which an expectation cannot be tried."""
+    condition = getattr(expectation, "row_condition", None)
+    names = {getattr(expectation, "column", None), condition and condition.column.name}
+    return names - {None}
+
+
+def _validate(
+    facts: pd.DataFrame, suite: "list[Expectation]", name: str
+) -> "ExpectationSuiteValidationResult":
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("facts").add_dataframe_asset(name)
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": facts})
+    # Rows come back by their place, which is quick; values stay where they are.
+    return batch.validate(
+        gx.ExpectationSuite(name, expectations=suite),
+        result_format={
+            "result_format": "COMPLETE",
+            "exclude_unexpected_values": True,
+            "return_unexpected_index_query": False,
+        },
+    )
+
+
+def _outcome(expectation: Any, found: Any, facts: pd.DataFrame) -> Outcome:
+    observed: Any = None
+    count: int | None = None
+    ids: tuple[str, ...] = ()
+    passed = found is not None and bool(found.success)
+    if found is None:
+        missing = sorted(_columns(expectation) - set(facts))
+        observed = "not tried, without " + ", ".join(missing)
+    elif found.exception_info and found.exception_info.get("raised_exception", True):
+        observed = "could not be evaluated"
+    elif "unexpected_count" in found.result:
+        count = int(found.result["unexpected_count"])
+        observed = _plain((found.result["unexpected_percent"] or 0.0) / 100)
+        rows = found.result["unexpected_index_list"] or []
+        if "id" in facts:
+            broken = facts["id"].iloc[rows].dropna()
+            ids = tuple(sorted(map(str, broken.unique()))[:MAX_IDS])
+    else:
+        mismatched = (found.result.get("details") or {}).get("mismatched")
+        observed = mismatched or _plain(found.result.get("observed_value"))
+    return Outcome(
+        name=expectation.meta["name"],
+        column=getattr(expectation, "column", None),
+        severity="warning" if expectation.severity == "warning" else "critical",
+        passed=passed,
+        expected=expectation.description,
+        observed=observed,
+        unexpected_count=count,
+        unexpected_ids=ids,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it, rounded to six digits; None where there is no number."""
+    if isinstance(value, list | set | tuple):
+        return sorted(_plain(item) for item in value)
+    if value is None or isinstance(value, str):
+        return value
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() and not isinstance(value, float) else round(number, 6)
+
+
+def _sentence(outcome: Outcome) -> str:
+    if outcome.unexpected_count is None:
+        found = f"found {outcome.observed}"
+    else:
+        found = f"found {outcome.unexpected_count} that break it"
+    if outcome.unexpected_ids:
+        found += f", such as {outcome.unexpected_ids[0][:100]!r}"
+    return f"{outcome.name}: expected that {outcome.expected}; {found}"

@@ -1,0 +1,186 @@
+"""The networks against a NumPy re-derivation from the cells' equations, and their files."""
+
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from rnnpipe.errors import RegistryError
+from rnnpipe.files import sha256_file
+from rnnpipe.models import build_classifier, load_network, save_network
+
+VOCABULARY = 20
+BATCH = np.array([[3, 4, 5, 6, 7], [8, 9, 0, 0, 0], [2, 0, 0, 0, 0]], np.int32)
+CELLS = ["simple_rnn", "lstm", "gru"]
+
+
+@pytest.fixture
+def build(params):
+    def run(**changes):
+        small = {"hidden_size": 4, "embedding_size": 3, "embedding": "uniform", **changes}
+        model = build_classifier(params.train.model_copy(update=small), VOCABULARY, None)
+        random = np.random.default_rng(1)  # biases start at zero: fill everything
+        for weight in model.trainable_variables:
+            weight.assign(random.normal(0, 0.5, weight.shape))
+        return model
+
+    return run
+
+
+def simple_rnn(x, kernel, recurrent, bias):
+    """h' = tanh(x W + h U + b) (Elman 1990)."""
+    states, h = [], np.zeros(recurrent.shape[0])
+    for step in x:
+        h = np.tanh(step @ kernel + h @ recurrent + bias)
+        states.append(h)
+    return np.array(states)
+
+
+def lstm(x, kernel, recurrent, bias):
+    """Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i f c o."""
+    states, h, c = [], np.zeros(recurrent.shape[0]), np.zeros(recurrent.shape[0])
+    for step in x:
+        i, f, g, o = np.split(step @ kernel + h @ recurrent + bias, 4)
+        c = expit(f) * c + expit(i) * np.tanh(g)
+        h = expit(o) * np.tanh(c)
+        states.append(h)
+    return np.array(states)
+
+
+def gru(x, kernel, recurrent, bias):
+    """Cho et al. 2014 with the reset gate after the product, as cuDNN has it; gates z r h."""
+    states, h = [], np.zeros(recurrent.shape[0])
+    for step in x:
+        xz, xr, xh = np.split(step @ kernel + bias[0], 3)
+        hz, hr, hh = np.split(h @ recurrent + bias[1], 3)
+        z, r = expit(xz + hz), expit(xr + hr)
+        h = z * h + (1 - z) * np.tanh(xh + r * hh)
+        states.append(h)
+    return np.array(states)
+
+
+def pool(states, how, directions):
+    if how == "last":
+        if directions == 1:
+            return states[-1]
+        half = states.shape[1] // 2
+        return np.concatenate([states[-1, :half], states[0, half:]])
+    parts = {"max": states.max(0), "mean": states.mean(0)}
+    return np.concatenate([parts[part] for part in how.split("_")])
+
+
+def expected_logit(model, ids, cell, layers, bidirectional, pooling):
+    weights = {weight.path.split("/", 1)[-1]: np.array(weight) for weight in model.weights}
+    flat = [np.array(weight) for weight in model.trainable_variables]
+    run = {"simple_rnn": simple_rnn, "lstm": lstm, "gru": gru}[cell]
+    assert weights
+    x = flat.pop(0)[ids].astype(np.float64)
+    for _ in range(layers):
+        states = run(x, *(flat.pop(0) for _ in range(3)))
+        if bidirectional:
+            backward = run(x[::-1], *(flat.pop(0) for _ in range(3)))[::-1]
+            states = np.concatenate([states, backward], axis=1)
+        x = states
+    kernel, bias = flat
+    return (pool(x, pooling, 2 if bidirectional else 1) @ kernel + bias).item()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("pooling", ["last", "max", "mean", "max_mean"])
+def test_a_network_computes_what_its_equations_say(build, cell, bidirectional, pooling):
+    model = build(cell=cell, bidirectional=bidirectional, pooling=pooling, num_layers=2)
+    logits = model(BATCH, training=False).numpy()
+    for row, logit in zip(BATCH, logits, strict=True):
+        ids = row[row > 0]
+        expected = expected_logit(model, ids, cell, 2, bidirectional, pooling)
+        assert logit == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("pooling", ["last", "max_mean"])
+def test_a_prediction_does_not_depend_on_width_batch_or_side(build, cell, pooling):
+    shape = {"cell": cell, "pooling": pooling, "bidirectional": True}
+    model = build(**shape)
+    together = model(BATCH, training=False).numpy()
+    wide = np.pad(BATCH, ((0, 0), (0, 9)))
+    np.testing.assert_allclose(model(wide, training=False), together, atol=1e-6)
+    for row in range(len(BATCH)):
+        alone = BATCH[row : row + 1, BATCH[row] > 0]
+        np.testing.assert_allclose(model(alone, training=False), together[row : row + 1], atol=1e-6)
+    left = build(**shape, padding_side="left")
+    np.testing.assert_allclose(
+        left(np.array([row[np.argsort(row > 0, kind="stable")] for row in wide]), training=False),
+        together,
+        atol=1e-6,
+    )
+
+
+def test_without_a_mask_the_padding_is_read(build):
+    model = build(mask=False)
+    wide = np.pad(BATCH, ((0, 0), (0, 9)))
+    assert np.abs(model(wide, training=False) - model(BATCH, training=False)).max() > 1e-3
+
+
+def test_a_batch_of_nothing_but_padding_gets_an_answer(build):
+    assert np.isfinite(build()(np.zeros((2, 3), np.int32), training=False)).all()
+
+
+def test_word_vectors_start_the_embedding_and_may_be_narrowed(params):
+    vectors = np.random.default_rng(1).normal(size=(VOCABULARY, 8)).astype(np.float32)
+    train = params.train.model_copy(update={"embedding_size": 5, "hidden_size": 4})
+    model = build_classifier(train, VOCABULARY, vectors)
+    np.testing.assert_array_equal(model.get_layer("embedding").embeddings, vectors[:, :5])
+
+
+def test_the_same_seed_gives_the_same_weights(params):
+    def weights(seed):
+        train = params.train.model_copy(update={"seed": seed, "hidden_size": 4})
+        return b"".join(
+            np.array(weight).tobytes()
+            for weight in build_classifier(train, VOCABULARY, None).weights
+        )
+
+    assert weights(1) == weights(1) != weights(2)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_saved_network_comes_back_and_its_bytes_are_its_own(build, tmp_path, cell):
+    hashes = set()
+    for name in ("one", "two"):
+        model = build(cell=cell, bidirectional=True)
+        save_network(model, tmp_path / name / "network.keras")
+        hashes.add(sha256_file(tmp_path / name / "network.keras"))
+    assert len(hashes) == 1
+    loaded = load_network(tmp_path / "one" / "network.keras")
+    np.testing.assert_array_equal(loaded(BATCH), model(BATCH))
+
+
+def test_a_network_with_code_in_it_is_refused(tmp_path):
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs))
+    model.save(tmp_path / "network.keras")
+    with pytest.raises(RegistryError, match="network.keras"):
+        load_network(tmp_path / "network.keras")
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", None])
+def test_a_broken_network_is_refused(tmp_path, content):
+    path = tmp_path / "network.keras"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RegistryError, match="network.keras"):
+        load_network(path)
+
+
+def test_a_network_without_its_weights_is_refused(build, tmp_path):
+    save_network(build(), tmp_path / "network.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "network.keras") as whole,
+        zipfile.ZipFile(tmp_path / "cut.keras", "w") as cut,
+    ):
+        cut.writestr("config.json", whole.read("config.json"))
+    with pytest.raises(RegistryError, match="cut.keras"):
+        load_network(tmp_path / "cut.keras")

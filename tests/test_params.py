@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rnnpipe.errors import ParameterError
+from rnnpipe.params import check_params, describe_params, load_params, merge_params
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def values():
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def test_the_projects_own_files_are_valid(tmp_path):
+    load_params(ROOT / "params.yaml")
+    for overrides in (ROOT / "params").glob("*.yaml"):
+        merged = merge_params(ROOT / "params.yaml", overrides, tmp_path / "params.yaml")
+        assert load_params(tmp_path / "params.yaml") == merged
+
+
+def test_sections_are_the_stages_of_the_dag(values):
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert set(values) - {"problem"} <= set(stages)
+
+
+def test_a_misspelt_key_is_told_its_neighbour(values):
+    values["train"]["hiden_size"] = values["train"].pop("hidden_size")
+    with pytest.raises(ParameterError, match=r"train.hiden_size .* did you mean hidden_size\?"):
+        check_params(values)
+
+
+def test_a_misspelt_section_is_told_its_neighbour(values):
+    values["trian"] = {}
+    with pytest.raises(ParameterError, match=r"trian .* did you mean train\?"):
+        check_params(values)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("train", "hidden_size", 0),
+        ("train", "hidden_size", 1.5),
+        ("train", "hidden_size", True),
+        ("train", "hidden_size", "128"),
+        ("train", "dropout_rate", 1.0),
+        ("train", "dropout_rate", -0.1),
+        ("train", "learning_rate", 0.0),
+        ("train", "learning_rate", float("nan")),
+        ("train", "cell", "transformer"),
+        ("train", "fraction", 0.0),
+        ("train", "mask", "yes please"),
+        ("sequences", "vocabulary_size", 2),
+        ("register", "min_validation_accuracy", 85),
+        ("prepare", "labels", {"good": "fine", "bad": "neg"}),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(values, section, key, value):
+    values[section][key] = value
+    with pytest.raises(ParameterError, match=rf"{section}\.{key}"):
+        check_params(values)
+
+
+def test_every_fault_is_told_at_once(values):
+    values["train"]["hidden_size"] = 0
+    values["evaluate"]["confidence"] = 2.0
+    with pytest.raises(ParameterError) as error:
+        check_params(values)
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_an_embedding_wider_than_its_vectors_is_refused(values):
+    values["train"]["embedding_size"] = values["word_vectors"]["size"] + 1
+    with pytest.raises(ParameterError, match="embedding_size"):
+        check_params(values)
+    values["train"]["embedding"] = "uniform"
+    check_params(values)
+
+
+@pytest.mark.parametrize("text", ["- a list", "just text", "train: [unclosed"])
+def test_what_is_no_mapping_is_refused(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParameterError, match="params.yaml"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(ParameterError, match="project's folder"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_parameters_are_frozen(values):
+    params = check_params(values)
+    with pytest.raises(ValueError, match="frozen"):
+        params.train.hidden_size = 3
+
+
+def test_every_parameter_is_described(values):
+    described = {name for name, *texts in describe_params() if all(texts)}
+    written = {"problem"} | {
+        f"{section}.{key}"
+        for section, keys in values.items()
+        if isinstance(keys, dict)
+        for key in keys
+    }
+    assert described == written
+
+
+def test_the_notebooks_knobs_are_all_here():
+    described = {name.rpartition(".")[2] for name, *_ in describe_params()}
+    assert described >= {
+        "hidden_size",
+        "num_layers",
+        "learning_rate",
+        "dropout_rate",
+        "sequence_length",
+        "batch_size",
+    }

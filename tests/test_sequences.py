@@ -1,0 +1,230 @@
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnpipe.files import sha256_directory
+from rnnpipe.params import Sequences
+from rnnpipe.sequences import (
+    VALIDATION_SHARE,
+    Padding,
+    build_sequences,
+    draw_batches,
+    in_validation,
+    load_split,
+    sorted_batches,
+)
+from rnnpipe.tokens import Ragged, Vocabulary
+
+PARAMS = Sequences(vocabulary_size=50, min_count=1, use_unlabelled=True)
+LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60).map(np.array)
+SIDES = st.sampled_from(["left", "right"])
+
+
+def ragged(lengths) -> Ragged:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Ragged(np.arange(1, offsets[-1] + 1, dtype=np.int32), offsets)
+
+
+def write_reviews(path, rows) -> None:
+    """Write (id, split, label, film, text) rows the way ``prepare`` does."""
+    first: dict[str, str] = {}
+    table = {name: [] for name in ("id", "split", "label", "film", "text", "duplicate_of")}
+    for row in sorted(rows):
+        for name, value in zip(table, row, strict=False):
+            table[name].append(value)
+        table["duplicate_of"].append(first.get(row[4]))
+        first.setdefault(row[4], row[0])
+    types = {"label": pa.int8()}
+    columns = {
+        name: pa.array(values, types.get(name, pa.string())) for name, values in table.items()
+    }
+    pq.write_table(pa.table(columns), path)
+
+
+@pytest.fixture
+def build(tmp_path):
+    def run(rows, params=PARAMS):
+        write_reviews(tmp_path / "reviews.parquet", rows)
+        report = build_sequences(tmp_path / "reviews.parquet", tmp_path / "sequences", params)
+        index = pq.read_table(tmp_path / "sequences" / "index.parquet").to_pandas()
+        return tmp_path / "sequences", report, index
+
+    return run
+
+
+def film(validation: bool, number: int = 0) -> str:
+    """The n-th film that belongs, or does not belong, to validation."""
+    films = (f"tt{i:07}" for i in range(10_000))
+    return [name for name in films if in_validation(f"film:{name}") == validation][number]
+
+
+def test_what_stands_in_test_leaves_train_and_the_unlabelled(build):
+    _, report, index = build(
+        [
+            ("test/1", "test", 1, film(False), "the same text"),
+            ("train/1", "train", 1, film(False), "the same text"),
+            ("train/2", "train", 0, film(False), "another text"),
+            ("unsup/1", "unlabelled", None, film(False), "the same text"),
+        ]
+    )
+    assert index["id"].tolist() == ["train/2", "test/1"]
+    assert report.dropped_train_in_test == report.dropped_unlabelled_in_test == 1
+
+
+def test_of_repeated_train_reviews_the_lowest_id_stays(build):
+    _, report, index = build(
+        [
+            ("train/3", "train", 1, film(False), "twice"),
+            ("train/2", "train", 1, film(False), "twice"),
+            ("test/1", "test", 1, film(False), "once"),
+            ("unsup/1", "unlabelled", None, film(False), "twice"),
+            ("unsup/2", "unlabelled", None, film(False), "twice"),
+        ]
+    )
+    assert index["id"].tolist() == ["train/2", "test/1", "unsup/1"]
+    assert report.dropped_train_repeated == report.dropped_unlabelled_repeated == 1
+
+
+def test_contradicting_labels_leave_together(build):
+    _, report, index = build(
+        [
+            ("train/1", "train", 1, film(False), "so so"),
+            ("train/2", "train", 0, film(False), "so so"),
+            ("train/3", "train", 1, film(False), "so so"),
+            ("train/4", "train", 1, film(False), "fine"),
+            ("test/1", "test", 1, film(False), "once"),
+        ]
+    )
+    assert index["id"].tolist() == ["train/4", "test/1"]
+    assert report.dropped_train_contradicting == 3
+
+
+def test_test_is_never_altered(build):
+    _, report, index = build(
+        [
+            ("test/1", "test", 1, film(True), "twice"),
+            ("test/2", "test", 0, film(True), "twice"),
+            ("train/1", "train", 0, film(False), "once"),
+        ]
+    )
+    assert report.test == 2
+    assert (index["split"] == "test").sum() == 2
+
+
+def test_validation_is_chosen_by_film_else_by_text(build):
+    rows = [
+        (f"train/{n:03}", "train", n % 2, film(n % 3 == 0, n // 3), f"text {n}") for n in range(60)
+    ]
+    rows += [(f"train/x{n:03}", "train", n % 2, None, f"filmless {n}") for n in range(200)]
+    rows += [("test/1", "test", 1, film(True), "unseen")]
+    _, _, index = build(rows)
+    labelled = index[index["split"].isin(["train", "validation"])]
+    groups = {row[0]: f"film:{row[3]}" if row[3] else f"text:{row[4]}" for row in rows}
+    expected = [in_validation(groups[i]) for i in labelled["id"]]
+    assert (labelled["split"] == "validation").tolist() == expected
+    assert 0 < sum(expected) < len(expected)
+
+
+def test_validation_holds_its_share_and_stays_for_ever():
+    share = np.mean([in_validation(f"film:tt{n:07}") for n in range(20_000)])
+    assert abs(share - VALIDATION_SHARE) < 0.01
+    # Golden: a change here would move reviews between train and validation in every project.
+    assert [n for n in range(20) if in_validation(f"film:tt{n:07}")] == [8, 11, 14]
+
+
+def test_vocabulary_is_learnt_without_validation_and_test(build):
+    folder, _, _ = build(
+        [
+            ("train/1", "train", 1, film(False), "alpha"),
+            ("train/2", "train", 1, film(True), "beta"),
+            ("test/1", "test", 1, film(False), "gamma"),
+            ("unsup/1", "unlabelled", None, film(False), "delta"),
+        ]
+    )
+    assert set(Vocabulary.load(folder / "vocabulary.json").words) == {"alpha", "delta"}
+    assert load_split(folder, "test").sequences[0].tolist() == [1]
+
+
+def test_splits_hold_their_own_rows(build):
+    rows = [
+        (f"train/{n}", "train", n % 2, film(n % 4 == 0, n), f"word{n} " * (n + 1))
+        for n in range(30)
+    ]
+    rows += [(f"test/{n}", "test", n % 2, None, f"word{n} other") for n in range(9)]
+    folder, report, index = build(rows)
+    vocabulary = Vocabulary.load(folder / "vocabulary.json")
+    texts = {row[0]: row[4] for row in rows}
+    labels = {row[0]: row[2] for row in rows}
+    for name in ("train", "validation", "test", "unlabelled"):
+        split = load_split(folder, name)
+        assert len(split) == getattr(report, name) == (index["split"] == name).sum()
+        again = vocabulary.encode_texts([texts[i] for i in split.ids])
+        np.testing.assert_array_equal(split.sequences.values, again.values)
+        np.testing.assert_array_equal(split.sequences.offsets, again.offsets)
+        assert split.labels.tolist() == [labels[i] for i in split.ids]
+
+
+def test_the_same_reviews_give_the_same_bytes(build):
+    rows = [(f"train/{n}", "train", n % 2, None, f"a b{n} c{n % 7}") for n in range(50)]
+    hashes = {sha256_directory(build(rows)[0]) for _ in range(2)}
+    assert len(hashes) == 1
+
+
+@given(LENGTHS, st.integers(1, 50), SIDES, SIDES, st.booleans())
+def test_padding_keeps_the_right_words_in_order(lengths, length, side, truncation_side, fixed):
+    sequences = ragged(lengths)
+    rows = np.arange(len(lengths))[::-1]
+    padded = Padding(length, side, truncation_side, fixed).pad(sequences, rows)
+    assert padded.dtype == np.int32
+    assert padded.shape == (len(rows), length if fixed else min(length, lengths.max()))
+    for line, row in zip(padded, rows, strict=True):
+        words = sequences[row]
+        kept = words[-length:] if truncation_side == "left" else words[:length]
+        assert line[line > 0].tolist() == kept.tolist()
+        gap = len(line) - len(kept)
+        assert not (line[:gap] if side == "left" else line[len(kept) :]).any()
+
+
+@given(LENGTHS, st.integers(1, 20), st.booleans(), st.integers(0, 2**31 - 1), st.integers(0, 99))
+def test_an_epoch_visits_every_row_once(lengths, batch_size, bucket, seed, epoch):
+    batches = draw_batches(lengths, batch_size, bucket=bucket, seed=seed, epoch=epoch)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    assert max(map(len, batches)) <= batch_size
+    again = draw_batches(lengths, batch_size, bucket=bucket, seed=seed, epoch=epoch)
+    assert all((one == other).all() for one, other in zip(batches, again, strict=True))
+
+
+def test_epochs_differ_and_buckets_pad_less():
+    lengths = np.random.default_rng(1).integers(1, 400, 2000)
+
+    def padded(batches):
+        return sum(len(rows) * lengths[rows].max() for rows in batches)
+
+    drawn = [draw_batches(lengths, 32, bucket=True, seed=1, epoch=epoch) for epoch in (0, 1)]
+    assert any(set(one) != set(other) for one, other in zip(*drawn, strict=True))
+    random = draw_batches(lengths, 32, bucket=False, seed=1, epoch=0)
+    assert padded(drawn[0]) < 1.1 * lengths.sum() < 0.7 * padded(random)
+
+
+@given(LENGTHS, st.integers(1, 20))
+def test_prediction_visits_every_row_once(lengths, batch_size):
+    counts = Counter(np.concatenate(sorted_batches(lengths, batch_size)).tolist())
+    assert counts == Counter(range(len(lengths)))
+
+
+def test_reports_shares_of_unknown_words(build):
+    _, report, _ = build(
+        [
+            ("train/1", "train", 1, film(False), "known known"),
+            ("test/1", "test", 1, film(False), "known unheard"),
+        ]
+    )
+    assert report.unknown_share == {"train": 0.0, "test": 0.5}
+    assert report.words == 4
+    assert pd.Series(report.length_quantiles).max() == 2

@@ -1,0 +1,95 @@
+import re
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnpipe import tokens
+from rnnpipe.errors import RegistryError
+from rnnpipe.files import read_json, write_json
+from rnnpipe.tokens import CHUNK, UNKNOWN_ID, Vocabulary, concatenate, split_words
+
+TEXTS = st.lists(st.text(max_size=60), min_size=1, max_size=12)
+
+
+def words_of(text: str) -> list[str]:
+    """The rules of tokens.py once more, a letter at a time, for plain ASCII."""
+    runs = re.findall(r"[a-z0-9']+", text.lower().replace("<br />", " "))
+    return [word for run in runs if (word := run.strip("'"))]
+
+
+def split(texts: list[str]) -> list[list[str]]:
+    words = split_words(pa.array(texts, pa.string()))
+    distinct = words.distinct.to_pylist()
+    return [[distinct[code] for code in words.codes[row]] for row in range(len(texts))]
+
+
+@given(st.lists(st.text("abcXYZ019'.,!- \n<br />", max_size=60), min_size=1, max_size=12))
+def test_splitting_agrees_with_the_rules_written_plainly(texts):
+    assert split(texts) == [words_of(text) for text in texts]
+
+
+@given(TEXTS)
+def test_a_texts_words_do_not_depend_on_its_neighbours(texts):
+    assert split(texts) == [split([text])[0] for text in texts]
+
+
+@given(TEXTS)
+def test_words_are_distinct_and_never_empty(texts):
+    distinct = split_words(pa.array(texts, pa.string())).distinct.to_pylist()
+    assert len(set(distinct)) == len(distinct)
+    assert all(word for line in split(texts) for word in line)
+
+
+@given(TEXTS)
+def test_every_text_becomes_at_least_one_id_inside_the_vocabulary(texts):
+    counts = Counter(word for line in split(texts) for word in line)
+    vocabulary = Vocabulary.learn(counts, size=10, min_count=1)
+    encoded = vocabulary.encode_texts(texts)
+    assert len(encoded) == len(texts)
+    assert (encoded.lengths >= 1).all()
+    assert ((encoded.values >= UNKNOWN_ID) & (encoded.values < len(vocabulary))).all()
+    for row, line in enumerate(split(texts)):
+        known = [
+            vocabulary.words.index(word) + 2 if word in vocabulary.words else 1 for word in line
+        ]
+        assert encoded[row].tolist() == (known or [UNKNOWN_ID])
+
+
+def test_other_scripts_are_words_too():
+    assert split(["Čudovišno! Ça va — 很好 film"]) == [["čudovišno", "ça", "va", "很好", "film"]]
+
+
+def test_the_most_frequent_words_get_the_lowest_ids_and_ties_go_by_the_alphabet():
+    counts = Counter({"b": 3, "a": 3, "c": 5, "rare": 1})
+    assert Vocabulary.learn(counts, size=5, min_count=2).words == ("c", "a", "b")
+    assert Vocabulary.learn(counts, size=4, min_count=2).words == ("c", "a")
+
+
+def test_many_texts_come_back_in_order():
+    vocabulary = Vocabulary(tuple(str(number) for number in range(100)))
+    texts = [str(number % 100) for number in range(3 * CHUNK + 17)]
+    encoded = vocabulary.encode_texts(texts)
+    np.testing.assert_array_equal(encoded.values, np.arange(len(texts)) % 100 + 2)
+
+
+def test_no_text_is_no_sequence():
+    assert len(Vocabulary(("a",)).encode_texts([])) == 0
+    assert len(concatenate([])) == 0
+
+
+def test_a_vocabulary_comes_back_as_it_was_saved(tmp_path):
+    vocabulary = Vocabulary(("ça", "it's"))
+    vocabulary.save(tmp_path / "vocabulary.json")
+    assert Vocabulary.load(tmp_path / "vocabulary.json") == vocabulary
+
+
+def test_a_vocabulary_of_other_rules_is_refused(tmp_path):
+    path = tmp_path / "vocabulary.json"
+    Vocabulary(("a",)).save(path)
+    write_json(path, read_json(path) | {"rules": tokens.RULES | {"lower_case": False}})
+    with pytest.raises(RegistryError, match="word rules"):
+        Vocabulary.load(path)

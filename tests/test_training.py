@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+
+from rnnpipe.errors import TrainingError
+from rnnpipe.files import sha256_file
+from rnnpipe.models import build_classifier, save_network
+from rnnpipe.sequences import Padding, Split
+from rnnpipe.tokens import Ragged
+from rnnpipe.training import compile_forward, fit, make_deterministic, predict_logits
+
+VOCABULARY = 12
+GOOD, BAD, NOT = 2, 3, 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _deterministic():
+    make_deterministic()
+
+
+def toy(n: int, seed: int, shuffled: bool = False) -> Split:
+    """Texts whose label is good or bad, turned around by a `not` anywhere before it."""
+    random = np.random.default_rng(seed)
+    lines, labels = [], []
+    for _ in range(n):
+        line = random.integers(5, VOCABULARY, random.integers(3, 12))
+        word, negated = random.choice([GOOD, BAD]), random.random() < 0.5
+        place = random.integers(1, len(line))
+        line[place] = word
+        if negated:
+            line[random.integers(0, place)] = NOT
+        lines.append(line)
+        labels.append((word == GOOD) != negated)
+    if shuffled:
+        random.shuffle(labels)
+    offsets = np.cumsum([0, *map(len, lines)], dtype=np.int64)
+    sequences = Ragged(np.concatenate(lines).astype(np.int32), offsets)
+    return Split([str(i) for i in range(n)], np.array(labels, np.int8), sequences)
+
+
+@pytest.fixture
+def train_params(params):
+    return params.train.model_copy(
+        update={
+            "hidden_size": 16,
+            "embedding": "uniform",
+            "embedding_size": 8,
+            "embedding_dropout_rate": 0.1,
+            "sequence_length": 10,
+            "batch_size": 32,
+            "epochs": 3,
+            "patience": 3,
+            "learning_rate": 0.02,
+        }
+    )
+
+
+def run(params, checkpoint, train=None, on_epoch=lambda epoch: None):
+    model = build_classifier(params, VOCABULARY, None)
+    train = toy(600, 1) if train is None else train
+    history = fit(model, train, toy(200, 2), params, checkpoint, on_epoch)
+    return model, history
+
+
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+def test_each_cell_learns_a_toy_in_which_order_matters(train_params, tmp_path, cell):
+    params = train_params.model_copy(update={"cell": cell, "epochs": 8, "patience": 8})
+    _, history = run(params, tmp_path / "c.npz", toy(1500, 1))
+    assert history.epochs[-1].validation_accuracy > 0.93
+
+
+def test_shuffled_labels_are_not_learnt(train_params, tmp_path):
+    _, history = run(train_params, tmp_path / "c.npz", toy(600, 1, shuffled=True))
+    assert 0.35 < history.epochs[-1].validation_accuracy < 0.65
+
+
+def test_the_best_epoch_is_kept(train_params, tmp_path):
+    params = train_params.model_copy(update={"learning_rate": 0.5, "epochs": 5, "patience": 2})
+    model, history = run(params, tmp_path / "c.npz")
+    best = min(history.epochs, key=lambda epoch: epoch.validation_loss)
+    assert history.best_epoch == best.epoch
+    validation = toy(200, 2)
+    logits = predict_logits(compile_forward(model), validation.sequences, Padding.of(params))
+    right = np.mean((logits > 0) == (validation.labels == 1))
+    assert right == pytest.approx(best.validation_accuracy)
+
+
+def test_patience_ends_a_training_that_gets_no_better(train_params, tmp_path):
+    params = train_params.model_copy(update={"learning_rate": 1.0, "epochs": 30, "patience": 2})
+    _, history = run(params, tmp_path / "c.npz", toy(100, 1, shuffled=True))
+    assert len(history.epochs) == history.best_epoch + 2 < 30
+
+
+class _Killed(BaseException):
+    """Stands for a death that no handler may catch."""
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
+def test_a_training_that_was_cut_off_ends_in_the_same_bytes(train_params, tmp_path, optimizer):
+    params = train_params.model_copy(update={"optimizer": optimizer})
+
+    def die_after_second(epoch):
+        if epoch.epoch == 2:
+            raise _Killed
+
+    hashes = []
+    for name, deaths in (("straight", 0), ("cut", 1)):
+        checkpoint = tmp_path / f"{name}.npz"
+        for _ in range(deaths):
+            with pytest.raises(_Killed):
+                run(params, checkpoint, on_epoch=die_after_second)
+        told: list[int] = []
+        model, history = run(
+            params, checkpoint, on_epoch=lambda epoch, told=told: told.append(epoch.epoch)
+        )
+        assert told == [1, 2, 3]
+        save_network(model, tmp_path / f"{name}.keras")
+        hashes.append((sha256_file(tmp_path / f"{name}.keras"), history))
+    assert hashes[0] == hashes[1]
+
+
+def test_a_loss_that_is_no_number_stops_with_what_to_do(train_params, tmp_path):
+    params = train_params.model_copy(
+        update={"learning_rate": 1e38, "optimizer": "sgd", "gradient_clip_norm": None}
+    )
+    with pytest.raises(TrainingError, match=r"train\.learning_rate"):
+        run(params, tmp_path / "c.npz")
+    assert not (tmp_path / "c.npz").exists()
+
+
+def test_nothing_to_learn_from_is_an_error(train_params, tmp_path):
+    empty = Split([], np.empty(0, np.int8), Ragged(np.empty(0, np.int32), np.zeros(1, np.int64)))
+    with pytest.raises(TrainingError, match="train holds no labelled review"):
+        run(train_params, tmp_path / "c.npz", empty)
+
+
+def test_a_fraction_of_the_reviews_is_fixed_by_the_seed(train_params, tmp_path):
+    params = train_params.model_copy(update={"fraction": 0.1, "epochs": 1})
+    histories = {run(params, tmp_path / f"{n}.npz")[1] for n in range(2)}
+    assert len(histories) == 1
+    other = params.model_copy(update={"fraction": 0.2})
+    assert run(other, tmp_path / "other.npz")[1] not in histories
+
+
+def test_the_learning_rate_falls_to_zero(train_params, tmp_path):
+    _, history = run(train_params, tmp_path / "c.npz")
+    rates = [epoch.learning_rate for epoch in history.epochs]
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < 0.05 * train_params.learning_rate

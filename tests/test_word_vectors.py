@@ -1,0 +1,64 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnpipe import word_vectors
+from rnnpipe.tokens import Ragged
+from rnnpipe.word_vectors import learn_word_vectors
+
+
+def ragged(lines) -> Ragged:
+    offsets = np.cumsum([0, *map(len, lines)], dtype=np.int64)
+    return Ragged(np.array([i for line in lines for i in line], np.int32), offsets)
+
+
+LINES = st.lists(st.lists(st.integers(1, 7), min_size=1, max_size=12), min_size=1, max_size=8)
+
+
+@given(LINES, st.integers(1, 4))
+@settings(deadline=None)
+def test_pairs_are_counted_within_a_text_and_a_window(lines, window):
+    expected = np.zeros((8, 8))
+    for line in lines:
+        for i, first in enumerate(line):
+            for distance, second in enumerate(line[i + 1 : i + 1 + window], start=1):
+                if first > 1 and second > 1:
+                    expected[first, second] += (window + 1 - distance) / window
+    counted = word_vectors._count_pairs(ragged(lines), 8, window).toarray()
+    np.testing.assert_allclose(counted, expected + expected.T, rtol=1e-5)
+
+
+@given(LINES)
+@settings(deadline=None)
+def test_blocks_change_nothing(lines):
+    whole = word_vectors._count_pairs(ragged(lines), 8, 3).toarray()
+    before, word_vectors._BLOCK = word_vectors._BLOCK, 5
+    try:
+        np.testing.assert_allclose(
+            word_vectors._count_pairs(ragged(lines), 8, 3).toarray(), whole, rtol=1e-5
+        )
+    finally:
+        word_vectors._BLOCK = before
+
+
+def test_words_in_like_company_get_like_vectors():
+    # good (2) and great (3) share their company, cat (4) keeps another.
+    lines = [[2, 5, 6], [3, 5, 6], [4, 7, 8]] * 30
+    vectors = learn_word_vectors(ragged(lines), 9, size=4, window=2, seed=1)
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    assert unit[2] @ unit[3] > 0.95 > 0.5 > unit[2] @ unit[4]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_special_ids_are_zero():
+    lines = np.random.default_rng(1).integers(1, 40, (50, 20)).tolist()
+    one, two = (learn_word_vectors(ragged(lines), 41, 16, 5, seed=3) for _ in range(2))
+    assert one.tobytes() == two.tobytes()
+    assert one.dtype == np.float32
+    assert not one[:2].any()
+    assert abs(one[2:].std() - 1) < 1e-5
+
+
+def test_a_text_too_small_for_the_width_is_padded_with_zeros():
+    vectors = learn_word_vectors(ragged([[2, 3, 2, 3]]), 4, size=10, window=1, seed=1)
+    assert vectors.shape == (4, 10)
+    assert np.isfinite(vectors).all()
