@@ -51,12 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if options.debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        # NumPy and HDF5 report a full disk without an error number.
+        if options.debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None):
             raise
         where = f" {error.filename}" if error.filename else ""
         print(
-            f"rnnpipe: cannot write{where}: {error.strerror}; nothing was left half written:"
-            " free some space and run the same command again",
+            f"rnnpipe: cannot write{where}: {error.strerror or error}; nothing was left half"
+            " written: free some space and run the same command again",
             file=sys.stderr,
         )
         return 1
@@ -95,8 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument(
         "--dry-run", action="store_true", help="say what would be done, do nothing"
     )
-    publish.add_argument("--force", action="store_true", help="publish though not comparable")
-    publish.add_argument("--reason", help="why, with --force; kept in the tag")
+    publish.add_argument(
+        "--force", action="store_true", help="publish though not better, or not comparable"
+    )
+    publish.add_argument("--reason", default="", help="why, with --force; kept in the tag")
     publish.add_argument("--stage", default="dev", help="stage of the new version (default: dev)")
 
     models = command("models", _models, "list published versions with stages and metrics")
@@ -139,13 +142,13 @@ def _params(options: Any) -> None:
 
 
 def _predict(options: Any) -> None:
+    if bool(options.text) == bool(options.file):
+        found = "both texts and --file" if options.file else "no text"
+        raise RnnpipeError(f'found {found}, expected rnnpipe predict "text", or --file reviews.csv')
+    # The texts first: a file that cannot be read should not wait for TensorFlow.
     from rnnpipe.predict_input import read_texts
 
-    texts = list(options.text) if options.file is None else read_texts(options.file, options.column)
-    if options.file is not None and options.text:
-        raise RnnpipeError("found texts and --file together; give one of them")
-    if options.file is None and not texts:
-        raise RnnpipeError('no text to judge: rnnpipe predict "text", or --file reviews.csv')
+    texts = read_texts(options.file, options.column) if options.file else options.text
 
     from rnnpipe.predict import load_model
 
@@ -164,19 +167,43 @@ def _prediction_lines(predictions: "list[Prediction]", as_json: bool) -> Iterato
 
 
 def _publish(options: Any) -> None:
-    raise NotImplementedError
+    from rnnpipe.publishing import publish
+
+    published = publish(
+        Path(),
+        stage=options.stage,
+        dry_run=options.dry_run,
+        force=options.force,
+        reason=options.reason,
+    )
+    print(*published.summary, sep="\n")
 
 
 def _models(options: Any) -> None:
-    raise NotImplementedError
+    from dataclasses import asdict
+
+    from rnnpipe.publishing import models
+
+    found = models(Path())
+    if options.json:
+        print(json.dumps([asdict(version) for version in found], indent=2))
+    else:
+        for version in found:
+            print(version.summary)
+        if not found:
+            print("no version yet; `python -m rnnpipe publish` makes the first", file=sys.stderr)
 
 
 def _promote(options: Any) -> None:
-    raise NotImplementedError
+    from rnnpipe.publishing import promote
+
+    print(*promote(Path(), options.version, options.stage).summary, sep="\n")
 
 
 def _rollback(options: Any) -> None:
-    raise NotImplementedError
+    from rnnpipe.publishing import rollback
+
+    print(*rollback(Path(), options.stage).summary, sep="\n")
 
 
 def _demo(options: Any) -> int:

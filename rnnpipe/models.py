@@ -6,19 +6,15 @@ end, and a backward pass runs forward over the sequence reversed within its leng
 """
 
 import json
-import os
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow's C++ side starts
-
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
+from rnnpipe.backend import keras, tf
 from rnnpipe.errors import RegistryError
 from rnnpipe.files import atomic_file
 from rnnpipe.params import Train

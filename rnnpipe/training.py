@@ -13,12 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from rnnpipe.backend import keras, tf
 from rnnpipe.errors import TrainingError
 from rnnpipe.files import atomic_file
 from rnnpipe.params import Train

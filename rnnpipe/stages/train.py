@@ -60,7 +60,9 @@ def run(params: Params) -> None:
 
 def _key(params: Params) -> str:
     """Name this training by everything that decides its outcome."""
-    code = [sha256_file(Path(str(module.__file__))) for module in (models, sequences, tokens, training)]
+    code = [
+        sha256_file(Path(str(module.__file__))) for module in (models, sequences, tokens, training)
+    ]
     data = [sha256_directory(SEQUENCES), sha256_file(WORD_VECTORS)]
     return training.training_key(
         params.train, *code, *data, version("tensorflow"), version("keras")

@@ -5,17 +5,17 @@ from pathlib import Path
 
 from rnnpipe.files import write_json
 from rnnpipe.params import Params
-from rnnpipe.validation import check, require, review_facts, review_suite
+from rnnpipe.problems import problem_of
+from rnnpipe.validation import check, require
 
 REVIEWS = Path("data/reviews.parquet")
 REPORT = Path("reports/validation.json")
 DOCS = Path("reports/data_docs")
-SUITE = "reviews"
 
 
 def run(params: Params) -> None:
     """Check the reviews; the report is written before a failure ends the stage."""
-    facts = review_facts(REVIEWS)
-    verdict = check(facts, review_suite(params.validate_), SUITE, DOCS)
+    checks = problem_of(params).review_checks(REVIEWS, params.validate_)
+    verdict = check(checks.facts, checks.suite, checks.name, DOCS)
     write_json(REPORT, asdict(verdict))
-    require(verdict, DOCS / SUITE / "index.html")
+    require(verdict, DOCS / checks.name / "index.html")

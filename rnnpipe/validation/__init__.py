@@ -9,9 +9,9 @@ import os
 # Some versions send usage events unless told not to before their import.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
-from rnnpipe.validation.facts import review_facts, sequence_facts  # noqa: E402
-from rnnpipe.validation.suites import review_suite, sequence_suite  # noqa: E402
-from rnnpipe.validation.verdict import Outcome, Verdict, check, require  # noqa: E402
+from rnnpipe.validation.facts import review_facts, sequence_facts
+from rnnpipe.validation.suites import review_suite, sequence_suite
+from rnnpipe.validation.verdict import Outcome, Verdict, check, require
 
 __all__ = [
     "Outcome",

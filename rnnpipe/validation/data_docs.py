@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
 
 TEMPLATE = Path(__file__).with_name("data_docs.html")
+WARNING = ' <span class="as-warning">warning only</span>'
 
 
 def write_page(result: "ExpectationSuiteValidationResult", verdict: Any, folder: Path) -> None:
@@ -30,16 +31,19 @@ def write_page(result: "ExpectationSuiteValidationResult", verdict: Any, folder:
     for found in result.results:
         outcome = outcomes[found.expectation_config.meta["name"]]
         if outcome.severity == "warning":
-            found.expectation_config.description += " (a warning only)"
+            found.expectation_config.description += WARNING
         if outcome.unexpected_count is not None:
             # The rows are shown by their ids, the same few as in the verdict.
             found.result.pop("unexpected_index_list", None)
             found.result.pop("partial_unexpected_index_list", None)
             found.result["partial_unexpected_list"] = list(outcome.unexpected_ids)
-        elif "observed_value" in found.result and outcome.observed is not None:
+        elif outcome.name == "columns":
+            found.result["observed_value"] = "missing: " + (", ".join(outcome.observed) or "none")
+        elif outcome.observed is not None:
             found.result["observed_value"] = outcome.observed  # NumPy's floats cannot be shown
     document = ValidationResultsPageRenderer().render(result)
     view = DefaultJinjaPageView(custom_views_directory=str(TEMPLATE.parent))
     page = view.render(document, template=TEMPLATE.name, verdict=verdict)
+    page = page.replace("Sampled Unexpected Values", "Such as")
     with atomic_directory(folder) as partial:
         (partial / "index.html").write_text(page, encoding="utf-8")

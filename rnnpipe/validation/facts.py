@@ -72,9 +72,7 @@ def review_facts(path: Path) -> pd.DataFrame:
         facts["is_duplicate_within_split"] = pd.DataFrame(
             {"text": same_text, "split": facts["split"]}
         ).duplicated()
-        facts["is_duplicate_across_train_test"] = _spans(
-            same_text, facts["split"], "train", "test"
-        )
+        facts["is_duplicate_across_train_test"] = _spans(same_text, facts["split"], "train", "test")
     return facts
 
 
@@ -175,7 +173,8 @@ def _text_facts(table: pq.ParquetFile, path: Path) -> pd.DataFrame:
         )
     if not groups:
         return pd.DataFrame()
-    return pa.concat_tables(groups).to_pandas()
+    facts: pd.DataFrame = pa.concat_tables(groups).to_pandas()
+    return facts
 
 
 def _spans(key: pd.Series, split: pd.Series, one: str, other: str) -> pd.Series:

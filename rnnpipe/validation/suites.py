@@ -241,9 +241,9 @@ def _columns(names: tuple[str, ...]) -> "Expectation":
     return _expect(
         gxe.ExpectTableColumnsToMatchSet,
         "columns",
-        "nothing is missing from which these facts follow: " + ", ".join(names),
+        "these columns, or what they follow from, are there: " + ", ".join(names),
         column_set=list(names),
-        exact_match=True,
+        exact_match=False,
     )
 
 

@@ -1,0 +1,43 @@
+"""TensorFlow and Keras, imported once and quietly.
+
+While it starts, TensorFlow's C++ side writes notes about the processor and missing graphics
+cards straight to standard error, whatever log level is set. They are kept back here, and shown
+only if the import fails.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+@contextmanager
+def _standard_error_kept_back() -> Iterator[None]:
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(terminal, 2)
+            notes.seek(0)
+            shutil.copyfileobj(notes, os.fdopen(os.dup(2), "wb"))
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+with _standard_error_kept_back():
+    import keras
+    import tensorflow as tf
+
+    tf.config.list_logical_devices()  # looks for devices now, where its notes are kept back
+
+__all__ = ["keras", "tf"]

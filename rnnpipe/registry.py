@@ -1,0 +1,771 @@
+"""The model registry: judge a model, assemble its folder, compare two, find one.
+
+Versions and stages are git tags as GTO writes them: ``NAME@v0.2.0`` names a version,
+``NAME#prod#5`` puts the version at its commit into a stage. The tags are read here;
+:mod:`rnnpipe.publishing` writes them. A model is a folder that needs nothing outside itself.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rnnpipe.errors import RegistryError
+from rnnpipe.files import (
+    atomic_directory,
+    atomic_file,
+    read_json,
+    sha256_directory,
+    sha256_file,
+    write_json,
+)
+from rnnpipe.params import PARAMS_FILE, Register, load_params
+
+logger = logging.getLogger(__name__)
+
+MODELS = Path("models")
+REGISTRATION = MODELS / "registration.json"
+METRICS = Path("reports/metrics.json")
+FETCHED = Path(".rnnpipe/models")
+
+MODEL_FILES = (
+    "network.keras",
+    "vocabulary.json",
+    "params.json",
+    "metrics.json",
+    "validation_predictions.parquet",
+    "README.md",
+)
+
+ALPHA = 0.05
+MIN_SHARED = 500
+
+STAGES = ("dev", "staging", "prod")
+ROLLBACK = "Roll back"  # how the message of a tag starts that takes an assignment back
+
+_VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+
+
+def model_path(name: str) -> Path:
+    """Folder of the work tree's model, relative to the project: ``models/NAME``."""
+    return MODELS / name
+
+
+# --- Judging -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition on a model: what was found, what is required, and whether it holds."""
+
+    name: str
+    found: float | bool
+    required: float | bool
+    passed: bool
+
+    def __str__(self) -> str:
+        return f"{self.name}: found {_plain(self.found)}, required {_plain(self.required)}"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What a model came from: SHA-256 of each step's result, and the parameters behind them.
+
+    ``source`` is the content digest of the source's card, None for a table of one's own.
+    ``params`` are lines, ``train.cell = "lstm"``: DVC, which would show every key of a mapping
+    among the metrics, leaves them out.
+    """
+
+    source: str | None
+    reviews: str
+    sequences: str
+    network: str
+    params: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a model may be published, and why; ``registration.json`` is this, as JSON."""
+
+    name: str
+    verdict: Literal["approved", "refused"]
+    model: str
+    reasons: tuple[Gate, ...]
+    baseline_difference: float
+    lineage: Lineage
+
+
+def trace(
+    *,
+    reviews: Path,
+    sequences: Path,
+    network: Path,
+    card: Path | None,
+    params: Mapping[str, Any],
+) -> Lineage:
+    """Hash what a model came from.
+
+    Args:
+        reviews: the table of all reviews.
+        sequences: the folder of token ids and vocabulary.
+        network: the folder of the trained network.
+        card: the source's card with its ``content_digest``; None for a table of one's own.
+        params: the sections of the parameters that shape the model, as plain JSON values.
+
+    Raises:
+        RegistryError: one of them is missing.
+    """
+    for path in (reviews, sequences, network, *([card] if card else [])):
+        if not path.exists():
+            raise RegistryError(f"{path} is missing, and every model names it: run dvc repro")
+    return Lineage(
+        source=read_json(card).get("content_digest") if card else None,
+        reviews=sha256_file(reviews),
+        sequences=sha256_directory(sequences),
+        network=sha256_directory(network),
+        params=tuple(_lines(params)),
+    )
+
+
+def _lines(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} = {json.dumps(value)}"
+
+
+def decide(
+    name: str,
+    rules: Register,
+    *,
+    model: str,
+    metrics: Mapping[str, Any],
+    suites: Sequence[Mapping[str, Any]],
+    lineage: Lineage,
+) -> Decision:
+    """Judge a model by its figures on the validation split and by the verdicts on its data.
+
+    Args:
+        name: the model's name in the registry.
+        rules: what a model must show.
+        model: SHA-256 of the model folder.
+        metrics: content of ``reports/metrics.json``.
+        suites: contents of the validation reports.
+        lineage: what the model came from.
+
+    Raises:
+        RegistryError: a figure or a verdict is missing.
+    """
+    try:
+        accuracy = float(metrics["validation"]["accuracy"])
+        baseline = float(metrics["baseline"]["validation"]["accuracy"])
+        verdicts = [(str(suite["suite"]), suite["passed"] is True) for suite in suites]
+    except (KeyError, TypeError) as error:
+        raise RegistryError(
+            f"the reports lack {error}, which every judgement needs: run dvc repro -f -s evaluate"
+        ) from error
+    least = rules.min_validation_accuracy
+    difference = round(accuracy - baseline, 6)
+    gates = [Gate("validation_accuracy", accuracy, least, accuracy >= least)]
+    gates += [Gate(f"suite_{suite}", passed, True, passed) for suite, passed in verdicts]
+    if rules.require_better_than_baseline:
+        gates.append(Gate("better_than_baseline", difference > 0, True, difference > 0))
+    return Decision(
+        name=name,
+        verdict="approved" if all(gate.passed for gate in gates) else "refused",
+        model=model,
+        reasons=tuple(gates),
+        baseline_difference=difference,
+        lineage=lineage,
+    )
+
+
+def read_decision(path: Path) -> Decision:
+    """Read a ``registration.json``.
+
+    Raises:
+        RegistryError: the file is missing or not one that the register stage wrote.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RegistryError(f"{path} is missing: run dvc repro, which judges the model") from None
+    return parse_decision(text, str(path))
+
+
+def parse_decision(text: str, origin: str) -> Decision:
+    """Turn the text of a ``registration.json`` into a decision.
+
+    Raises:
+        RegistryError: the text is not one that the register stage wrote; names ``origin``.
+    """
+    try:
+        values = json.loads(text)
+        return Decision(
+            name=values["name"],
+            verdict=values["verdict"],
+            model=values["model"],
+            reasons=tuple(Gate(**gate) for gate in values["reasons"]),
+            baseline_difference=values["baseline_difference"],
+            lineage=Lineage(**{**values["lineage"], "params": tuple(values["lineage"]["params"])}),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise RegistryError(
+            f"{origin} is no decision of the register stage ({type(error).__name__} at {error}):"
+            " run dvc repro -f -s register"
+        ) from error
+
+
+def _plain(value: float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:.4f}".rstrip("0")
+
+
+# --- The folder --------------------------------------------------------------------------
+
+
+def assemble(
+    target: Path,
+    *,
+    problem: str,
+    label_names: tuple[str, str],
+    params: Mapping[str, Any],
+    lineage: Lineage,
+    network: Path,
+    vocabulary: Path,
+    metrics: Path,
+    predictions: Path,
+    reviews: Path,
+) -> str:
+    """Build a self-contained model folder and return its SHA-256.
+
+    Nothing in it depends on time, host, or path, so equal inputs give equal bytes.
+
+    Args:
+        target: the folder to write; an older one is replaced as a whole.
+        problem: what was learnt.
+        label_names: what label 0 and label 1 mean.
+        params: the sections ``sequences`` and ``train``, as plain JSON values.
+        lineage: what the model came from; named in the model card.
+        network: ``network.keras``.
+        vocabulary: ``vocabulary.json``.
+        metrics: ``metrics.json``.
+        predictions: table of validation predictions with id, label, probability.
+        reviews: table of all reviews with id, text.
+
+    Raises:
+        RegistryError: an input is missing, or a prediction belongs to no review.
+    """
+    for path in (network, vocabulary, metrics, predictions, reviews):
+        if not path.is_file():
+            raise RegistryError(f"{path} is missing, and the model needs it: run dvc repro")
+    with atomic_directory(target) as folder:
+        shutil.copyfile(network, folder / "network.keras")
+        shutil.copyfile(vocabulary, folder / "vocabulary.json")
+        shutil.copyfile(metrics, folder / "metrics.json")
+        named = {"problem": problem, "label_names": list(label_names)}
+        write_json(folder / "params.json", named | dict(params))
+        _write_predictions(folder / "validation_predictions.parquet", predictions, reviews)
+        with atomic_file(folder / "README.md") as card:
+            longest = params["train"]["sequence_length"]
+            text = model_card(problem, label_names, longest, read_json(metrics), lineage)
+            card.write_text(text, encoding="utf-8")
+    return sha256_directory(target)
+
+
+def check_model(path: Path) -> None:
+    """Make sure that a folder is a whole model.
+
+    Raises:
+        RegistryError: it is no folder, or files are missing; every one of them is named.
+    """
+    if not path.is_dir():
+        raise RegistryError(f"{path} is no model folder: it is not there, or not a folder")
+    missing = [name for name in MODEL_FILES if not (path / name).is_file()]
+    if missing:
+        raise RegistryError(
+            f"{path} is no whole model: {', '.join(missing)} missing;"
+            " run dvc repro, or take the model from the registry"
+        )
+
+
+def model_card(
+    problem: str,
+    label_names: tuple[str, str],
+    longest: int,
+    metrics: Mapping[str, Any],
+    lineage: Lineage,
+) -> str:
+    """Write the model card, in Markdown: figures with intervals, data, use, limits.
+
+    Args:
+        problem: what was learnt.
+        label_names: what label 0 and label 1 mean.
+        longest: most words of a text that are read.
+        metrics: content of ``metrics.json``.
+        lineage: what the model came from.
+    """
+    negative, positive = label_names
+    baseline = metrics.get("baseline", {})
+    columns = (
+        metrics,
+        baseline,
+        metrics.get("validation", {}),
+        baseline.get("validation", {}),
+    )
+    rows = "\n".join(
+        f"| {label} | {' | '.join(_figure(column, key) for column in columns)} |"
+        for key, label in (
+            ("accuracy", "accuracy"),
+            ("precision", "precision"),
+            ("recall", "recall"),
+            ("f1", "F1"),
+            ("auc_roc", "AUC-ROC"),
+            ("loss", "loss"),
+            ("n", "texts"),
+        )
+    )
+    return f"""# Model card: {problem}
+
+A recurrent neural network that reads a text and answers with one of two labels, `{negative}`
+or `{positive}`, and the probability of `{positive}`. `params.json` says how it was built and
+trained.
+
+## Figures
+
+With intervals in brackets, beside the baseline: a linear model on runs of words.
+
+| | test | baseline, test | validation | baseline, validation |
+| --- | --- | --- | --- | --- |
+{rows}
+
+The validation texts chose the model; the test texts were opened once, after that.
+No group of texts (a film, an author) stands in both train and validation.
+
+## Data
+
+| | SHA-256 |
+| --- | --- |
+| content digest of the source | {lineage.source or "none: a table without a card"} |
+| table of texts | {lineage.reviews} |
+| token ids and vocabulary | {lineage.sequences} |
+| network | {lineage.network} |
+
+## Intended use
+
+Labelling texts of the kind, language and length it was trained on, many at a time, where one
+wrong label does little harm.
+
+## Limits
+
+- It knows the words in `vocabulary.json`; every other word is one and the same to it.
+- It reads at most {longest} words of a text.
+- It has only ever seen two labels: a neutral text gets one of them as well.
+- Irony, and texts about another subject than those of the training data, mislead it.
+
+## Loading
+
+    rnnpipe predict --model PATH "text"
+
+or, in Python, `rnnpipe.load_model(PATH).predict(["text"])`, where PATH is this folder.
+Loading runs no code from these files.
+"""
+
+
+def _figure(figures: Mapping[str, Any], key: str) -> str:
+    value, low, high = (figures.get(name) for name in (key, f"{key}_low", f"{key}_high"))
+    if value is None:
+        return "-"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.4f}" + (f" ({low:.4f} to {high:.4f})" if low is not None else "")
+
+
+def _write_predictions(target: Path, predictions: Path, reviews: Path) -> None:
+    """Write the validation predictions with the hash of each text, but not the text itself."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(predictions, columns=["id", "label", "probability"])
+    table = table.sort_by("id")
+    texts = pq.read_table(reviews, columns=["id", "text"], filters=pc.field("id").isin(table["id"]))
+    hashes = {
+        key: hashlib.sha256(text.encode()).hexdigest()
+        for key, text in zip(texts["id"].to_pylist(), texts["text"].to_pylist(), strict=True)
+    }
+    ids = table["id"].to_pylist()
+    foreign = [key for key in ids if key not in hashes]
+    if foreign:
+        raise RegistryError(
+            f"{len(foreign)} validation predictions belong to no review in {reviews}, the first"
+            f" being {foreign[0][:100]!r}: run dvc repro, which brings both to one state"
+        )
+    # The columns are cast, so that the bytes do not depend on who wrote the predictions.
+    written = pa.table(
+        {
+            "id": pa.array(ids, pa.string()),
+            "text_sha256": pa.array([hashes[key] for key in ids], pa.string()),
+            "label": table["label"].combine_chunks().cast(pa.int8()),
+            "probability": table["probability"].combine_chunks().cast(pa.float64()),
+        }
+    )
+    with atomic_file(target) as partial:
+        pq.write_table(written, partial, compression="zstd")
+
+
+# --- Comparing ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A challenger against a champion on the validation texts that both predicted.
+
+    ``challenger_only`` counts the texts that the challenger alone got right, ``champion_only``
+    the reverse; ``p_value`` is None when too few texts are shared to say anything.
+    """
+
+    shared: int
+    challenger_accuracy: float
+    champion_accuracy: float
+    challenger_only: int
+    champion_only: int
+    p_value: float | None
+
+    @property
+    def verdict(self) -> Literal["better", "not better", "not comparable"]:
+        """``better`` when chance explains the difference with less than 5 %."""
+        if self.p_value is None:
+            return "not comparable"
+        return "better" if self.p_value < ALPHA else "not better"
+
+    def __str__(self) -> str:
+        if self.p_value is None:
+            return f"not comparable: {self.shared} shared validation texts, required {MIN_SHARED}"
+        return (
+            f"{self.verdict}: accuracy {self.challenger_accuracy:.4f} against"
+            f" {self.champion_accuracy:.4f} on {self.shared} shared validation texts,"
+            f" McNemar p = {self.p_value:.4g}, required below {ALPHA}"
+        )
+
+
+def compare(champion: Path, challenger: Path) -> Comparison:
+    """Compare two model folders on the texts that stand in both validation sets.
+
+    A text is known by its hash and label, so models of different sources can meet.
+
+    Raises:
+        RegistryError: one of the folders is no whole model.
+    """
+    import pandas as pd
+
+    from rnnpipe.evaluation import THRESHOLD
+
+    def right(path: Path) -> "pd.Series[Any]":
+        """Whether each text was labelled rightly, by (hash, label); the first of equal texts."""
+        check_model(path)
+        table = pd.read_parquet(path / "validation_predictions.parquet")
+        table = table.drop_duplicates(["text_sha256", "label"])
+        table["right"] = (table["probability"] > THRESHOLD) == (table["label"] == 1)
+        return table.set_index(["text_sha256", "label"])["right"]
+
+    both = pd.concat({"champion": right(champion), "challenger": right(challenger)}, axis=1)
+    both = both.dropna().astype(bool)
+    shared = len(both)
+    challenger_only = int((both["challenger"] & ~both["champion"]).sum())
+    champion_only = int((both["champion"] & ~both["challenger"]).sum())
+    return Comparison(
+        shared=shared,
+        challenger_accuracy=float(both["challenger"].mean()) if shared else 0.0,
+        champion_accuracy=float(both["champion"].mean()) if shared else 0.0,
+        challenger_only=challenger_only,
+        champion_only=champion_only,
+        p_value=mcnemar(challenger_only, champion_only) if shared >= MIN_SHARED else None,
+    )
+
+
+def mcnemar(challenger_only: int, champion_only: int) -> float:
+    """One-sided exact McNemar test: the chance of so many wins among equals, or more.
+
+    Only the texts on which exactly one of the two is right count; among equals each is won by
+    either with probability 1/2. McNemar (1947), Psychometrika 12, 153-157.
+
+    >>> mcnemar(challenger_only=3, champion_only=0)
+    0.125
+    """
+    from scipy.stats import binomtest
+
+    discordant = challenger_only + champion_only
+    if discordant == 0:
+        return 1.0
+    return float(binomtest(challenger_only, discordant, 0.5, alternative="greater").pvalue)
+
+
+# --- Finding -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version: its commit, the stages it is in now, and what stands there."""
+
+    name: str
+    version: str
+    commit: str
+    stages: tuple[str, ...]
+    decision: Decision
+    metrics: Mapping[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """One line for a person: version, stages, and accuracy on test beside the baseline's."""
+        return (
+            f"{self}: accuracy {_figure(self.metrics, 'accuracy')},"
+            f" baseline {_figure(self.metrics.get('baseline', {}), 'accuracy')}"
+        )
+
+    def __str__(self) -> str:
+        return self.version + (f" ({', '.join(self.stages)})" if self.stages else "")
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One event in the registry, as its git tag tells it; ``time`` in seconds since 1970."""
+
+    tag: str
+    commit: str
+    time: int
+    message: str
+    version: str | None
+    stage: str | None
+    counter: int
+    cancelled: bool
+
+
+def find(model: str | None, root: Path = Path(), name: str | None = None) -> Path:
+    """Find a model folder by path, version (``v0.2.0``) or stage (``prod``).
+
+    Without ``model`` it is the work tree's model, else the version in stage ``prod``. A version
+    is fetched from the DVC cache or remote into ``.rnnpipe/models/HASH`` and checked by hash.
+
+    Args:
+        model: path, version or stage; a folder named like one of the last two needs ``./``.
+        root: the project's folder.
+        name: the model's name; None: the problem in ``params.yaml``.
+
+    Raises:
+        RegistryError: there is no such model; known versions are listed.
+    """
+    root = Path(root)
+    if model is not None and not _VERSION.fullmatch(model) and model not in known_stages(root):
+        check_model(Path(model))
+        return Path(model)
+    name = name or load_params(root / PARAMS_FILE).problem
+    if model is None and (root / model_path(name)).is_dir():
+        check_model(root / model_path(name))
+        return root / model_path(name)
+    wanted = model or STAGES[-1]
+    known = versions(root, name)
+    for version in known:
+        if wanted == version.version or wanted in version.stages:
+            return fetch(root, version)
+    listed = ", ".join(map(str, known))
+    asked = f"no version of {name} is {wanted}" if model else f"{model_path(name)} is not here"
+    raise RegistryError(
+        f"{asked}; known versions: {listed or 'none'}."
+        " Run dvc repro to train a model, or git fetch --tags to learn of others'"
+    )
+
+
+def fetch(root: Path, version: Version) -> Path:
+    """Bring a version's folder into ``.rnnpipe/models/HASH`` and return that path.
+
+    Raises:
+        RegistryError: neither the DVC cache nor the DVC remote has it, or its bytes differ.
+    """
+    expected = version.decision.model
+    target = root / FETCHED / expected
+    if target.is_dir() and sha256_directory(target) == expected:
+        return target
+    with atomic_directory(target) as folder:
+        folder.rmdir()  # dvc get would put the model inside an existing folder
+        source = model_path(version.name).as_posix()
+        dvc(root, "get", ".", source, "--rev", version.commit, "--out", str(folder.resolve()))
+        found = sha256_directory(folder)
+        if found != expected:
+            raise RegistryError(
+                f"{version.name} {version.version} has SHA-256 {found}, but its registration says"
+                f" {expected}: the DVC cache or remote holds other bytes; run dvc fetch --all-tags"
+            )
+    logger.info("fetched %s %s", version.name, version.version)
+    return target
+
+
+def versions(root: Path, name: str) -> tuple[Version, ...]:
+    """List the registered versions of a model, lowest number first.
+
+    Raises:
+        RegistryError: this is no git repository, or a version's commit holds no decision.
+    """
+    tags = read_tags(root, name)
+    stages = {stage: history[-1] for stage, history in histories(tags).items() if history}
+    return tuple(
+        Version(
+            name=name,
+            version=version,
+            commit=commit,
+            stages=tuple(sorted(stage for stage, held in stages.items() if held == version)),
+            decision=parse_decision(
+                git(root, "show", f"{commit}:{REGISTRATION.as_posix()}"),
+                f"{REGISTRATION} at {name}@{version}",
+            ),
+            metrics=json.loads(git(root, "show", f"{commit}:{METRICS.as_posix()}")),
+        )
+        for version, commit in registered(tags).items()
+    )
+
+
+def read_tags(root: Path, name: str) -> tuple[Tag, ...]:
+    """Read the registry's git tags of one model, oldest first.
+
+    Two tags within one second are told apart by their counter, which GTO itself cannot.
+    """
+    pattern = re.compile(
+        rf"{re.escape(name)}(?:@(?P<version>{_VERSION.pattern})|#(?P<stage>[A-Za-z0-9/_-]+))"
+        r"(?P<cancelled>!?)(?:#(?P<counter>\d+))?"
+    )
+    listed = git(
+        root,
+        "for-each-ref",
+        "--format=%(refname:strip=2)%00%(*objectname)%00%(taggerdate:unix)%00%(contents:subject)",
+        f"refs/tags/{name}@*",
+        f"refs/tags/{name}#*",
+    )
+    tags = []
+    for line in listed.splitlines():
+        tag, commit, time, message = line.split("\0")
+        match = pattern.fullmatch(tag)
+        if match and commit:  # a lightweight tag is none of GTO's
+            tags.append(
+                Tag(
+                    tag=tag,
+                    commit=commit,
+                    time=int(time),
+                    message=message,
+                    version=match["version"],
+                    stage=match["stage"],
+                    counter=int(match["counter"] or 0),
+                    cancelled=bool(match["cancelled"]),
+                )
+            )
+    return tuple(sorted(tags, key=lambda tag: (tag.time, tag.counter)))
+
+
+def registered(tags: Sequence[Tag]) -> dict[str, str]:
+    """Commit of each version that is registered and not deregistered, by ascending number."""
+    commits: dict[str, str] = {}
+    for tag in tags:
+        if tag.version and tag.cancelled:
+            commits.pop(tag.version, None)
+        elif tag.version:
+            commits[tag.version] = tag.commit
+    return dict(sorted(commits.items(), key=lambda item: version_number(item[0])))
+
+
+def histories(tags: Sequence[Tag]) -> dict[str, list[str]]:
+    """Versions of each stage, the one it holds now last, the ones to go back to before it.
+
+    A rollback takes the last one off, so that a second rollback goes back one further.
+    """
+    at_commit = {commit: version for version, commit in registered(tags).items()}
+    stages: dict[str, list[str]] = {}
+    for tag in tags:
+        version = at_commit.get(tag.commit)
+        if tag.stage is None or version is None:
+            continue
+        history = stages.setdefault(tag.stage, [])
+        if tag.cancelled:
+            history[:] = [other for other in history if other != version]
+        elif tag.message.startswith(ROLLBACK) and version in history[:-1]:
+            while history[-1] != version:
+                history.pop()
+        elif history[-1:] != [version]:
+            history.append(version)
+    return stages
+
+
+def version_number(version: str) -> tuple[int, ...]:
+    """Turn ``v0.10.0`` into (0, 10, 0), so that it sorts after ``v0.9.0``.
+
+    >>> version_number("v0.10.0")
+    (0, 10, 0)
+    """
+    return tuple(int(part) for part in version.removeprefix("v").split("."))
+
+
+def known_stages(root: Path) -> tuple[str, ...]:
+    """Stages that the file ``.gto`` allows; dev, staging and prod where there is none."""
+    import yaml
+
+    try:
+        settings = yaml.safe_load((root / ".gto").read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        return STAGES
+    return tuple(settings.get("stages") or STAGES)
+
+
+# --- git and DVC as child processes ------------------------------------------------------
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git in the project and return what it prints.
+
+    Raises:
+        RegistryError: git is not installed or fails; ends with git's own words.
+    """
+    return _run(root, f"git {arguments[0]}", ["git", *arguments])
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """Run this environment's DVC in the project and return what it prints.
+
+    Raises:
+        RegistryError: DVC fails; ends with DVC's own words.
+    """
+    return _run(root, f"dvc {arguments[0]}", [sys.executable, "-m", "dvc", *arguments])
+
+
+def _run(root: Path, title: str, command: Sequence[str]) -> str:
+    # Nobody may be asked anything: publishing also runs at night.
+    environment = {
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+        **os.environ,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_EDITOR": "true",
+        "DVC_NO_ANALYTICS": "1",
+        "LC_ALL": "C.UTF-8",
+    }
+    try:
+        done = subprocess.run(
+            command,
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise RegistryError(f"{error.filename} is not here, and the registry needs it") from error
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-1000:]
+        raise RegistryError(f"`{title}` ended with code {done.returncode}: {said}")
+    return done.stdout

@@ -1,0 +1,627 @@
+"""From what was downloaded, an archive or a table, to one sorted parquet table of reviews.
+
+The archive is the one of Maas et al., "Learning Word Vectors for Sentiment Analysis", ACL 2011:
+``aclImdb/{train,test}/{pos,neg}/ID_RATING.txt``, ``aclImdb/train/unsup/ID_0.txt``, and beside
+those folders ``urls_{pos,neg,unsup}.txt``, whose line ID (from 0) names the film. It is read as
+a stream: nothing is unpacked to disk and no name in it is trusted.
+"""
+
+import bz2
+import csv
+import difflib
+import gzip
+import hashlib
+import io
+import logging
+import lzma
+import math
+import re
+import tarfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from rnnpipe.errors import IntegrityError, SourceError
+from rnnpipe.files import atomic_file
+from rnnpipe.params import Prepare
+
+logger = logging.getLogger(__name__)
+
+ROW_GROUP = 5_000
+TEST_SHARE = 0.2
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("label", pa.int8()),
+        ("rating", pa.int8()),
+        ("film", pa.string()),
+        ("text", pa.string()),
+        ("duplicate_of", pa.string()),
+    ]
+)
+
+# What an honest archive never reaches; a bomb does.
+MAX_REVIEW_BYTES = 1 << 20
+MAX_OTHER_BYTES = 64 << 20
+MAX_UNPACKED_BYTES = 4 << 30
+MAX_MEMBERS = 5_000_000
+
+Split = Literal["train", "test", "unlabelled"]
+SPLITS: tuple[Split, ...] = ("train", "test", "unlabelled")
+LABELS = {"neg": 0, "pos": 1, "unsup": None}
+
+_ROOT = "aclImdb/"
+_FOLDER = re.compile(r"(?:train|test)/(?:pos|neg|unsup)/")
+_NUMBER = r"(0|[1-9][0-9]{0,8})"
+_REVIEW = re.compile(
+    rf"(?:(train|test)/(pos|neg)/{_NUMBER}_(10|[0-9])|(train)/(unsup)/{_NUMBER}_(0))\.txt"
+)
+_URLS = re.compile(r"(train|test)/urls_(pos|neg|unsup)\.txt")
+_FILM = re.compile(rb"tt[0-9]+")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What stands in the table of reviews."""
+
+    reviews: dict[str, int]
+    """Number of reviews in each of train, test and unlabelled."""
+    duplicates: int
+    """Reviews whose text stands in a row before."""
+    text_bytes: int
+    """Bytes of all texts, UTF-8."""
+    digest: str
+    """SHA-256 of all reviews, in hex; see :func:`content_digest`."""
+
+
+class _Review(NamedTuple):
+    """One row before it is written; a tuple because there are 100,000 of them."""
+
+    id: str
+    split: Split
+    label: int | None
+    rating: int | None
+    film: str | None
+    text: bytes
+    path: str
+
+
+def content_digest(files: Iterable[tuple[str, bytes]]) -> str:
+    r"""SHA-256 over the lines ``PATH<TAB>SHA256-HEX<NEWLINE>`` sorted by path as bytes, in hex.
+
+    Args:
+        files: the path of each review inside ``aclImdb/`` and the SHA-256 of its bytes, raw.
+
+    >>> content_digest([])
+    'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+    """
+    lines = sorted(path.encode() + b"\t" + sha.hex().encode() + b"\n" for path, sha in files)
+    return hashlib.sha256(b"".join(lines)).hexdigest()
+
+
+def prepare_archive(archive: Path, out: Path, content_digest: str) -> Prepared:
+    """Write the reviews of an archive in the IMDB layout to one parquet table.
+
+    The same reviews give the same bytes, however the archive was packed.
+
+    Args:
+        archive: a tar file, plain or compressed with gzip, bzip2 or xz.
+        out: the table; the schema is :data:`SCHEMA`, rows are sorted by id.
+        content_digest: what the digest of all reviews must be, in hex.
+
+    Raises:
+        SourceError: the archive is broken, hostile, or not in the IMDB layout.
+        IntegrityError: the reviews are not those of the digest.
+    """
+    contents: dict[str, bytes] = {}
+    urls: dict[str, bytes] = {}
+    for member, content in _members(Path(archive)):
+        (urls if _URLS.fullmatch(member) else contents)[member] = content
+    found = _digest(contents)
+    if found != content_digest:
+        raise IntegrityError(
+            f"{archive}: the digest of its {len(contents):,} reviews is {found}, expected"
+            f" {content_digest}: reviews were added, removed or changed. Delete it and download it"
+            " again; if you changed the reviews on purpose, put the new digest into the card"
+        )
+    return _write(Path(out), _archive_reviews(contents, urls))
+
+
+def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
+    """Write the reviews of a CSV (UTF-8, commas) or parquet file to one parquet table.
+
+    Values of labels and groups are compared as text without the blanks around them; a number
+    without fraction loses its ``.0``, a truth value becomes ``true`` or ``false``. Rows are
+    counted from 0, the first below the header.
+
+    Args:
+        table: the file; its suffix, ``.csv`` or ``.parquet``, says which.
+        out: the table; the schema is :data:`SCHEMA`, rows are sorted by id.
+        params: the names of the columns, and which label value means what.
+
+    Raises:
+        SourceError: the file is broken, a column is missing, or a value cannot be used.
+    """
+    table = Path(table)
+    chosen = {
+        "text": params.text_column,
+        "label": params.label_column,
+        "split": params.split_column,
+        "group": params.group_column,
+    }
+    columns = {role: name for role, name in chosen.items() if name is not None}
+    read = _read_csv if table.suffix.lower() == ".csv" else _read_parquet
+    rows = read(table, columns)
+    texts = _texts(table, rows["text"])
+    labels = _labels(table, rows["label"], params)
+    groups = [_plain(value) for value in rows["group"].to_pylist()] if "group" in rows else None
+    films = groups or [None] * len(texts)
+    if "split" in rows:
+        splits = _given_splits(table, rows["split"], labels, params)
+    else:
+        splits = [
+            "unlabelled" if label is None else _hashed_split(film, text)
+            for label, film, text in zip(labels, films, texts, strict=True)
+        ]
+    return _write(Path(out), _table_reviews(splits, labels, films, texts))
+
+
+# --- The archive --------------------------------------------------------------------------------
+
+
+def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield (path inside aclImdb/, bytes) of every review and urls file, in archive order."""
+    seen: set[bytes] = set()
+    try:
+        with _unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            count = 0
+            while (member := tar.next()) is not None:
+                count += 1
+                if count > MAX_MEMBERS:
+                    raise SourceError(f"{archive} holds more than {MAX_MEMBERS:,} members")
+                # tarfile remembers every member; millions of them fill the memory.
+                tar.members.clear()  # type: ignore[attr-defined]
+                path = _checked(archive, member)
+                if path is None:
+                    continue
+                key = hashlib.sha256(path.encode()).digest()[:16]
+                if key in seen:
+                    raise _refused(archive, member, "stands in it twice")
+                seen.add(key)
+                file = tar.extractfile(member)
+                assert file is not None  # a regular file, as checked
+                yield path, file.read()
+            # tarfile ends quietly at a damaged header; only zeros may follow the real end.
+            stream.finish()
+    except FileNotFoundError:
+        raise SourceError(f"{archive} is not here: run the download stage first") from None
+    except (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, gzip.BadGzipFile) as error:
+        raise SourceError(_broken(archive, str(error))) from error
+    except OSError as error:
+        if error.errno is not None:  # the disk's fault
+            raise
+        raise SourceError(_broken(archive, str(error))) from error  # bz2 has no error of its own
+    except (ValueError, OverflowError, RecursionError) as error:  # absurd headers
+        raise SourceError(_broken(archive, str(error))) from error
+
+
+def _broken(archive: Path, reason: str) -> str:
+    return (
+        f"{archive} is truncated or damaged ({_quoted(reason)}):"
+        " delete it and run the download stage again"
+    )
+
+
+def _checked(archive: Path, member: tarfile.TarInfo) -> str | None:
+    """The path inside aclImdb/ of a review or urls file; None for what is of no interest."""
+    name = member.name.removeprefix("./")  # `tar -c .` writes it
+    if name.startswith("/") or ".." in name.split("/"):
+        raise _refused(archive, member, "points outside the archive; such an archive is not read")
+    if member.isdir():
+        return None
+    if not member.isreg() or member.issparse():
+        raise _refused(archive, member, "is a link, a device or the like, expected a plain file")
+    path = name.removeprefix(_ROOT) if name.startswith(_ROOT) else ""
+    is_review = _FOLDER.match(path) is not None
+    limit = MAX_REVIEW_BYTES if is_review else MAX_OTHER_BYTES
+    if member.size > limit:
+        raise _refused(
+            archive, member, f"unpacks to {member.size:,} bytes, expected at most {limit:,}"
+        )
+    if is_review and not _REVIEW.fullmatch(path):
+        raise _refused(archive, member, "is not named like a review: ID_RATING.txt, as in 0_9.txt")
+    return path if is_review or _URLS.fullmatch(path) else None
+
+
+def _refused(archive: Path, member: tarfile.TarInfo, reason: str) -> SourceError:
+    return SourceError(f"{archive}: member {_quoted(member.name)} {reason}")
+
+
+class _Forward(io.RawIOBase):
+    """The unpacked bytes of an archive, read forwards only, a bounded number of them."""
+
+    def __init__(self, raw: IO[bytes], name: str) -> None:
+        self._raw = raw
+        self._name = name
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= MAX_OTHER_BYTES + tarfile.BLOCKSIZE:
+            # A header that announces gigabytes would have tarfile fetch them at once.
+            raise SourceError(f"{self._name}: a header announces {size:,} bytes; it is not read")
+        content = self._raw.read(size)
+        self._position += len(content)
+        if self._position > MAX_UNPACKED_BYTES:
+            raise SourceError(
+                f"{self._name} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; it is not read on"
+            )
+        return content
+
+    def readinto(self, buffer: Any) -> int:
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET or offset < self._position:
+            raise tarfile.ReadError("a header points backwards")
+        while offset > self._position:
+            if not self.read(min(offset - self._position, 1 << 20)):
+                break
+        return self._position
+
+    def finish(self) -> None:
+        """Read what is left, which also checks the packing's own sums; only zeros may come."""
+        while rest := self.read(1 << 20):
+            if rest.strip(b"\0"):
+                raise tarfile.ReadError("there is no header where one was expected")
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _unpacked(archive: Path) -> _Forward:
+    """Open an archive by what its first bytes say, whatever its suffix."""
+    with archive.open("rb") as file:
+        magic = file.read(6)
+    opener: Callable[..., Any] = open
+    for start, known in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open)):
+        if magic.startswith(start):
+            opener = known
+    return _Forward(opener(archive, "rb"), str(archive))
+
+
+def _digest(contents: dict[str, bytes]) -> str:
+    return content_digest(
+        (path, hashlib.sha256(content).digest()) for path, content in contents.items()
+    )
+
+
+def _archive_reviews(contents: dict[str, bytes], urls: dict[str, bytes]) -> Iterator[_Review]:
+    """Yield the rows in the order of their ids; each text leaves ``contents`` on the way."""
+    films = {name: _films(name, content) for name, content in urls.items()}
+    for path in sorted(contents):
+        match = _REVIEW.fullmatch(path)
+        assert match is not None  # as checked
+        part, kind, number, rating = (group for group in match.groups() if group is not None)
+        list_name = f"{part}/urls_{kind}.txt"
+        if list_name not in films:
+            raise SourceError(f"the archive lacks {_ROOT}{list_name}, which names the films")
+        films_of_kind = films[list_name]
+        if int(number) >= len(films_of_kind):
+            raise SourceError(
+                f"{_ROOT}{list_name} has {len(films_of_kind):,} lines; {path} needs line"
+                f" {int(number) + 1:,} to name its film"
+            )
+        yield _Review(
+            id=path,
+            split="unlabelled" if kind == "unsup" else part,  # type: ignore[arg-type]
+            label=LABELS[kind],
+            rating=int(rating) or None,
+            film=films_of_kind[int(number)],
+            text=_readable(path, contents.pop(path)),
+            path=path,
+        )
+
+
+def _films(name: str, content: bytes) -> list[str]:
+    films = []
+    for number, line in enumerate(content.splitlines(), 1):
+        film = _FILM.search(line)
+        if film is None:
+            raise SourceError(f"{_ROOT}{name}, line {number:,}: no film (tt and digits) in it")
+        films.append(film[0].decode())
+    return films
+
+
+def _readable(path: str, content: bytes) -> bytes:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{_ROOT}{path} is not UTF-8 at byte {error.start:,}: save it as UTF-8"
+        ) from None
+    if not text or text.isspace():
+        raise SourceError(f"{_ROOT}{path} is empty: a review needs text")
+    return content
+
+
+# --- Own tables ---------------------------------------------------------------------------------
+
+
+def _read_csv(table: Path, columns: dict[str, str]) -> dict[str, pa.ChunkedArray]:
+    _check_columns(table, _csv_header(table), columns)
+    names = list(dict.fromkeys(columns.values()))
+    try:
+        rows = pa.csv.read_csv(
+            table,
+            # A row has to fit into a block, and a review may be a book.
+            read_options=pa.csv.ReadOptions(use_threads=False, block_size=64 << 20),
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                include_columns=names,
+                column_types=dict.fromkeys(names, pa.binary()),
+                strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        # Arrow's message quotes the row, which holds a review: take the numbers only.
+        faults = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+", str(error))
+        reason = f" ({faults[0]}; the header is row #1)" if faults else ""
+        raise SourceError(
+            f"{table} is no CSV that can be read{reason}: expected commas between the columns,"
+            " double quotes around a text with commas or line breaks"
+        ) from None
+    return {role: _utf8(table, rows[name], name) for role, name in columns.items()}
+
+
+def _csv_header(table: Path) -> list[str]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            return next(csv.reader(file), [])
+    except FileNotFoundError:
+        raise SourceError(f"{table} is not here: run the download stage first") from None
+    except UnicodeDecodeError:
+        raise SourceError(f"{table} is not UTF-8: save it as UTF-8") from None
+    except csv.Error:
+        raise SourceError(f"{table} has no header that can be read: expected one of text") from None
+
+
+def _read_parquet(table: Path, columns: dict[str, str]) -> dict[str, pa.ChunkedArray]:
+    try:
+        _check_columns(table, pq.read_schema(table).names, columns)
+        rows = pq.read_table(table, columns=list(dict.fromkeys(columns.values())))
+    except FileNotFoundError:
+        raise SourceError(f"{table} is not here: run the download stage first") from None
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise SourceError(
+            f"{table} is no parquet file that can be read: write it anew, or use CSV"
+        ) from None
+    return {role: _decoded(table, rows[name], name) for role, name in columns.items()}
+
+
+def _check_columns(table: Path, found: list[str], columns: dict[str, str]) -> None:
+    for role, name in columns.items():
+        if found.count(name) == 1:
+            continue
+        shown = ", ".join(_quoted(column) for column in found[:20]) or "none"
+        if name in found:
+            raise SourceError(f"{table} has more than one column {name!r}; found: {shown}")
+        near = difflib.get_close_matches(name, found, n=1)
+        hint = f"did you mean {_quoted(near[0])}? " if near else ""
+        raise SourceError(
+            f"{table} has no column {name!r}; {hint}found: {shown}."
+            f" Set prepare.{role}_column in params.yaml"
+        )
+
+
+def _decoded(table: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """A parquet column without its dictionary, its strings in one type."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _decoded(table, column.cast(kind.value_type), name)
+    if any(
+        test(kind)
+        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    ):
+        return column.cast(pa.large_string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return _utf8(table, column, name)
+    if any(
+        test(kind)
+        for test in (
+            pa.types.is_integer,
+            pa.types.is_floating,
+            pa.types.is_boolean,
+            pa.types.is_null,
+        )
+    ):
+        return column
+    raise SourceError(f"{table}: column {name!r} holds {kind}, expected text, numbers or booleans")
+
+
+def _utf8(table: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    try:
+        return column.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        pass
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            (value or b"").decode()
+        except UnicodeDecodeError as error:
+            raise SourceError(
+                f"{table}, row {row}, column {name!r}: not UTF-8 at byte {error.start:,}:"
+                " save the file as UTF-8"
+            ) from None
+    raise AssertionError("Arrow and Python disagree about UTF-8")
+
+
+def _texts(table: Path, column: pa.ChunkedArray) -> list[bytes]:
+    if not len(column):
+        raise SourceError(f"{table} has no rows below its header")
+    if not pa.types.is_large_string(column.type):
+        raise SourceError(f"{table}: the text column holds {column.type}, expected text")
+    length = pc.utf8_length(pc.utf8_trim_whitespace(column))
+    empty = pc.index(pc.equal(pc.fill_null(length, 0), 0), value=True).as_py()
+    if empty >= 0:
+        raise SourceError(f"{table}, row {empty}: the text is empty; fill it or delete the row")
+    texts: list[bytes] = column.cast(pa.large_binary()).to_pylist()
+    return texts
+
+
+def _labels(table: Path, column: pa.ChunkedArray, params: Prepare) -> list[int | None]:
+    values = [_plain(value) for value in column.to_pylist()]
+    distinct = {value for value in values if value is not None}
+    foreign = sorted(distinct - params.labels.keys())
+    if foreign:
+        shown = ", ".join(f"{_quoted(value)} (row {values.index(value)})" for value in foreign[:5])
+        classes = (
+            f" The column holds {len(distinct)} different labels; rnnpipe learns two classes:"
+            " map several to one class, or leave the other rows out."
+            if len(distinct) > 2
+            else ""
+        )
+        raise SourceError(
+            f"{table}, column {params.label_column!r}: no meaning is known of {shown};"
+            f" known: {', '.join(map(repr, params.labels))}.{classes}"
+            " Set prepare.labels in params.yaml"
+        )
+    classes_found = {params.labels[value] for value in distinct}
+    if len(classes_found) < 2:
+        raise SourceError(
+            f"{table}, column {params.label_column!r}: found"
+            f" {'only ' + classes_found.pop() if classes_found else 'no'} labels, expected both"
+            " neg and pos: there is nothing to tell apart"
+        )
+    return [None if value is None else LABELS[params.labels[value]] for value in values]
+
+
+def _given_splits(
+    table: Path, column: pa.ChunkedArray, labels: list[int | None], params: Prepare
+) -> list[Split]:
+    splits: list[Split] = []
+    for row, (value, label) in enumerate(zip(column.to_pylist(), labels, strict=True)):
+        split = _plain(value)
+        where = f"{table}, row {row}, column {params.split_column!r}"
+        if split not in SPLITS:
+            hint = "; validation is taken from train by itself" if split == "validation" else ""
+            found = "nothing" if split is None else _quoted(split)
+            raise SourceError(f"{where}: found {found}, expected {', '.join(SPLITS)}{hint}")
+        if label is None and split != "unlabelled":
+            raise SourceError(
+                f"{where}: {split}, but the row has no label; label it or write unlabelled"
+            )
+        splits.append(split)
+    return splits
+
+
+def _hashed_split(film: str | None, text: bytes) -> Split:
+    """Test for one row in five, by a hash of its group, else its text: fixed for ever."""
+    # The prefix keeps it independent of the hash that chooses validation.
+    key = b"test:" + (film.encode() if film is not None else text)
+    share = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
+    return "test" if share < TEST_SHARE else "train"
+
+
+def _table_reviews(
+    splits: list[Split], labels: list[int | None], films: list[str | None], texts: list[bytes]
+) -> Iterator[_Review]:
+    for row, (split, label, film) in enumerate(zip(splits, labels, films, strict=True)):
+        kept = None if split == "unlabelled" else label
+        name = f"row/{row:08}"
+        kind = "unsup" if kept is None else ("neg", "pos")[kept]
+        yield _Review(name, split, kept, None, film, texts[row], f"{split}/{kind}/{name}")
+
+
+def _plain(value: Any) -> str | None:
+    """A label's, split's or group's value as text; None where there is none.
+
+    >>> _plain(" pos "), _plain(1.0), _plain("1.0"), _plain(True), _plain(""), _plain(float("nan"))
+    ('pos', '1', '1', 'true', None, None)
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    # pandas writes 1.0 for 1 as soon as one cell of the column is empty.
+    return re.sub(r"^(-?[0-9]+)\.0$", r"\1", str(value).strip()) or None
+
+
+def _quoted(name: str) -> str:
+    """A name that someone else chose, fit for a message."""
+    shown = repr(name)
+    return shown if len(shown) <= 100 else f"{shown[:99]}…"
+
+
+# --- The table of reviews -----------------------------------------------------------------------
+
+
+def _write(out: Path, reviews: Iterable[_Review]) -> Prepared:
+    """Write rows that come in the order of their ids."""
+    splits: Counter[str] = Counter()
+    first_with: dict[bytes, str] = {}
+    hashes: list[tuple[str, bytes]] = []
+    duplicates = text_bytes = 0
+    with (
+        atomic_file(out) as partial,
+        pq.ParquetWriter(
+            partial, SCHEMA, compression="zstd", use_dictionary=["split", "label", "film"]
+        ) as writer,
+    ):
+        for batch in _batches(reviews):
+            duplicates_of: list[str | None] = []
+            for review in batch:
+                sha = hashlib.sha256(review.text).digest()
+                first = first_with.setdefault(sha, review.id)
+                duplicates_of.append(None if first == review.id else first)
+                hashes.append((review.path, sha))
+                splits[review.split] += 1
+                text_bytes += len(review.text)
+            duplicates += len(batch) - duplicates_of.count(None)
+            ids, parts, labels, ratings, films, texts, _ = zip(*batch, strict=True)
+            columns = (ids, parts, labels, ratings, films, texts, duplicates_of)
+            writer.write_table(
+                pa.table(
+                    [
+                        pa.array(column, kind)
+                        for column, kind in zip(columns, SCHEMA.types, strict=True)
+                    ],
+                    schema=SCHEMA,
+                ),
+                row_group_size=ROW_GROUP,
+            )
+        digest = content_digest(hashes)
+        writer.add_key_value_metadata({"content_digest": digest})
+    counts: dict[str, int] = {split: splits[split] for split in SPLITS}
+    logger.info("%s: %s", out, ", ".join(f"{count:,} {split}" for split, count in counts.items()))
+    return Prepared(counts, duplicates, text_bytes, digest)
+
+
+def _batches(reviews: Iterable[_Review]) -> Iterator[list[_Review]]:
+    batch: list[_Review] = []
+    for review in reviews:
+        batch.append(review)
+        if len(batch) == ROW_GROUP:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

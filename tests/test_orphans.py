@@ -1,0 +1,73 @@
+"""A stage must not outlive the dvc that started it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STAGE = """
+import time
+from rnnpipe.orphans import die_with_dvc
+die_with_dvc()
+print('up', flush=True)
+time.sleep(60)
+"""
+# Stands for dvc: it starts the stage through a shell, as dvc does.
+DVC = "import subprocess, sys; subprocess.run(sys.argv[1], shell=True)"
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+
+def start(environment: dict[str, str]) -> tuple[subprocess.Popen[str], int]:
+    shell = f'{sys.executable} -c "{STAGE}" & echo $!; wait'
+    parent = subprocess.Popen(
+        [sys.executable, "-c", DVC, shell],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+    )
+    assert parent.stdout
+    stage = int(parent.stdout.readline())
+    assert parent.stdout.readline() == "up\n"
+    return parent, stage
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_end(pid: int, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not alive(pid)
+
+
+def test_a_stage_ends_when_dvc_is_killed():
+    parent, stage = start({"DVC_STAGE": "train"})
+    parent.kill()
+    assert wait_for_end(stage, 10)
+
+
+def test_a_stage_ends_when_its_shell_is_killed():
+    parent, stage = start({"DVC_STAGE": "train"})
+    shell = int(Path(f"/proc/{stage}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(shell, signal.SIGKILL)
+    assert wait_for_end(stage, 10)
+    parent.wait()
+
+
+def test_a_stage_started_by_hand_is_left_alone():
+    parent, stage = start({})
+    parent.kill()
+    assert not wait_for_end(stage, 2)
+    os.kill(stage, signal.SIGKILL)

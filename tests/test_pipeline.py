@@ -1,0 +1,358 @@
+"""The whole DAG on a generated corpus, through the real ``dvc``."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from rnnpipe.__main__ import STAGES
+from rnnpipe.files import read_json, sha256_directory, sha256_file
+from rnnpipe.sandbox import Sandbox, make_demo
+
+ROOT = Path(__file__).parents[1]
+REVIEWS = 2400
+DVC = (sys.executable, "-m", "dvc")
+EXEMPT = {"__init__", "__main__", "errors", "orphans", "params"}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """A copy of the project with a generated corpus, in which nothing has run yet."""
+    sandbox = make_demo(ROOT, tmp_path_factory.mktemp("fresh") / "project", REVIEWS)
+    change(sandbox, "train", epochs=3)
+    sandbox.commit("Begin")
+    return sandbox
+
+
+@pytest.fixture(scope="module")
+def done(fresh: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """The same after one undisturbed ``dvc repro``, committed; tests copy it, none changes it."""
+    sandbox = copy(fresh, tmp_path_factory.mktemp("done") / "project")
+    seconds = sandbox.reproduce()
+    assert list(seconds) != []
+    sandbox.commit("Run the pipeline")
+    return sandbox
+
+
+@pytest.fixture
+def project(done: Sandbox, tmp_path: Path) -> Sandbox:
+    """A copy of the finished project, free to change."""
+    return copy(done, tmp_path / "project")
+
+
+def copy(sandbox: Sandbox, folder: Path) -> Sandbox:
+    shutil.copytree(sandbox.folder, folder, symlinks=True)
+    return Sandbox(folder, sandbox.environment)
+
+
+def change(sandbox: Sandbox, section: str, **values: object) -> None:
+    path = sandbox.folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params[section] |= values
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def lock(sandbox: Sandbox) -> str:
+    return (sandbox.folder / "dvc.lock").read_text()
+
+
+def fails(sandbox: Sandbox, *command: str) -> str:
+    done = subprocess.run(
+        command, cwd=sandbox.folder, env=sandbox.environment, text=True, capture_output=True
+    )
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+def test_every_stage_ran_and_a_model_came_out(done):
+    assert set(yaml.safe_load(lock(done))["stages"]) == set(STAGES)
+    metrics = read_json(done.folder / "reports/metrics.json")
+    assert metrics["accuracy_low"] < metrics["accuracy"] < metrics["accuracy_high"]
+    assert metrics["accuracy"] > 0.9
+    assert metrics["accuracy"] > metrics["baseline"]["accuracy"]
+    decision = read_json(done.folder / "models/registration.json")
+    assert decision["verdict"] == "approved"
+    assert decision["model"] == sha256_directory(done.folder / "models/sentiment")
+
+
+def test_dvc_and_the_command_line_name_the_same_stages():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert list(stages) == list(STAGES)
+    for name, stage in stages.items():
+        assert stage["cmd"] == f"python -m rnnpipe {name}"
+
+
+def test_a_second_run_runs_nothing(project):
+    before = lock(project)
+    assert project.reproduce() == {}
+    assert lock(project) == before
+    assert "up to date" in project.run(*DVC, "status")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_all_the_code_it_executes(project, stage):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['rnnpipe', '{stage}']\n"
+        "try:\n"
+        "    runpy.run_module('rnnpipe', run_name='__main__')\n"
+        "except SystemExit as ended:\n"
+        "    assert ended.code == 0, ended.code\n"
+        "names = [m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'rnnpipe']\n"
+        "print('\\n'.join(name for name in names if name))\n"
+    )
+    executed = {
+        Path(line).relative_to(project.folder)
+        for line in project.run(sys.executable, "-c", code).splitlines()
+        if line.endswith(".py")
+    }
+    deps = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"][stage]["deps"]
+    named = {path for dep in deps for path in (project.folder / dep).glob("**/*.py")}
+    named = {path.relative_to(project.folder) for path in named} | set(map(Path, deps))
+    missing = {path for path in executed - named if path.stem not in EXEMPT}
+    assert not missing
+    unused = {path for path in named if path.suffix == ".py"} - executed
+    assert {path for path in unused if path.parts[1] not in ("problems", "validation")} == set()
+
+
+def test_training_again_changes_nothing(project):
+    before = lock(project)
+    project.run(*DVC, "repro", "--force", "--single-item", "train")
+    assert lock(project) == before
+
+
+def test_an_old_parameter_comes_back_from_the_run_cache(project):
+    before = lock(project)
+    change(project, "train", hidden_size=8, epochs=1)
+    assert set(project.reproduce()) == {"train", "evaluate", "register"}
+    assert lock(project) != before
+    project.run("git", "checkout", "--", "params.yaml")
+    assert project.reproduce() == {}
+    assert lock(project) == before
+
+
+def test_a_change_to_the_pictures_trains_nothing(project):
+    path = project.folder / "rnnpipe/plots.py"
+    path.write_text(path.read_text() + "\n# changed\n")
+    assert set(project.reproduce()) == {"evaluate"}
+
+
+def test_pushed_data_come_back_in_a_fresh_clone(project, tmp_path):
+    project.run(*DVC, "remote", "add", "--default", "store", str(tmp_path / "store"))
+    project.commit("Add a remote")
+    project.run(*DVC, "push", "--quiet")
+    project.run("git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone"))
+    clone = Sandbox(tmp_path / "clone", project.environment)
+    clone.run(*DVC, "pull", "--quiet")
+    assert clone.reproduce() == {}
+    assert lock(clone) == lock(project)
+    assert not clone.run("git", "status", "--porcelain")
+
+
+def test_dvcs_own_commands_serve_a_dvc_user(project):
+    project.run(
+        *DVC,
+        "exp",
+        "run",
+        "--quiet",
+        "-n",
+        "small",
+        "-S",
+        "train.hidden_size=8",
+        "-S",
+        "train.epochs=1",
+    )
+    shown = json.loads(project.run(*DVC, "params", "diff", "--json"))
+    assert shown["params.yaml"]["train.hidden_size"]["new"] == 8
+    changed = json.loads(project.run(*DVC, "metrics", "diff", "--json"))
+    assert (
+        "accuracy" in changed["diff"]["reports/metrics.json"]
+        if "diff" in changed
+        else changed["reports/metrics.json"]
+    )
+    assert "small" in project.run(*DVC, "exp", "list")
+    project.run(*DVC, "plots", "diff", "HEAD", "--out", "page")
+    page = (project.folder / "page/index.html").read_text()
+    for title in ("Confusion matrix", "ROC", "Loss"):
+        assert title in page
+    assert 'src="http' not in page
+    assert "vegaEmbed" in page
+
+
+def test_the_model_serves_predictions(project):
+    texts = ["", "zzz qqq", "word " * 1_000_000, "It was wonderful."]
+    pq.write_table(pa.table({"text": texts}), project.folder / "new.parquet")
+    lines = project.run(
+        sys.executable, "-m", "rnnpipe", "predict", "--file", "new.parquet", "--json"
+    ).splitlines()
+    answers = [json.loads(line) for line in lines]
+    assert len(answers) == len(texts)
+    for answer in answers:
+        assert set(answer) == {"label", "probability"}
+        assert 0 <= answer["probability"] <= 1
+        assert answer["label"] == ("pos" if answer["probability"] > 0.5 else "neg")
+
+
+def test_predictions_of_the_model_are_those_of_the_evaluation(project):
+    judged = pq.read_table(project.folder / "data/predictions/test.parquet").to_pandas().head(200)
+    reviews = pq.read_table(project.folder / "data/reviews.parquet").to_pandas().set_index("id")
+    texts = reviews["text"].loc[judged["id"]].tolist()
+    pa.csv.write_csv(pa.table({"text": texts}), project.folder / "new.csv")
+    lines = project.run(
+        sys.executable, "-m", "rnnpipe", "predict", "--file", "new.csv", "--json"
+    ).splitlines()
+    for line, expected in zip(lines, judged["probability"], strict=True):
+        assert json.loads(line)["probability"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_no_review_text_enters_a_committed_file(project):
+    reviews = pq.read_table(project.folder / "data/reviews.parquet")["text"].to_pylist()
+    sentences = {text[:60] for text in reviews if len(text) >= 60}
+    for name in project.run("git", "ls-files", "reports", "models").split():
+        content = (project.folder / name).read_text()
+        assert not [sentence for sentence in sentences if sentence in content]
+
+
+def test_own_reviews_take_a_path_and_appended_rows_run_it_again(project, tmp_path):
+    reviews = pq.read_table(project.folder / "data/reviews.parquet").to_pandas()
+    labelled = reviews[reviews["split"] != "unlabelled"]
+    own = labelled.assign(
+        review=labelled["text"], stars=labelled["label"].astype(int).map({0: "bad", 1: "good"})
+    )
+    own[["review", "stars", "film"]].iloc[:-200].to_csv(tmp_path / "own.csv", index=False)
+    change(project, "download", source=str(tmp_path / "own.csv"))
+    change(
+        project,
+        "prepare",
+        text_column="review",
+        label_column="stars",
+        group_column="film",
+        labels={"good": "pos", "bad": "neg"},
+    )
+    change(project, "validate", min_labelled=100)
+    change(project, "train", epochs=1)
+    assert set(project.reproduce()) == set(STAGES)
+    before = read_json(project.folder / "reports/sequences.json")
+    own[["review", "stars", "film"]].to_csv(tmp_path / "own.csv", index=False)
+    assert {"download", "prepare", "train"} <= set(project.reproduce())
+    after = read_json(project.folder / "reports/sequences.json")
+    assert after["train"] > before["train"]
+    # A film never moves to another split when the file grows.
+    index = pq.read_table(project.folder / "data/sequences/index.parquet").to_pandas()
+    assert index.groupby("film")["split"].nunique().max() == 1
+
+
+def test_a_failed_validation_stops_the_pipeline_and_leaves_its_report(project):
+    change(project, "validate", min_labelled=100_000)
+    shown = fails(project, *DVC, "repro")
+    assert "100000" in shown.replace(",", "").replace("_", "")
+    assert "Traceback" not in shown
+    assert not read_json(project.folder / "reports/validation.json")["passed"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "kibibytes"),
+    [("download", 8), ("prepare", 8), ("sequences", 8), ("word_vectors", 8), ("train", 100)],
+)
+def test_a_full_disk_leaves_nothing_half_written(project, stage, kibibytes):
+    folders = [project.folder / name for name in ("data", "models")]
+    before = [sha256_directory(folder) for folder in folders]
+    shown = fails(project, "bash", "-c", f"ulimit -f {kibibytes}; exec python -m rnnpipe {stage}")
+    assert "free some space" in shown
+    assert "Traceback" not in shown
+    assert [sha256_directory(folder) for folder in folders] == before
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(project):
+    change(project, "train", hidden_size=8, epochs=2)
+    first = start(project)
+    stage_pid(first, project, "train")
+    shown = fails(project, *DVC, "repro")
+    assert "lock" in shown.lower() or "busy" in shown.lower()
+    assert first.wait(300) == 0
+    assert project.reproduce() == {}
+
+
+# Death in every stage -----------------------------------------------------------------------
+
+
+def start(sandbox: Sandbox) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [*DVC, "repro"],
+        cwd=sandbox.folder,
+        env=sandbox.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def processes(sandbox: Sandbox) -> Iterator[tuple[int, list[str]]]:
+    """Every live process that works in the sandbox's folder, with its arguments."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if (entry / "cwd").readlink() != sandbox.folder:
+                continue
+            arguments = (entry / "cmdline").read_bytes().decode().split("\0")
+        except OSError:  # it ended while we looked
+            continue
+        if arguments != [""]:
+            yield int(entry.name), arguments
+
+
+def stage_pid(child: "subprocess.Popen[bytes]", sandbox: Sandbox, stage: str) -> int | None:
+    """Wait for a stage's own process; None when the whole run ended before it came."""
+    while child.poll() is None:
+        for pid, arguments in processes(sandbox):
+            if arguments[1:4] == ["-m", "rnnpipe", stage]:
+                return pid
+        time.sleep(0.02)
+    return None
+
+
+@contextmanager
+def all_gone(sandbox: Sandbox, seconds: float) -> Iterator[None]:
+    yield
+    end = time.monotonic() + seconds
+    while list(processes(sandbox)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not list(processes(sandbox)), "an orphan goes on working"
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("victim", ["stage", "dvc", "group"])
+def test_killed_in_every_stage_a_plain_repro_ends_the_same(fresh, done, tmp_path, victim):
+    sandbox = copy(fresh, (tmp_path / "project").resolve())
+    for number, stage in enumerate(STAGES):
+        child = start(sandbox)
+        pid = stage_pid(child, sandbox, stage)
+        assert pid is not None, f"{stage} did not start"
+        time.sleep(0.05 * number)  # now at the start of the work, now in the middle
+        with all_gone(sandbox, 10):
+            match victim:
+                case "stage":
+                    os.kill(pid, signal.SIGKILL)
+                case "dvc":
+                    child.kill()
+                case "group":
+                    os.killpg(child.pid, signal.SIGKILL)
+            child.wait(30)
+    sandbox.reproduce()
+    assert lock(sandbox) == lock(done)
+    assert sha256_file(sandbox.folder / "models/registration.json") == sha256_file(
+        done.folder / "models/registration.json"
+    )

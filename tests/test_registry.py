@@ -1,0 +1,418 @@
+"""The registry's judgement: gates, the model folder, McNemar's test, and the tags' meaning."""
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnpipe import registry
+from rnnpipe.errors import RegistryError
+from rnnpipe.files import sha256_directory, write_json
+from rnnpipe.params import Register
+from rnnpipe.registry import Decision, Lineage, Tag
+
+NAME = "sentiment"
+LABELS = ("neg", "pos")
+LINEAGE = Lineage(
+    source="5" * 64,
+    reviews="1" * 64,
+    sequences="2" * 64,
+    network="3" * 64,
+    params=('train.cell = "lstm"', "train.fraction = 1.0"),
+)
+
+
+def metrics(accuracy: float = 0.9, baseline: float = 0.88) -> dict[str, Any]:
+    def figures(value: float) -> dict[str, Any]:
+        keys = ("accuracy", "precision", "recall", "f1", "auc_roc", "loss")
+        bounds = {f"{key}_low": value - 0.01 for key in keys}
+        bounds |= {f"{key}_high": value + 0.01 for key in keys}
+        return dict.fromkeys(keys, value) | bounds | {"n": 1000}
+
+    below = figures(baseline)
+    ours = figures(accuracy)
+    return ours | {"validation": ours, "baseline": below | {"validation": below}}
+
+
+def decide(
+    accuracy: float = 0.9,
+    *,
+    baseline: float = 0.88,
+    passed: tuple[bool, bool] = (True, True),
+    better: bool = False,
+) -> Decision:
+    return registry.decide(
+        NAME,
+        Register(min_validation_accuracy=0.85, require_better_than_baseline=better),
+        model="0" * 64,
+        metrics=metrics(accuracy, baseline),
+        suites=[
+            {"suite": "reviews", "passed": passed[0]},
+            {"suite": "sequences", "passed": passed[1]},
+        ],
+        lineage=LINEAGE,
+    )
+
+
+# --- Gates -------------------------------------------------------------------------------
+
+
+@given(accuracy=st.floats(0, 1), passed=st.tuples(st.booleans(), st.booleans()))
+def test_approved_exactly_when_every_gate_holds(accuracy: float, passed: tuple[bool, bool]) -> None:
+    decision = decide(accuracy, passed=passed)
+    assert (decision.verdict == "approved") == (accuracy >= 0.85 and all(passed))
+    assert [gate.passed for gate in decision.reasons] == [accuracy >= 0.85, *passed]
+
+
+def test_every_reason_says_what_was_found_and_required() -> None:
+    decision = decide(0.8, passed=(False, True))
+    assert [str(gate) for gate in decision.reasons] == [
+        "validation_accuracy: found 0.8, required 0.85",
+        "suite_reviews: found false, required true",
+        "suite_sequences: found true, required true",
+    ]
+
+
+def test_baseline_is_recorded_always_and_a_gate_on_request() -> None:
+    below = decide(0.9, baseline=0.91)
+    assert (below.verdict, below.baseline_difference) == ("approved", -0.01)
+    assert decide(0.9, baseline=0.91, better=True).verdict == "refused"
+    assert decide(0.9, baseline=0.9, better=True).verdict == "refused"
+    assert decide(0.9, baseline=0.89, better=True).verdict == "approved"
+
+
+def test_truthy_is_not_passed() -> None:
+    assert decide(passed=("no", True)).verdict == "refused"  # type: ignore[arg-type]
+
+
+def test_missing_figure_is_named() -> None:
+    with pytest.raises(RegistryError, match="'validation'"):
+        registry.decide(
+            NAME,
+            Register(min_validation_accuracy=0.85, require_better_than_baseline=False),
+            model="0" * 64,
+            metrics={"accuracy": 1.0},
+            suites=[],
+            lineage=LINEAGE,
+        )
+
+
+@given(accuracy=st.floats(0, 1), baseline=st.floats(0, 1), better=st.booleans())
+def test_decision_survives_its_file(accuracy: float, baseline: float, better: bool) -> None:
+    decision = decide(accuracy, baseline=baseline, better=better)
+    assert registry.parse_decision(json.dumps(asdict(decision)), "here") == decision
+
+
+def test_missing_decision(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="dvc repro"):
+        registry.read_decision(tmp_path / "registration.json")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "sentiment", "reasons": 3}'])
+def test_file_that_is_no_decision(text: str) -> None:
+    with pytest.raises(RegistryError, match="somewhere is no decision"):
+        registry.parse_decision(text, "somewhere")
+
+
+# --- The folder --------------------------------------------------------------------------
+
+
+def inputs(folder: Path, texts: list[str], probabilities: list[float]) -> dict[str, Path]:
+    """Write what a model folder is made from."""
+    folder.mkdir(parents=True)
+    ids = [f"row/{i:08}" for i in range(len(texts))]
+    (folder / "network.keras").write_bytes(b"weights")
+    write_json(folder / "vocabulary.json", {"rules": {}, "words": ["good"]})
+    write_json(folder / "metrics.json", metrics())
+    labels = pa.array([i % 2 for i in range(len(ids))], pa.int8())
+    pq.write_table(
+        pa.table({"id": ids, "label": labels, "probability": probabilities, "length": labels}),
+        folder / "validation.parquet",
+    )
+    pq.write_table(
+        pa.table({"id": [*ids, "zz"], "text": [*texts, "not in validation"]}),
+        folder / "reviews.parquet",
+    )
+    return {
+        "network": folder / "network.keras",
+        "vocabulary": folder / "vocabulary.json",
+        "metrics": folder / "metrics.json",
+        "predictions": folder / "validation.parquet",
+        "reviews": folder / "reviews.parquet",
+    }
+
+
+def assemble(target: Path, files: dict[str, Path]) -> str:
+    params = {"sequences": {"min_count": 2}, "train": {"sequence_length": 400}}
+    return registry.assemble(
+        target, problem=NAME, label_names=LABELS, params=params, lineage=LINEAGE, **files
+    )
+
+
+def test_equal_inputs_give_equal_bytes_anywhere(tmp_path: Path) -> None:
+    texts, probabilities = ["a secret film", "dull"], [0.1, 0.9]
+    one = assemble(tmp_path / "a/model", inputs(tmp_path / "a/in", texts, probabilities))
+    two = assemble(tmp_path / "b/c/other", inputs(tmp_path / "b/in", texts, probabilities))
+    assert one == two == sha256_directory(tmp_path / "a/model")
+    files = sorted(path.name for path in (tmp_path / "a/model").iterdir())
+    assert files == sorted(registry.MODEL_FILES)
+    registry.check_model(tmp_path / "a/model")
+
+
+def test_folder_holds_hashes_and_no_texts(tmp_path: Path) -> None:
+    assemble(tmp_path / "model", inputs(tmp_path / "in", ["a secret film", "dull"], [0.1, 0.9]))
+    table = pq.read_table(tmp_path / "model/validation_predictions.parquet")
+    assert table.column_names == ["id", "text_sha256", "label", "probability"]
+    # echo -n dull | sha256sum
+    assert table["text_sha256"][1].as_py().startswith("8f68ea02")
+    for path in (tmp_path / "model").iterdir():
+        assert b"secret" not in path.read_bytes()
+
+
+def test_card_shows_figures_with_intervals_beside_the_baseline() -> None:
+    card = registry.model_card(NAME, LABELS, 400, metrics(0.9, 0.88), LINEAGE)
+    ours, baseline = "0.9000 (0.8900 to 0.9100)", "0.8800 (0.8700 to 0.8900)"
+    assert f"| accuracy | {ours} | {baseline} | {ours} | {baseline} |" in card
+    assert "| texts | 1000 | 1000 | 1000 | 1000 |" in card
+    assert LINEAGE.reviews in card
+    assert 'rnnpipe predict --model PATH "text"' in card
+    assert "at most 400 words" in card
+
+
+def test_missing_input_is_named_and_the_old_model_stays(tmp_path: Path) -> None:
+    files = inputs(tmp_path / "in", ["a", "b"], [0.1, 0.9])
+    before = assemble(tmp_path / "model", files)
+    files["vocabulary"].unlink()
+    with pytest.raises(RegistryError, match=r"vocabulary\.json is missing"):
+        assemble(tmp_path / "model", files)
+    assert sha256_directory(tmp_path / "model") == before
+
+
+def test_prediction_without_review(tmp_path: Path) -> None:
+    files = inputs(tmp_path / "in", ["a", "b"], [0.1, 0.9])
+    pq.write_table(pa.table({"id": ["row/00000001"], "text": ["b"]}), files["reviews"])
+    with pytest.raises(RegistryError, match="1 validation predictions belong to no review"):
+        assemble(tmp_path / "model", files)
+    assert not (tmp_path / "model").exists()
+
+
+def test_every_missing_file_is_named(tmp_path: Path) -> None:
+    assemble(tmp_path / "model", inputs(tmp_path / "in", ["a", "b"], [0.1, 0.9]))
+    (tmp_path / "model/network.keras").unlink()
+    (tmp_path / "model/params.json").unlink()
+    with pytest.raises(RegistryError, match=r"network\.keras, params\.json missing"):
+        registry.check_model(tmp_path / "model")
+
+
+def test_no_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="no model folder"):
+        registry.check_model(tmp_path / "nothing")
+
+
+def test_trace_names_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match=r"reviews\.parquet is missing"):
+        registry.trace(
+            reviews=tmp_path / "reviews.parquet",
+            sequences=tmp_path,
+            network=tmp_path,
+            card=None,
+            params={},
+        )
+
+
+def test_trace_takes_the_content_digest_from_the_card(tmp_path: Path) -> None:
+    write_json(tmp_path / "card.json", {"content_digest": "abc"})
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "table").touch()
+    lineage = registry.trace(
+        reviews=tmp_path / "table",
+        sequences=tmp_path / "folder",
+        network=tmp_path / "folder",
+        card=tmp_path / "card.json",
+        params={"problem": NAME, "train": {"cell": "lstm", "gradient_clip_norm": None}},
+    )
+    assert lineage.source == "abc"
+    assert lineage.params == (
+        'problem = "sentiment"',
+        'train.cell = "lstm"',
+        "train.gradient_clip_norm = null",
+    )
+    # echo -n | sha256sum
+    assert lineage.reviews.startswith("e3b0c442")
+
+
+# --- McNemar -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "expected"),
+    [(0, 0, 1.0), (1, 0, 1 / 2), (5, 1, 7 / 64), (1, 5, 63 / 64), (10, 2, 79 / 4096)],
+)
+def test_mcnemar_by_hand(wins: int, losses: int, expected: float) -> None:
+    assert registry.mcnemar(wins, losses) == pytest.approx(expected)
+
+
+counts = st.integers(0, 300)
+
+
+@given(wins=counts, losses=counts)
+def test_mcnemar_both_ways_share_only_the_tie(wins: int, losses: int) -> None:
+    there, back = registry.mcnemar(wins, losses), registry.mcnemar(losses, wins)
+    exactly = comb(wins + losses, wins) / 2 ** (wins + losses)
+    assert there + back == pytest.approx(1 + exactly)
+
+
+@given(wins=counts, losses=counts)
+def test_mcnemar_falls_with_wins_and_rises_with_losses(wins: int, losses: int) -> None:
+    p = registry.mcnemar(wins, losses)
+    assert registry.mcnemar(wins + 1, losses) <= p + 1e-12
+    assert registry.mcnemar(wins, losses + 1) >= p - 1e-12
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole model folder, to be given other predictions."""
+    folder = tmp_path_factory.mktemp("whole")
+    assemble(folder / "model", inputs(folder / "in", ["a", "b"], [0.1, 0.9]))
+    return folder / "model"
+
+
+def with_predictions(whole: Path, target: Path, rows: list[tuple[str, int, float]]) -> Path:
+    shutil.copytree(whole, target)
+    texts, labels, probabilities = zip(*rows, strict=True)
+    table = {
+        "id": [f"row/{i}" for i in range(len(rows))],
+        "text_sha256": list(texts),
+        "label": pa.array(labels, pa.int8()),
+        "probability": list(probabilities),
+    }
+    pq.write_table(pa.table(table), target / "validation_predictions.parquet")
+    return target
+
+
+def rows(n: int, wrong: set[int], first: int = 0) -> list[tuple[str, int, float]]:
+    return [(f"t{i}", i % 2, float((i % 2 == 1) != (i in wrong))) for i in range(first, first + n)]
+
+
+def test_compares_on_the_shared_texts_only(whole: Path, tmp_path: Path) -> None:
+    champion = with_predictions(whole, tmp_path / "a", rows(800, set(range(90, 110))))
+    challenger = with_predictions(whole, tmp_path / "b", rows(800, {105, 700}, first=100))
+    compared = registry.compare(champion, challenger)
+    assert compared.shared == 700
+    # Of the shared texts, 100 to 109 trip the champion; 105 and 700 trip the challenger.
+    assert (compared.challenger_only, compared.champion_only) == (9, 1)
+    assert compared.p_value == pytest.approx(11 / 1024)
+    assert compared.verdict == "better"
+    assert registry.compare(challenger, champion).verdict == "not better"
+
+
+@pytest.mark.parametrize(("shared", "comparable"), [(499, False), (500, True)])
+def test_needs_500_shared_texts(whole: Path, tmp_path: Path, shared: int, comparable: bool) -> None:
+    champion = with_predictions(whole, tmp_path / "a", rows(600, set(range(600))))
+    challenger = with_predictions(whole, tmp_path / "b", rows(600, set(), first=600 - shared))
+    compared = registry.compare(champion, challenger)
+    assert compared.shared == shared
+    assert (compared.p_value is not None) == comparable
+    assert (compared.verdict == "not comparable") != comparable
+
+
+def test_equal_models_are_not_better(whole: Path, tmp_path: Path) -> None:
+    model = with_predictions(whole, tmp_path / "a", rows(600, {3}))
+    assert registry.compare(model, model).p_value == 1.0
+
+
+def test_repeated_and_relabelled_texts_count_once_or_not(whole: Path, tmp_path: Path) -> None:
+    champion = rows(600, set())
+    relabelled = [("t0", 1, 1.0), *rows(600, set())[1:], ("t5", 1, 1.0)]
+    one = with_predictions(whole, tmp_path / "a", champion)
+    two = with_predictions(whole, tmp_path / "b", relabelled)
+    assert registry.compare(one, two).shared == 599
+
+
+def test_half_is_negative_as_in_the_evaluation(whole: Path, tmp_path: Path) -> None:
+    model = with_predictions(whole, tmp_path / "a", [("t", 1, 0.5), ("u", 0, 0.5)])
+    assert registry.compare(model, model).challenger_accuracy == 0.5
+
+
+# --- Tags --------------------------------------------------------------------------------
+
+
+def tag(number: int, *, stage: str = "prod", message: str = "", time: int = 0) -> Tag:
+    return Tag("", f"commit {number}", time, message, None, stage, 0, cancelled=False)
+
+
+VERSIONS = [
+    replace(tag(number), stage=None, version=f"v0.{number}.0") for number in (10, 9, 1, 2, 3)
+]
+
+
+def test_versions_are_sorted_as_numbers() -> None:
+    assert list(registry.registered(VERSIONS)) == [
+        "v0.1.0",
+        "v0.2.0",
+        "v0.3.0",
+        "v0.9.0",
+        "v0.10.0",
+    ]
+
+
+def test_deregistered_version_is_gone() -> None:
+    gone = replace(VERSIONS[0], cancelled=True)
+    assert "v0.10.0" not in registry.registered([*VERSIONS, gone])
+
+
+def test_second_rollback_goes_further_back() -> None:
+    steps = [tag(1), tag(2), tag(3)]
+    back = [tag(2, message="Roll back prod"), tag(1, message="Roll back prod")]
+    histories = [registry.histories([*VERSIONS, *steps, *back[:done]])["prod"] for done in range(3)]
+    assert histories == [["v0.1.0", "v0.2.0", "v0.3.0"], ["v0.1.0", "v0.2.0"], ["v0.1.0"]]
+
+
+def test_promotion_by_hand_is_no_rollback() -> None:
+    tags = [*VERSIONS, tag(1), tag(2), tag(1)]
+    assert registry.histories(tags)["prod"] == ["v0.1.0", "v0.2.0", "v0.1.0"]
+
+
+def test_unassigned_version_leaves_the_stage() -> None:
+    tags = [*VERSIONS, tag(1), tag(2), replace(tag(2), cancelled=True)]
+    assert registry.histories(tags)["prod"] == ["v0.1.0"]
+
+
+@given(st.lists(st.integers(1, 3), max_size=8))
+def test_stage_holds_what_was_assigned_last(numbers: list[int]) -> None:
+    histories = registry.histories([*VERSIONS, *map(tag, numbers)])
+    if numbers:
+        assert histories["prod"][-1] == f"v0.{numbers[-1]}.0"
+    else:
+        assert histories == {}
+
+
+# --- Finding without a registry ----------------------------------------------------------
+
+
+def test_finds_by_path(whole: Path, tmp_path: Path) -> None:
+    assert registry.find(str(whole), tmp_path) == whole
+
+
+def test_path_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="no model folder"):
+        registry.find(str(tmp_path / "missing"), tmp_path)
+
+
+def test_work_tree_model_comes_first(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "models" / NAME)
+    assert registry.find(None, tmp_path, NAME) == tmp_path / "models" / NAME
+
+
+def test_stages_are_those_of_the_gto_file(tmp_path: Path) -> None:
+    assert registry.known_stages(tmp_path) == ("dev", "staging", "prod")
+    (tmp_path / ".gto").write_text("stages: [try, live]\n")
+    assert registry.known_stages(tmp_path) == ("try", "live")

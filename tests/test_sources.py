@@ -1,0 +1,529 @@
+"""Fetching: against a real server that breaks off, lies, and changes its mind."""
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnpipe.errors import IntegrityError, NetworkError, SourceError
+from rnnpipe.sources import MIRROR_VARIABLE, Fetched, _may_lead_to, _shown, fetch, read_card
+
+ROOT = Path(__file__).parents[1]
+BODY = bytes(range(256)) * 4096  # 1 MiB
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers each request with the server's next step; the last one stays."""
+
+    server: "Server"
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, dict(self.headers)))
+        steps = self.server.steps
+        (steps.pop(0) if len(steps) > 1 else steps[0])(self)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        headers.setdefault("Content_Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.steps: list[Callable[[Handler], None]] = [whole]
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/some/reviews.csv"
+
+
+def whole(handler: Handler) -> None:
+    """Heeds Range and If-Range."""
+    serve(handler, BODY, '"one"')
+
+
+def serve(handler: Handler, body: bytes, etag: str) -> None:
+    asked = handler.headers.get("Range")
+    if asked is None or handler.headers.get("If-Range") != etag:
+        return handler.answer(200, body, ETag=etag)
+    start = int(asked.removeprefix("bytes=").removesuffix("-"))
+    if start >= len(body):
+        return handler.answer(416, Content_Range=f"bytes */{len(body)}")
+    content_range = f"bytes {start}-{len(body) - 1}/{len(body)}"
+    return handler.answer(206, body[start:], ETag=etag, Content_Range=content_range)
+
+
+def breaks_off(**headers: str) -> Callable[[Handler], None]:
+    """Announce everything, send a good half, hang up."""
+
+    def step(handler: Handler) -> None:
+        handler.answer(200, BODY[:600_000], Content_Length=str(len(BODY)), **headers)
+
+    return step
+
+
+def says(status: int, **headers: str) -> Callable[[Handler], None]:
+    return lambda handler: handler.answer(status, b"sorry", **headers)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (MIRROR_VARIABLE, "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def get(tmp_path: Path) -> Callable[[str], Fetched]:
+    return lambda source: fetch(
+        source, tmp_path / "raw", tmp_path / "partial", tries=3, wait_seconds=0.001
+    )
+
+
+def kept(tmp_path: Path) -> list[str]:
+    folder = tmp_path / "partial"
+    return sorted(file.suffix for file in folder.iterdir()) if folder.exists() else []
+
+
+def write_card(tmp_path: Path, **changes: Any) -> str:
+    card: dict[str, Any] = {
+        "name": "small",
+        "kind": "archive",
+        "address": "https://127.0.0.1:9/some.tar.gz",
+        "file_name": "some.tar.gz",
+        "bytes": len(BODY),
+        "md5": hashlib.md5(BODY).hexdigest(),
+        "content_digest": "0" * 64,
+        "reviews": 3,
+        "citation": "Nobody 2020",
+    }
+    card.update(changes)
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps({key: value for key, value in card.items() if value is not None}))
+    return str(path)
+
+
+# --- The card
+
+
+def test_the_card_of_imdb_is_right() -> None:
+    card = read_card(ROOT / "data/imdb.json")
+    assert card.bytes == 84_125_825
+    assert card.md5 == "7c2ac02c03563afcf9b574c7e56c153a"
+    assert card.reviews == 100_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"md6": "x"}, "unknown 'md6'"),
+        ({"md5": None}, "missing 'md5'"),
+        ({"bytes": "84"}, "bytes is '84', expected a positive number"),
+        ({"bytes": True}, "bytes is True"),
+        ({"bytes": -1}, "bytes is -1"),
+        ({"name": ""}, "name is '', expected text"),
+        ({"kind": "rumour"}, "kind is 'rumour', expected archive"),
+        ({"file_name": "../some.tar.gz"}, "expected a plain name"),
+        ({"file_name": ".."}, "expected a plain name"),
+        ({"file_name": "/etc/passwd"}, "expected a plain name"),
+        ({"md5": "ABC"}, "expected 32 hex digits"),
+        ({"content_digest": "0" * 63}, "expected 64 hex digits"),
+    ],
+)
+def test_a_faulty_card_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        read_card(Path(write_card(tmp_path, **changes)))
+
+
+def test_a_card_that_is_missing_or_no_object_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    with pytest.raises(SourceError, match="is not here"):
+        read_card(path)
+    for text, message in (("{", "not valid JSON"), ("[]", "found list")):
+        path.write_text(text)
+        with pytest.raises(SourceError, match=message):
+            read_card(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(SourceError, match="not valid JSON"):
+        read_card(path)
+
+
+# --- Files on this machine
+
+
+def test_a_table_by_path_gets_a_fixed_name(tmp_path: Path, get: Callable[[str], Fetched]) -> None:
+    table = tmp_path / "my own $ reviews.CSV"
+    table.write_bytes(BODY)
+    fetched = get(str(table))
+    assert fetched == Fetched(tmp_path / "raw/reviews.csv", str(table), len(BODY))
+    assert fetched.path.read_bytes() == BODY
+    assert list((tmp_path / "raw").iterdir()) == [fetched.path]
+
+
+def test_a_file_url_is_a_path(tmp_path: Path, get: Callable[[str], Fetched]) -> None:
+    table = tmp_path / "a b.parquet"
+    table.write_bytes(BODY)
+    assert get(table.as_uri()).path.read_bytes() == BODY
+    with pytest.raises(SourceError, match="three slashes"):
+        get("file://elsewhere/a.csv")
+
+
+@pytest.mark.parametrize("source", ["reviews.xlsx", "reviews", "https://host/reviews.zip?x=.csv"])
+def test_an_unknown_suffix_is_refused(get: Callable[[str], Fetched], source: str) -> None:
+    with pytest.raises(SourceError, match=r"expected \.json"):
+        get(source)
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/a.csv", "http://[/a.csv", "https://host/a.json"])
+def test_an_address_that_cannot_be_asked_is_refused(
+    get: Callable[[str], Fetched], source: str
+) -> None:
+    with pytest.raises(SourceError):
+        get(source)
+
+
+def test_a_missing_table_leaves_the_previous_one(
+    tmp_path: Path, get: Callable[[str], Fetched]
+) -> None:
+    table = tmp_path / "a.csv"
+    table.write_bytes(BODY)
+    get(str(table))
+    table.unlink()
+    with pytest.raises(SourceError, match="is no file here"):
+        get(str(table))
+    assert (tmp_path / "raw/reviews.csv").read_bytes() == BODY
+
+
+def test_a_card_with_a_local_address_is_checked(
+    tmp_path: Path, get: Callable[[str], Fetched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "here.tar.gz"
+    archive.write_bytes(BODY)
+    card = write_card(tmp_path, address=str(archive))
+    monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path / "nowhere"))  # for http addresses only
+    assert get(card).path == tmp_path / "raw/some.tar.gz"
+    archive.write_bytes(BODY[:-1])
+    with pytest.raises(IntegrityError, match="bytes found 1048575, expected 1048576"):
+        get(card)
+
+
+# --- A mirror
+
+
+@pytest.mark.parametrize("form", ["path", "url", "home"])
+def test_a_mirror_folder_stands_in_and_md5_is_not_compared(
+    tmp_path: Path, get: Callable[[str], Fetched], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "some.tar.gz").write_bytes(b"packed differently")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    value = {"path": str(mirror), "url": mirror.as_uri(), "home": "~/mirror"}[form]
+    monkeypatch.setenv(MIRROR_VARIABLE, value)
+    assert get(write_card(tmp_path)).path.read_bytes() == b"packed differently"
+
+
+def test_a_mirror_url_stands_in(
+    tmp_path: Path,
+    get: Callable[[str], Fetched],
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(MIRROR_VARIABLE, f"http://127.0.0.1:{server.server_port}/folder/?key=1")
+    server.steps = [lambda handler: handler.answer(200, b"packed differently")]
+    assert get(write_card(tmp_path)).path.read_bytes() == b"packed differently"
+    assert server.asked[0][0] == "/folder/some.tar.gz?key=1"
+
+
+def test_a_mirror_without_the_file_says_what_to_do(
+    tmp_path: Path, get: Callable[[str], Fetched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path / "nowhere"))
+    with pytest.raises(SourceError, match=f"some.tar.gz is no file here.*{MIRROR_VARIABLE}"):
+        get(write_card(tmp_path))
+
+
+# --- Transfers
+
+
+def test_a_transfer_is_whole_and_leaves_nothing_behind(
+    tmp_path: Path, get: Callable[[str], Fetched], server: Server
+) -> None:
+    assert get(server.address).path.read_bytes() == BODY
+    assert kept(tmp_path) == []
+    assert server.asked[0][1]["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("headers", [{"ETag": '"one"'}, {"Last_Modified": "yesterday"}])
+def test_a_broken_transfer_goes_on(
+    get: Callable[[str], Fetched], server: Server, headers: dict[str, str]
+) -> None:
+    validator = next(iter(headers.values()))
+    server.steps = [breaks_off(**headers), lambda handler: serve(handler, BODY, validator)]
+    assert get(server.address).path.read_bytes() == BODY
+    assert [headers.get("Range") for _, headers in server.asked] == [None, "bytes=600000-"]
+
+
+def test_a_broken_transfer_goes_on_in_a_later_run(
+    tmp_path: Path, get: Callable[[str], Fetched], server: Server
+) -> None:
+    server.steps = [breaks_off(ETag='"one"'), says(503)]
+    with pytest.raises(NetworkError):
+        get(server.address)
+    assert kept(tmp_path) == [".json", ".part"]
+    server.steps = [whole]
+    assert get(server.address).path.read_bytes() == BODY
+    assert server.asked[-1][1]["Range"] == "bytes=600000-"
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+def test_without_a_strong_validator_it_starts_again(
+    get: Callable[[str], Fetched], server: Server, etag: str | None
+) -> None:
+    server.steps = [breaks_off(**({"ETag": etag} if etag else {})), whole]
+    assert get(server.address).path.read_bytes() == BODY
+    assert "Range" not in server.asked[1][1]
+
+
+def test_a_file_that_changed_meanwhile_is_never_mixed(
+    get: Callable[[str], Fetched], server: Server
+) -> None:
+    other = BODY[::-1]
+    server.steps = [breaks_off(ETag='"one"'), lambda handler: serve(handler, other, '"two"')]
+    assert get(server.address).path.read_bytes() == other
+
+
+def test_a_server_that_ignores_if_range_cannot_mix_versions(
+    get: Callable[[str], Fetched], server: Server
+) -> None:
+    other = BODY[::-1]
+
+    def ignores_if_range(handler: Handler) -> None:
+        content_range = f"bytes 600000-{len(other) - 1}/{len(other)}"
+        handler.answer(206, other[600_000:], ETag='"two"', Content_Range=content_range)
+
+    server.steps = [
+        breaks_off(ETag='"one"'),
+        ignores_if_range,
+        lambda handler: serve(handler, other, '"two"'),
+    ]
+    assert get(server.address).path.read_bytes() == other
+
+
+def test_a_server_that_ignores_range_is_understood(
+    get: Callable[[str], Fetched], server: Server
+) -> None:
+    server.steps = [breaks_off(ETag='"one"'), lambda h: h.answer(200, BODY, ETag='"one"')]
+    assert get(server.address).path.read_bytes() == BODY
+
+
+def test_a_wrong_range_is_not_appended(get: Callable[[str], Fetched], server: Server) -> None:
+    server.steps = [
+        breaks_off(ETag='"one"'),
+        lambda h: h.answer(206, BODY[5:], Content_Range=f"bytes 5-{len(BODY) - 1}/{len(BODY)}"),
+        whole,
+    ]
+    assert get(server.address).path.read_bytes() == BODY
+
+
+def test_a_file_whole_before_the_stop_is_not_fetched_again(
+    tmp_path: Path, get: Callable[[str], Fetched], server: Server
+) -> None:
+    server.steps = [breaks_off(ETag='"one"'), says(503)]
+    with pytest.raises(NetworkError):
+        get(server.address)
+    next((tmp_path / "partial").glob("*.part")).write_bytes(BODY)
+    server.steps = [whole]  # answers 416
+    assert get(server.address).path.read_bytes() == BODY
+
+
+def test_a_partial_file_that_is_too_long_is_thrown_away(
+    tmp_path: Path, get: Callable[[str], Fetched], server: Server
+) -> None:
+    server.steps = [breaks_off(ETag='"one"'), says(503)]
+    with pytest.raises(NetworkError):
+        get(server.address)
+    next((tmp_path / "partial").glob("*.part")).write_bytes(BODY + b"more")
+    server.steps = [whole]
+    assert get(server.address).path.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_transient_answer_is_tried_again(
+    get: Callable[[str], Fetched], server: Server, status: int
+) -> None:
+    server.steps = [says(status, Retry_After="0"), whole]
+    assert get(server.address).path.read_bytes() == BODY
+    assert len(server.asked) == 2
+
+
+def test_tries_that_bring_something_new_do_not_count(
+    get: Callable[[str], Fetched], server: Server
+) -> None:
+    def a_little_more(handler: Handler) -> None:
+        start = int(handler.headers.get("Range", "bytes=0-")[6:-1])
+        status = 206 if start else 200
+        piece = BODY[start : start + 150_000]
+        content_range = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
+        handler.answer(
+            status,
+            piece,
+            ETag='"one"',
+            Content_Range=content_range,
+            Content_Length=str(len(BODY) - start),
+        )
+
+    server.steps = [a_little_more]
+    assert get(server.address).path.read_bytes() == BODY
+    assert len(server.asked) == 7  # with three tries
+
+
+def test_a_server_that_lies_about_the_length_ends_in_a_network_error(
+    tmp_path: Path, get: Callable[[str], Fetched], server: Server
+) -> None:
+    server.steps = [breaks_off()]
+    with pytest.raises(NetworkError, match="broke off"):
+        get(server.address)
+    assert not (tmp_path / "raw").exists()
+
+
+def test_no_network_says_what_to_do(tmp_path: Path, get: Callable[[str], Fetched]) -> None:
+    with pytest.raises(NetworkError) as caught:
+        get(write_card(tmp_path))  # nobody listens there
+    assert caught.value.exit_code == 75
+    for part in ("https://127.0.0.1:9/some.tar.gz", MIRROR_VARIABLE, "make demo"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_final_answer_is_not_tried_again(
+    get: Callable[[str], Fetched], server: Server, status: int
+) -> None:
+    server.steps = [says(status)]
+    with pytest.raises(SourceError, match=f"answers {status}"):
+        get(server.address)
+    assert len(server.asked) == 1
+
+
+def test_a_table_in_a_content_encoding_is_refused(
+    get: Callable[[str], Fetched], server: Server
+) -> None:
+    server.steps = [says(200, Content_Encoding="gzip")]
+    with pytest.raises(SourceError, match="Content-Encoding 'gzip'"):
+        get(server.address)
+
+
+def test_a_redirect_is_followed_but_never_out_of_http(
+    get: Callable[[str], Fetched], server: Server
+) -> None:
+    server.steps = [says(302, Location="/elsewhere.csv"), whole]
+    assert get(server.address).path.read_bytes() == BODY
+    assert server.asked[1][0] == "/elsewhere.csv"
+    server.steps = [says(302, Location="ftp://127.0.0.1/a.csv")]
+    with pytest.raises(SourceError, match="not secure"):
+        get(server.address)
+    server.steps = [says(302, Location="/round.csv")]
+    with pytest.raises(SourceError, match="more than 10 times"):
+        get(server.address)
+
+
+def test_wrong_bytes_from_the_official_address_are_not_kept(
+    tmp_path: Path, get: Callable[[str], Fetched], server: Server
+) -> None:
+    wrong = BODY[:-1] + b"?"
+    server.steps = [lambda handler: serve(handler, wrong, '"one"')]
+    card = write_card(tmp_path, address=server.address)
+    with pytest.raises(IntegrityError, match=f"md5 found {hashlib.md5(wrong).hexdigest()}"):
+        get(card)
+    assert ".part" not in kept(tmp_path)
+    assert not (tmp_path / "raw").exists()
+    server.steps = [whole]
+    assert get(card).path.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_more_bytes_than_the_card_names_are_not_read_on(
+    tmp_path: Path, get: Callable[[str], Fetched], server: Server, announced: bool
+) -> None:
+    def endless(handler: Handler) -> None:
+        body = BODY + BODY
+        handler.send_response(200)
+        if announced:
+            handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    server.steps = [endless]
+    with pytest.raises(IntegrityError, match="expected at most 1,048,576"):
+        get(write_card(tmp_path, address=server.address))
+    assert kept(tmp_path) == []
+
+
+def test_passwords_and_tokens_stay_out_of_messages_logs_and_names(
+    tmp_path: Path,
+    get: Callable[[str], Fetched],
+    server: Server,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "rnnpipe")
+    address = server.address.replace("//", "//me:hush@") + "?token=hush"
+    server.steps = [says(503), whole]
+    assert "hush" not in get(address).origin
+    server.steps = [says(404)]
+    with pytest.raises(SourceError) as refused:
+        get(address)
+    server.steps = [says(503)]
+    with pytest.raises(NetworkError) as failed:
+        get(address)
+    partial = [file.name + file.read_text() for file in (tmp_path / "partial").iterdir()]
+    for text in (caplog.text, str(refused.value), str(failed.value), *partial):
+        assert "hush" not in text
+
+
+@settings(max_examples=50, deadline=None)
+@given(user=st.text("abc@:", max_size=8), query=st.text("ab=&?", min_size=1, max_size=8))
+def test_nothing_secret_is_shown(user: str, query: str) -> None:
+    assert _shown(f"https://{user}@host/x.csv?{query}") == "https://host/x.csv?…"
+
+
+@pytest.mark.parametrize(
+    ("address", "following", "allowed"),
+    [
+        ("http://a", "http://b", True),
+        ("http://a", "https://b", True),
+        ("https://a", "HTTPS://b", True),
+        ("https://a", "http://b", False),
+        ("HTTPS://a", "http://b", False),
+        ("http://a", "file:///etc/passwd", False),
+    ],
+)
+def test_a_redirect_never_becomes_less_secure(address: str, following: str, allowed: bool) -> None:
+    assert _may_lead_to(address, following) is allowed
