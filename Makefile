@@ -2,7 +2,6 @@
 # nothing.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH= DVC_NO_ANALYTICS=1 DO_NOT_TRACK=1
@@ -12,15 +11,17 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH= DVC_NO_ANALYTICS=1 DO_NOT
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Some version managers put a python3.13 on the path that only says that it is not there: try each.
 $(INSTALLED): requirements.lock
-	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
-	  || { echo "found $$("$(PYTHON)" --version) at $(PYTHON), expected Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
-	@echo "Setting up $(VENV) (once; some minutes, about 2.5 GB)"
-	@"$(PYTHON)" -m venv --clear $(VENV) \
-	  || { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && break; \
+	  python=; \
+	done; \
+	[ -n "$$python" ] || { echo "found no Python 3.11, 3.12 or 3.13: install one, or name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; }; \
+	echo "Setting up $(VENV) with $$("$$python" --version), once; it takes some minutes and 3 GB"; \
+	"$$python" -m venv --clear $(VENV) || { echo "venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r requirements.lock
-	@# Importing TensorFlow or Prefect from source each time would cost seconds.
-	@$(VENV)/bin/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
+	@# pip has compiled the packages' bytecode: importing TensorFlow from source would cost seconds.
 	@touch $@
 
 demo: $(INSTALLED) ## the whole pipeline on a generated corpus, in .demo/ (2 minutes)

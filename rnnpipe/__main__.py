@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -50,14 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough; nothing is left to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        # NumPy and HDF5 report a full disk without an error number.
-        if options.debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None):
+    except (OSError, sqlite3.OperationalError) as error:
+        # NumPy, HDF5 and SQLite (which DVC keeps its state in) report a full disk without a number.
+        number = getattr(error, "errno", None)
+        if options.debug or number not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None):
             raise
-        where = f" {error.filename}" if error.filename else ""
         print(
-            f"rnnpipe: cannot write{where}: {error.strerror or error}; nothing was left half"
-            " written: free some space and run the same command again",
+            f"rnnpipe: cannot write: {error}; nothing was left half written:"
+            " free some space and run the same command again",
             file=sys.stderr,
         )
         return 1

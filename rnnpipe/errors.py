@@ -31,7 +31,7 @@ class SourceError(RnnpipeError):
     """A source's content cannot be used: broken archive, missing column, foreign label."""
 
 
-class ValidationFailed(RnnpipeError):
+class DataValidationError(RnnpipeError):
     """A critical expectation about the data does not hold."""
 
 

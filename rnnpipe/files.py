@@ -23,7 +23,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -44,8 +44,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     try:
         yield partial
         if path.exists():
-            os.replace(path, previous)
-        os.replace(partial, path)
+            path.replace(previous)
+        partial.replace(path)
     finally:
         for leftover in (partial, previous):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -163,7 +163,6 @@ Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 
 def compile_forward(model: keras.Model) -> Forward:
     """Compile a model's prediction, dropout off, once for every shape of batch."""
-
     compiled: Forward = tf.function(
         lambda token_ids: model(token_ids, training=False),
         input_signature=[tf.TensorSpec([None, None], tf.int32)],

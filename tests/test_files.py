@@ -18,7 +18,7 @@ def test_a_failed_write_keeps_what_was_there(tmp_path):
         partial.write_text("half")
         raise RuntimeError
     assert read_json(target) == {"n": 1}
-    assert os.listdir(tmp_path) == ["report.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_a_failed_directory_keeps_what_was_there(tmp_path):
@@ -29,20 +29,20 @@ def test_a_failed_directory_keeps_what_was_there(tmp_path):
         (folder / "a").write_text("half")
         raise RuntimeError
     assert (target / "a").read_text() == "whole"
-    assert os.listdir(tmp_path) == ["model"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_directory_replaces_all_of_the_old_one(tmp_path):
     for name in ("old", "new"):
         with atomic_directory(tmp_path / "model") as folder:
             (folder / name).write_text(name)
-    assert os.listdir(tmp_path / "model") == ["new"]
+    assert [file.name for file in (tmp_path / "model").iterdir()] == ["new"]
 
 
 def test_json_refuses_what_json_does_not_know(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "report.json", {"loss": float("nan")})
-    assert os.listdir(tmp_path) == []
+    assert [file.name for file in tmp_path.iterdir()] == []
 
 
 def test_a_folders_hash_sees_names_and_bytes_and_nothing_else(tmp_path):

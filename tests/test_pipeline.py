@@ -6,9 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +21,7 @@ import pytest
 import yaml
 
 from rnnpipe.__main__ import STAGES
-from rnnpipe.files import read_json, sha256_directory, sha256_file
+from rnnpipe.files import read_json, sha256_directory, sha256_file, write_json
 from rnnpipe.sandbox import Sandbox, make_demo
 
 ROOT = Path(__file__).parents[1]
@@ -252,6 +255,89 @@ def test_own_reviews_take_a_path_and_appended_rows_run_it_again(project, tmp_pat
     # A film never moves to another split when the file grows.
     index = pq.read_table(project.folder / "data/sequences/index.parquet").to_pandas()
     assert index.groupby("film")["split"].nunique().max() == 1
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A folder that is served on loopback: (folder, address, stop)."""
+    folder = tmp_path / "www"
+    folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+
+    yield folder, f"http://127.0.0.1:{server.server_port}", stop
+    stop()
+
+
+def test_own_reviews_take_an_address_and_outlast_its_absence(project, web):
+    folder, address, stop = web
+    (folder / "own.csv").write_text("text,label\nfine,pos\npoor,neg\n")
+    change(project, "download", source=f"{address}/own.csv")
+    download = (*DVC, "repro", "--single-item", "download")
+    project.run(*download)
+    raw = project.folder / "data/raw/reviews.csv"
+    assert raw.read_text().count("\n") == 3
+    assert "didn't change" in project.run(*download)
+    (folder / "own.csv").write_text("text,label\nfine,pos\npoor,neg\ngood,pos\n")
+    project.run(*download)
+    assert raw.read_text().count("\n") == 4
+    stop()
+    assert "own.csv" in fails(project, *download)
+    assert raw.read_text().count("\n") == 4
+
+
+def test_no_network_ends_with_the_code_for_later_and_says_what_to_do(project):
+    card = read_json(project.folder / "data/imdb.json")
+    card["address"] = "http://127.0.0.1:9/aclImdb_v1.tar.gz"  # the discard port: nobody listens
+    write_json(project.folder / "data/imdb.json", card)
+    change(project, "download", source="data/imdb.json")
+    before = sha256_directory(project.folder / "data/raw")
+    done = subprocess.run(
+        [sys.executable, "-m", "rnnpipe", "download"],
+        cwd=project.folder,
+        env={**project.environment, "RNNPIPE_MIRROR": ""},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 75
+    for word in (card["address"], "RNNPIPE_MIRROR", "make demo"):
+        assert word in done.stderr
+    assert sha256_directory(project.folder / "data/raw") == before
+
+
+def test_a_model_is_published_found_promoted_and_fetched(project, tmp_path):
+    def rnnpipe(*arguments: str, where: Sandbox = project) -> str:
+        return where.run(sys.executable, "-m", "rnnpipe", *arguments)
+
+    project.run(
+        "git", "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin")
+    )
+    project.run("git", "remote", "add", "origin", str(tmp_path / "origin"))
+    project.run(*DVC, "remote", "add", "--default", "store", str(tmp_path / "store"))
+    project.commit("Add the remotes")
+    rnnpipe("publish", "--dry-run")
+    assert rnnpipe("models") == ""
+    rnnpipe("publish")
+    assert "v0.1.0" in rnnpipe("models")
+    rnnpipe("promote", "v0.1.0")
+    again = fails(project, sys.executable, "-m", "rnnpipe", "publish")
+    assert "Traceback" not in again
+
+    project.run("git", "clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / "clone"))
+    clone = Sandbox(tmp_path / "clone", project.environment)
+    for name in ("v0.1.0", "prod"):
+        assert rnnpipe("predict", "--model", name, "A superb film.", where=clone) == rnnpipe(
+            "predict", "A superb film."
+        )
+    clone.run(*DVC, "artifacts", "get", ".", "sentiment", "--stage", "prod", "--out", "got")
+    assert sha256_directory(clone.folder / "got") == sha256_directory(
+        project.folder / "models/sentiment"
+    )
 
 
 def test_a_failed_validation_stops_the_pipeline_and_leaves_its_report(project):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rnnpipe.errors import SourceError, ValidationFailed
+from rnnpipe.errors import DataValidationError, SourceError
 from rnnpipe.files import read_json, write_json
 from rnnpipe.params import Validate, load_params
 from rnnpipe.stages import validate, validate_sequences
@@ -150,7 +150,7 @@ def test_a_broken_review_fails_its_expectation(
     verdict = judge_reviews(tmp_path, change)
     assert failed(verdict) == expected
     assert not verdict.passed
-    with pytest.raises(ValidationFailed, match=next(iter(expected))) as caught:
+    with pytest.raises(DataValidationError, match=next(iter(expected))) as caught:
         require(verdict, tmp_path / "index.html")
     assert "index.html" in str(caught.value)
     assert SECRET not in str(caught.value)
@@ -210,7 +210,7 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     assert not verdict.passed
     tried = [outcome.name for outcome in verdict.failed("critical") if outcome.tried]
     assert tried == ["columns"]
-    with pytest.raises(ValidationFailed, match="missing: ") as caught:
+    with pytest.raises(DataValidationError, match="missing: ") as caught:
         require(verdict, tmp_path / "index.html")
     assert len(str(caught.value).splitlines()) == 3
 
@@ -458,7 +458,7 @@ def test_the_report_is_written_before_the_stage_fails(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_reviews(Path("data/reviews.parquet"), good_reviews())
-    with pytest.raises(ValidationFailed, match="enough_reviews_in_train"):
+    with pytest.raises(DataValidationError, match="enough_reviews_in_train"):
         validate.run(load_params(ROOT / "params.yaml"))
     report = read_json(Path("reports/validation.json"))
     assert report["passed"] is False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from rnnpipe.errors import ValidationFailed
+from rnnpipe.errors import DataValidationError
 from rnnpipe.validation.data_docs import write_page
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def require(verdict: Verdict, page: Path) -> None:
     """Say in the log which warnings there are, and stop at critical failures.
 
     Raises:
-        ValidationFailed: a critical expectation failed.
+        DataValidationError: a critical expectation failed.
     """
     for outcome in verdict.failed("warning"):
         logger.warning("%s", _sentence(outcome))
@@ -111,7 +111,7 @@ def require(verdict: Verdict, page: Path) -> None:
         # Where a column is missing, that is the news, not the many that could not be tried.
         news = [outcome for outcome in failed if outcome.tried] or failed
         lines = "".join(f"\n  {_sentence(outcome)}" for outcome in news)
-        raise ValidationFailed(
+        raise DataValidationError(
             f"the {verdict.suite} do not meet what is expected of them:{lines}\n"
             f"{page} shows all; mend the data, or change the limits under validate in params.yaml"
         )
