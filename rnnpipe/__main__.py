@@ -52,9 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, sqlite3.OperationalError) as error:
-        # NumPy, HDF5 and SQLite (which DVC keeps its state in) report a full disk without a number.
-        number = getattr(error, "errno", None)
-        if options.debug or number not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None):
+        if options.debug or not _disk_is_full(error):
             raise
         print(
             f"rnnpipe: cannot write: {error}; nothing was left half written:"
@@ -62,6 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+def _disk_is_full(error: Exception) -> bool:
+    # NumPy, HDF5 and SQLite (in which DVC keeps its state) tell it in words alone.
+    words = ("requested and", "errno = 28", "errno = 27", "disk I/O error", "disk is full")
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "errno", None) in numbers or any(word in str(error) for word in words)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,11 +140,17 @@ def _params(options: Any) -> None:
     from rnnpipe.params import describe_params, load_params
 
     values = load_params().model_dump(by_alias=True)
-    for name, allowed, meaning, impact in describe_params():
+    for knob in describe_params():
         value = values
-        for part in name.split("."):
+        for part in knob.name.split("."):
             value = value[part]
-        print(f"{name} = {json.dumps(value)}\n    {allowed}\n    {meaning}\n    impact: {impact}")
+        print(
+            f"{knob.name} = {json.dumps(value)}",
+            f"{knob.allowed}; default {json.dumps(knob.default)}",
+            knob.meaning,
+            f"impact: {knob.impact}",
+            sep="\n    ",
+        )
 
 
 def _predict(options: Any) -> None:

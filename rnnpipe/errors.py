@@ -41,3 +41,9 @@ class TrainingError(RnnpipeError):
 
 class RegistryError(RnnpipeError):
     """A model cannot be registered, published, found, or loaded."""
+
+
+def quoted(value: object) -> str:
+    """A value that someone else chose, fit for a message: in quotes, and not too long."""
+    shown = repr(value)
+    return shown if len(shown) <= 100 else f"{shown[:99]}…"

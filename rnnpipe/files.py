@@ -38,6 +38,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     previous = path.with_name(f".{path.name}.previous")
+    if previous.exists() and not path.exists():
+        previous.replace(path)  # an earlier process died between the two renames below
     for leftover in (partial, previous):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
@@ -45,7 +47,12 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         yield partial
         if path.exists():
             path.replace(previous)
-        partial.replace(path)
+        try:
+            partial.replace(path)
+        except OSError:
+            if previous.exists():
+                previous.replace(path)
+            raise
     finally:
         for leftover in (partial, previous):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -20,16 +20,26 @@ def die_with_dvc() -> None:
     """
     if "DVC_STAGE" not in os.environ or not Path("/proc/self/stat").exists():
         return
-    shell = os.getppid()
-    chain = (shell, _parent_of(shell))
+    parent = os.getppid()
+    # Some shells stay between DVC and the stage, others give way to it.
+    above = _parent_of(parent) if _is_shell(parent) else None
 
     def watch() -> None:
-        while (os.getppid(), _parent_of(shell)) == chain:
+        while os.getppid() == parent and (above is None or _parent_of(parent) == above):
             time.sleep(_PAUSE_SECONDS)
         # Outputs are written to temporary files and renamed, so a hard end leaves nothing half.
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="die-with-dvc", daemon=True).start()
+
+
+def _is_shell(pid: int) -> bool:
+    """Tell whether a process is a shell that runs the command given after ``-c``."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return arguments[0].endswith(b"sh") and b"-c" in arguments
 
 
 def _parent_of(pid: int) -> int | None:

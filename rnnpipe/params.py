@@ -6,12 +6,13 @@ out of range ends in a :class:`~rnnpipe.errors.ParameterError` that names the ke
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from rnnpipe.errors import ParameterError
@@ -24,9 +25,9 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def _knob(meaning: str, impact: str, **bounds: Any) -> Any:
-    """A parameter with its meaning and its impact, both printed by ``rnnpipe params``."""
-    return Field(description=meaning, json_schema_extra={"impact": impact}, **bounds)
+def _knob(default: Any, meaning: str, impact: str, **bounds: Any) -> Any:
+    """A parameter with its default, its meaning and its impact, as ``rnnpipe params`` prints them."""
+    return Field(default, description=meaning, json_schema_extra={"impact": impact}, **bounds)
 
 
 # YAML writes 1e-3 and 1 where a float is meant; strict mode would refuse the integer.
@@ -37,6 +38,7 @@ class Download(_Section):
     """Where the reviews come from."""
 
     source: str = _knob(
+        "data/imdb.json",
         "a source's card (data/imdb.json), or a CSV or parquet file of your own, by path or URL",
         "decides which reviews everything after it sees",
         min_length=1,
@@ -46,45 +48,70 @@ class Download(_Section):
 class Prepare(_Section):
     """How a table of your own is read; an archive in the IMDB layout needs none of it."""
 
-    text_column: str = _knob("column that holds the text", "own tables only", min_length=1)
+    text_column: str = _knob("text", "column that holds the text", "own tables only", min_length=1)
     label_column: str = _knob(
-        "column that holds the label; empty cells are unlabelled", "own tables only", min_length=1
+        "label",
+        "column that holds the label; empty cells are unlabelled",
+        "own tables only",
+        min_length=1,
     )
     split_column: str | None = _knob(
+        None,
         "column with train, test or unlabelled; null: one row in five becomes test, by a fixed hash",
         "own tables only; a split of your own keeps results comparable",
     )
     group_column: str | None = _knob(
-        "column that ties rows together (film, author, product); a group never spans two splits",
+        None,
+        "column that ties rows together (film, author, product); without a split column a group never spans two splits",
         "own tables only; without it near-copies may leak from train into validation and test",
     )
     labels: dict[str, Literal["neg", "pos"]] = _knob(
-        "which label value means neg and which pos", "own tables only", min_length=2
+        {"neg": "neg", "negative": "neg", "0": "neg", "pos": "pos", "positive": "pos", "1": "pos"},
+        "which label value means neg and which pos",
+        "own tables only",
+        min_length=2,
     )
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels_are_text(cls, labels: Any) -> Any:
+        """YAML reads 1 and true as no text; a label in a file is always text."""
+        if not isinstance(labels, dict):
+            return labels
+        return {
+            str(key).lower() if isinstance(key, bool) else str(key): name
+            for key, name in labels.items()
+        }
 
 
 class Validate(_Section):
     """What the reviews must fulfil before anything is learnt from them."""
 
     min_labelled: int = _knob(
+        500,
         "fewest labelled reviews in train, and a tenth of it in test",
         "stops a run on a file that was cut short",
         ge=20,
     )
     min_class_share: Real = _knob(
+        0.2,
         "smallest share of either class in train and test",
         "stops a run on a file sorted by label and cut",
         ge=0.0,
         le=0.5,
     )
     max_duplicate_share: Real = _knob(
+        0.1,
         "largest share of labelled reviews that repeat another",
         "stops a run on a file that was joined twice",
         ge=0.0,
         le=1.0,
     )
     max_characters: int = _knob(
-        "longest review in characters", "stops a run on a file with lost line breaks", ge=100
+        1000000,
+        "longest review in characters",
+        "stops a run on a file with lost line breaks",
+        ge=100,
     )
 
 
@@ -92,39 +119,49 @@ class Sequences(_Section):
     """How text becomes token ids."""
 
     vocabulary_size: int = _knob(
+        30000,
         "number of token ids, padding and unknown included; the most frequent words get one",
         "larger: fewer unknown words, more memory, rarer words learnt worse",
         ge=10,
         le=1_000_000,
     )
     min_count: int = _knob(
-        "fewest occurrences for a word to get an id", "larger: drops typing errors", ge=1
+        2, "fewest occurrences for a word to get an id", "larger: drops typing errors", ge=1
     )
     use_unlabelled: bool = _knob(
-        "count words of the unlabelled reviews too", "true: a better estimate of what is frequent"
+        True,
+        "count words of the unlabelled reviews too",
+        "true: a better estimate of what is frequent",
     )
 
 
 class WordVectors(_Section):
     """Word vectors from co-occurrence, learnt without labels."""
 
-    size: int = _knob("width of a vector", "larger: finer meanings, slower training", ge=2, le=1024)
+    size: int = _knob(
+        128, "width of a vector", "larger: finer meanings, slower training", ge=2, le=1024
+    )
     window: int = _knob(
+        5,
         "how many words to the right and left count as context",
         "small: syntax (good, great); large: topic (good, film)",
         ge=1,
         le=20,
     )
-    seed: int = _knob("seed of the decomposition", "other bytes, same quality", ge=0, lt=2**31)
+    seed: int = _knob(1, "seed of the decomposition", "other bytes, same quality", ge=0, lt=2**31)
 
 
 class Baseline(_Section):
     """The linear model that every figure of ours is shown beside."""
 
-    max_ngram: int = _knob("longest run of words that is one feature", "2: word pairs", ge=1, le=3)
-    min_documents: int = _knob("fewest reviews that hold a feature", "larger: fewer features", ge=1)
+    max_ngram: int = _knob(
+        2, "longest run of words that is one feature", "2: word pairs", ge=1, le=3
+    )
+    min_documents: int = _knob(
+        3, "fewest reviews that hold a feature", "larger: fewer features", ge=1
+    )
     inverse_regularization: Real = _knob(
-        "C of the logistic regression", "larger: follows the training data closer", gt=0.0
+        30.0, "C of the logistic regression", "larger: follows the training data closer", gt=0.0
     )
 
 
@@ -132,42 +169,49 @@ class Train(_Section):
     """The network and its training."""
 
     cell: Literal["simple_rnn", "lstm", "gru"] = _knob(
+        "lstm",
         "recurrent cell",
         "simple_rnn forgets (vanishing gradients); lstm and gru keep a gated memory",
     )
     hidden_size: int = _knob(
+        128,
         "units in a recurrent layer, a direction; typically 128 to 512",
         "larger: more complex patterns, more cost, more overfitting",
         ge=1,
         le=4096,
     )
     num_layers: int = _knob(
+        1,
         "stacked recurrent layers",
         "more: deeper dependencies in time, more regularisation needed",
         ge=1,
         le=8,
     )
     bidirectional: bool = _knob(
-        "read from both ends", "true: every step knows what follows; twice the cost"
+        False, "read from both ends", "true: every step knows what follows; twice the cost"
     )
     pooling: Literal["last", "max", "mean", "max_mean"] = _knob(
+        "max_mean",
         "how the hidden states of all steps become one vector",
         "last asks the cell to remember a whole review; max and mean look at every step",
     )
     embedding: Literal["word_vectors", "uniform"] = _knob(
+        "word_vectors",
         "start of the embedding: vectors from co-occurrence, or random",
         "word_vectors: knows at once that good is like great",
     )
     embedding_size: int = _knob(
-        "width of a word's vector", "larger: finer meanings, slower", ge=1, le=1024
+        128, "width of a word's vector", "larger: finer meanings, slower", ge=1, le=1024
     )
     embedding_dropout_rate: Real = _knob(
+        0.5,
         "fraction of embedding values dropped in training",
         "the strongest brake on overfitting in text",
         ge=0.0,
         lt=1.0,
     )
     dropout_rate: Real = _knob(
+        0.2,
         "fraction of units dropped in training, after each recurrent layer and before the head;"
         " typically 0.2 to 0.5",
         "prevents overfitting",
@@ -175,61 +219,79 @@ class Train(_Section):
         lt=1.0,
     )
     sequence_length: int = _knob(
+        400,
         "most words of a review that are read",
         "longer: more context and cost, and harder on the gradient",
         ge=1,
         le=100_000,
     )
     padding_side: Literal["right", "left"] = _knob(
-        "where short reviews are filled up", "right is the standing convention; the notebook: left"
+        "right",
+        "where short reviews are filled up",
+        "right is the standing convention; the notebook: left",
     )
     truncation_side: Literal["right", "left"] = _knob(
-        "which end of a long review is cut off", "left keeps the end, where the verdict stands"
+        "left",
+        "which end of a long review is cut off",
+        "left keeps the end, where the verdict stands",
     )
     mask: bool = _knob(
+        True,
         "skip the padding in recurrence and pooling",
         "false: the padding is read like words (the notebook), and the padded width matters",
     )
     bucket: bool = _knob(
+        True,
         "form batches of like length, padded to their longest; false: random batches, each padded"
         " to sequence_length",
-        "true: far less padding to compute; false is the notebook's way",
+        "true: far less padding to compute (it needs mask); false is the notebook's way",
     )
     batch_size: int = _knob(
+        64,
         "reviews trained on in parallel; typically 32 or 64",
         "larger: faster and stabler steps, fewer of them, more memory",
         ge=1,
         le=65_536,
     )
-    epochs: int = _knob("most passes over the training data", "more: longer", ge=1, le=1000)
+    epochs: int = _knob(4, "most passes over the training data", "more: longer", ge=1, le=1000)
     patience: int = _knob(
+        2,
         "epochs without a better validation loss before training stops",
         "larger: waits longer for a late improvement",
         ge=1,
     )
     optimizer: Literal["adam", "rmsprop", "sgd"] = _knob(
-        "how gradients become steps", "adam and rmsprop scale each weight's step; sgd does not"
+        "adam",
+        "how gradients become steps",
+        "adam and rmsprop scale each weight's step; sgd does not",
     )
     learning_rate: Real = _knob(
+        0.002,
         "step size at the start; typically 0.001",
         "higher: faster and less stable; lower: slower and stabler",
         gt=0.0,
         le=10.0,
     )
     schedule: Literal["constant", "linear"] = _knob(
+        "linear",
         "learning rate over training: constant, or falling to zero over all epochs",
         "linear: ends in a better minimum",
     )
     gradient_clip_norm: Real | None = _knob(
+        1.0,
         "longest gradient over all weights; a longer one is scaled down; null: never",
         "stops exploding gradients",
         gt=0.0,
     )
     fraction: Real = _knob(
-        "share of the training reviews used", "for quick tries and learning curves", gt=0.0, le=1.0
+        1.0,
+        "share of the training reviews used",
+        "for quick tries and learning curves",
+        gt=0.0,
+        le=1.0,
     )
     seed: int = _knob(
-        "seed of weights, order and dropout", "another seed shows the noise", ge=0, lt=2**31
+        1, "seed of weights, order and dropout", "another seed shows the noise", ge=0, lt=2**31
     )
 
 
@@ -237,39 +299,43 @@ class Evaluate(_Section):
     """How the figures are taken."""
 
     bootstrap_samples: int = _knob(
-        "resamples behind each interval", "more: steadier bounds", ge=100, le=100_000
+        1000, "resamples behind each interval", "more: steadier bounds", ge=100, le=100_000
     )
     confidence: Real = _knob(
-        "coverage of the intervals", "0.95: wide; 0.68: narrow", gt=0.0, lt=1.0
+        0.95, "coverage of the intervals", "0.95: wide; 0.68: narrow", gt=0.0, lt=1.0
     )
-    mistakes: int = _knob("most confident mistakes kept with their text", "local file only", ge=0)
-    seed: int = _knob("seed of the bootstrap", "other resamples", ge=0, lt=2**31)
+    mistakes: int = _knob(
+        50, "most confident mistakes kept with their text", "never in git, logs or reports", ge=0
+    )
+    seed: int = _knob(1, "seed of the bootstrap", "other resamples", ge=0, lt=2**31)
 
 
 class Register(_Section):
     """What a model must show to be registered."""
 
     min_validation_accuracy: Real = _knob(
-        "least validation accuracy", "the gate every model passes", ge=0.0, le=1.0
+        0.85, "least validation accuracy", "the gate every model passes", ge=0.0, le=1.0
     )
     require_better_than_baseline: bool = _knob(
-        "refuse a model that the linear baseline beats on validation", "true: the gate is on"
+        False, "refuse a model that the linear baseline beats on validation", "true: the gate is on"
     )
 
 
 class Params(_Section):
     """All parameters; the names of the sections are the names of the stages."""
 
-    problem: Literal["sentiment"] = _knob("what is learnt", "chooses data, network and metrics")
-    download: Download
-    prepare: Prepare
-    validate_: Validate = Field(alias="validate")
-    sequences: Sequences
-    word_vectors: WordVectors
-    baseline: Baseline
-    train: Train
-    evaluate: Evaluate
-    register_: Register = Field(alias="register")
+    problem: Literal["sentiment"] = _knob(
+        "sentiment", "what is learnt", "chooses data, network and metrics"
+    )
+    download: Download = Download()
+    prepare: Prepare = Prepare()
+    validate_: Validate = Field(Validate(), alias="validate")
+    sequences: Sequences = Sequences()
+    word_vectors: WordVectors = WordVectors()
+    baseline: Baseline = Baseline()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    register_: Register = Field(Register(), alias="register")
 
     @model_validator(mode="after")
     def _vectors_fit(self) -> "Params":
@@ -371,18 +437,29 @@ def _sections() -> dict[str, type[_Section]]:
     }
 
 
-def describe_params() -> Iterator[tuple[str, str, str, str]]:
-    """Yield (dotted name, allowed values, meaning, impact) of every parameter, in file order."""
-    root = Params.model_fields["problem"]
-    yield "problem", _allowed(root), root.description or "", _impact(root)
+@dataclass(frozen=True)
+class Description:
+    """What a person wants to know of a parameter."""
+
+    name: str
+    default: Any
+    allowed: str
+    meaning: str
+    impact: str
+
+
+def describe_params() -> Iterator[Description]:
+    """Describe every parameter, by its dotted name, in the order of the file."""
+    yield _describe("problem", Params.model_fields["problem"])
     for section_name, section in _sections().items():
         for key, field in section.model_fields.items():
-            yield f"{section_name}.{key}", _allowed(field), field.description or "", _impact(field)
+            yield _describe(f"{section_name}.{key}", field)
 
 
-def _impact(field: FieldInfo) -> str:
+def _describe(name: str, field: FieldInfo) -> Description:
     extra = field.json_schema_extra
-    return str(extra["impact"]) if isinstance(extra, dict) else ""
+    impact = str(extra["impact"]) if isinstance(extra, dict) else ""
+    return Description(name, field.default, _allowed(field), field.description or "", impact)
 
 
 def _allowed(field: FieldInfo) -> str:

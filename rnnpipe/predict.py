@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from rnnpipe import registry
+from rnnpipe.errors import RegistryError
 from rnnpipe.evaluation import THRESHOLD, probabilities_of
 from rnnpipe.files import read_json
 from rnnpipe.models import load_network
-from rnnpipe.params import Train
 from rnnpipe.sequences import Padding
 from rnnpipe.tokens import Vocabulary
 from rnnpipe.training import Forward, compile_forward, predict_logits
@@ -64,10 +64,18 @@ def load_model(model: str | Path | None = None, root: Path = Path()) -> Model:
         RegistryError: there is no such model, or its folder is not whole.
     """
     folder = registry.find(None if model is None else str(model), root)
-    saved = read_json(folder / "params.json")
+    try:
+        saved = read_json(folder / "params.json")
+        negative, positive = saved["label_names"]
+        padding = Padding(**saved["padding"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RegistryError(
+            f"{folder / 'params.json'} is not of this rnnpipe ({type(error).__name__}: {error}):"
+            " use the version that trained the model, or train it again with `dvc repro`"
+        ) from error
     return Model(
-        tuple(saved["label_names"]),
+        (negative, positive),
         Vocabulary.load(folder / "vocabulary.json"),
-        Padding.of(Train.model_validate(saved["train"])),
+        padding,
         compile_forward(load_network(folder / "network.keras")),
     )

@@ -4,10 +4,9 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from rnnpipe.errors import SourceError
+from rnnpipe.tables import read_columns
 
 
 def read_texts(file: str, column: str) -> list[str]:
@@ -22,31 +21,7 @@ def read_texts(file: str, column: str) -> list[str]:
         try:
             return [line.rstrip("\r\n") for line in sys.stdin]
         except UnicodeDecodeError as error:
-            raise SourceError(f"standard input is not UTF-8: {error.reason}") from error
-    path = Path(file)
-    try:
-        match path.suffix.lower():
-            case ".csv":
-                table = pyarrow.csv.read_csv(
-                    path,
-                    parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-                    convert_options=pyarrow.csv.ConvertOptions(
-                        column_types={column: pa.string()}, strings_can_be_null=False
-                    ),
-                )
-            case ".parquet":
-                table = pq.read_table(path)
-            case other:
-                raise SourceError(
-                    f"{path}: found a {other or 'nameless'} file, expected .csv or .parquet"
-                )
-    except FileNotFoundError as error:
-        raise SourceError(f"{path} is not here: check the path") from error
-    except pa.ArrowInvalid as error:
-        raise SourceError(f"{path} cannot be read: {str(error)[:200]}") from error
-    if column not in table.column_names:
-        raise SourceError(
-            f"{path} has the columns {', '.join(table.column_names)}, expected {column}:"
-            " name the text column with --column"
-        )
-    return [text or "" for text in table.column(column).cast(pa.string()).to_pylist()]
+            raise SourceError(f"standard input is not UTF-8: {error.reason}") from None
+    advice = "Name the text column with --column"
+    texts = read_columns(Path(file), {"text": column}, advice=advice, blank_lines=True)["text"]
+    return [text or "" for text in texts.cast(pa.large_string()).to_pylist()]

@@ -108,7 +108,6 @@ def trace(
     reviews: Path,
     sequences: Path,
     network: Path,
-    card: Path | None,
     params: Mapping[str, Any],
 ) -> Lineage:
     """Hash what a model came from.
@@ -117,22 +116,29 @@ def trace(
         reviews: the table of all reviews.
         sequences: the folder of token ids and vocabulary.
         network: the folder of the trained network.
-        card: the source's card with its ``content_digest``; None for a table of one's own.
         params: the sections of the parameters that shape the model, as plain JSON values.
 
     Raises:
         RegistryError: one of them is missing.
     """
-    for path in (reviews, sequences, network, *([card] if card else [])):
+    for path in (reviews, sequences, network):
         if not path.exists():
             raise RegistryError(f"{path} is missing, and every model names it: run dvc repro")
     return Lineage(
-        source=read_json(card).get("content_digest") if card else None,
+        source=_content_digest(reviews),
         reviews=sha256_file(reviews),
         sequences=sha256_directory(sequences),
         network=sha256_directory(network),
         params=tuple(_lines(params)),
     )
+
+
+def _content_digest(reviews: Path) -> str | None:
+    """The digest over all reviews that ``prepare`` notes in its table."""
+    import pyarrow.parquet as pq
+
+    digest = (pq.read_metadata(reviews).metadata or {}).get(b"content_digest")
+    return digest.decode() if digest else None
 
 
 def _lines(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -253,7 +259,7 @@ def assemble(
         target: the folder to write; an older one is replaced as a whole.
         problem: what was learnt.
         label_names: what label 0 and label 1 mean.
-        params: the sections ``sequences`` and ``train``, as plain JSON values.
+        params: the sections ``sequences``, ``train`` and ``padding``, as plain JSON values.
         lineage: what the model came from; named in the model card.
         network: ``network.keras``.
         vocabulary: ``vocabulary.json``.

@@ -7,8 +7,6 @@ a stream: nothing is unpacked to disk and no name in it is trusted.
 """
 
 import bz2
-import csv
-import difflib
 import gzip
 import hashlib
 import io
@@ -26,12 +24,12 @@ from typing import IO, Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
-from rnnpipe.errors import IntegrityError, SourceError
+from rnnpipe.errors import IntegrityError, SourceError, quoted
 from rnnpipe.files import atomic_file
 from rnnpipe.params import Prepare
+from rnnpipe.tables import read_columns
 
 logger = logging.getLogger(__name__)
 
@@ -160,8 +158,7 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
         "group": params.group_column,
     }
     columns = {role: name for role, name in chosen.items() if name is not None}
-    read = _read_csv if table.suffix.lower() == ".csv" else _read_parquet
-    rows = read(table, columns)
+    rows = read_columns(table, columns, advice="Set prepare.{role}_column in params.yaml")
     texts = _texts(table, rows["text"])
     labels = _labels(table, rows["label"], params)
     groups = [_plain(value) for value in rows["group"].to_pylist()] if "group" in rows else None
@@ -217,7 +214,7 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 def _broken(archive: Path, reason: str) -> str:
     return (
-        f"{archive} is truncated or damaged ({_quoted(reason)}):"
+        f"{archive} is truncated or damaged ({quoted(reason)}):"
         " delete it and run the download stage again"
     )
 
@@ -244,7 +241,7 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> str | None:
 
 
 def _refused(archive: Path, member: tarfile.TarInfo, reason: str) -> SourceError:
-    return SourceError(f"{archive}: member {_quoted(member.name)} {reason}")
+    return SourceError(f"{archive}: member {quoted(member.name)} {reason}")
 
 
 class _Forward(io.RawIOBase):
@@ -366,115 +363,6 @@ def _readable(path: str, content: bytes) -> bytes:
 # --- Own tables ---------------------------------------------------------------------------------
 
 
-def _read_csv(table: Path, columns: dict[str, str]) -> dict[str, pa.ChunkedArray]:
-    _check_columns(table, _csv_header(table), columns)
-    names = list(dict.fromkeys(columns.values()))
-    try:
-        rows = pa.csv.read_csv(
-            table,
-            # A row has to fit into a block, and a review may be a book.
-            read_options=pa.csv.ReadOptions(use_threads=False, block_size=64 << 20),
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(
-                include_columns=names,
-                column_types=dict.fromkeys(names, pa.binary()),
-                strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        # Arrow's message quotes the row, which holds a review: take the numbers only.
-        faults = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+", str(error))
-        reason = f" ({faults[0]}; the header is row #1)" if faults else ""
-        raise SourceError(
-            f"{table} is no CSV that can be read{reason}: expected commas between the columns,"
-            " double quotes around a text with commas or line breaks"
-        ) from None
-    return {role: _utf8(table, rows[name], name) for role, name in columns.items()}
-
-
-def _csv_header(table: Path) -> list[str]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            return next(csv.reader(file), [])
-    except FileNotFoundError:
-        raise SourceError(f"{table} is not here: run the download stage first") from None
-    except UnicodeDecodeError:
-        raise SourceError(f"{table} is not UTF-8: save it as UTF-8") from None
-    except csv.Error:
-        raise SourceError(f"{table} has no header that can be read: expected one of text") from None
-
-
-def _read_parquet(table: Path, columns: dict[str, str]) -> dict[str, pa.ChunkedArray]:
-    try:
-        _check_columns(table, pq.read_schema(table).names, columns)
-        rows = pq.read_table(table, columns=list(dict.fromkeys(columns.values())))
-    except FileNotFoundError:
-        raise SourceError(f"{table} is not here: run the download stage first") from None
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise SourceError(
-            f"{table} is no parquet file that can be read: write it anew, or use CSV"
-        ) from None
-    return {role: _decoded(table, rows[name], name) for role, name in columns.items()}
-
-
-def _check_columns(table: Path, found: list[str], columns: dict[str, str]) -> None:
-    for role, name in columns.items():
-        if found.count(name) == 1:
-            continue
-        shown = ", ".join(_quoted(column) for column in found[:20]) or "none"
-        if name in found:
-            raise SourceError(f"{table} has more than one column {name!r}; found: {shown}")
-        near = difflib.get_close_matches(name, found, n=1)
-        hint = f"did you mean {_quoted(near[0])}? " if near else ""
-        raise SourceError(
-            f"{table} has no column {name!r}; {hint}found: {shown}."
-            f" Set prepare.{role}_column in params.yaml"
-        )
-
-
-def _decoded(table: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """A parquet column without its dictionary, its strings in one type."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _decoded(table, column.cast(kind.value_type), name)
-    if any(
-        test(kind)
-        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    ):
-        return column.cast(pa.large_string())
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return _utf8(table, column, name)
-    if any(
-        test(kind)
-        for test in (
-            pa.types.is_integer,
-            pa.types.is_floating,
-            pa.types.is_boolean,
-            pa.types.is_null,
-        )
-    ):
-        return column
-    raise SourceError(f"{table}: column {name!r} holds {kind}, expected text, numbers or booleans")
-
-
-def _utf8(table: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    try:
-        return column.cast(pa.large_string())
-    except pa.ArrowInvalid:
-        pass
-    for row, value in enumerate(column.to_pylist()):
-        try:
-            (value or b"").decode()
-        except UnicodeDecodeError as error:
-            raise SourceError(
-                f"{table}, row {row}, column {name!r}: not UTF-8 at byte {error.start:,}:"
-                " save the file as UTF-8"
-            ) from None
-    raise AssertionError("Arrow and Python disagree about UTF-8")
-
-
 def _texts(table: Path, column: pa.ChunkedArray) -> list[bytes]:
     if not len(column):
         raise SourceError(f"{table} has no rows below its header")
@@ -493,7 +381,7 @@ def _labels(table: Path, column: pa.ChunkedArray, params: Prepare) -> list[int |
     distinct = {value for value in values if value is not None}
     foreign = sorted(distinct - params.labels.keys())
     if foreign:
-        shown = ", ".join(f"{_quoted(value)} (row {values.index(value)})" for value in foreign[:5])
+        shown = ", ".join(f"{quoted(value)} (row {values.index(value)})" for value in foreign[:5])
         classes = (
             f" The column holds {len(distinct)} different labels; rnnpipe learns two classes:"
             " map several to one class, or leave the other rows out."
@@ -524,7 +412,7 @@ def _given_splits(
         where = f"{table}, row {row}, column {params.split_column!r}"
         if split not in SPLITS:
             hint = "; validation is taken from train by itself" if split == "validation" else ""
-            found = "nothing" if split is None else _quoted(split)
+            found = "nothing" if split is None else quoted(split)
             raise SourceError(f"{where}: found {found}, expected {', '.join(SPLITS)}{hint}")
         if label is None and split != "unlabelled":
             raise SourceError(
@@ -564,12 +452,6 @@ def _plain(value: Any) -> str | None:
         return str(value).lower()
     # pandas writes 1.0 for 1 as soon as one cell of the column is empty.
     return re.sub(r"^(-?[0-9]+)\.0$", r"\1", str(value).strip()) or None
-
-
-def _quoted(name: str) -> str:
-    """A name that someone else chose, fit for a message."""
-    shown = repr(name)
-    return shown if len(shown) <= 100 else f"{shown[:99]}…"
 
 
 # --- The table of reviews -----------------------------------------------------------------------

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -96,8 +97,10 @@ def make_sandbox(root: Path, folder: Path, *, share_cache: bool) -> Sandbox:
         share_cache: use the project's DVC cache, so that unchanged stages are restored.
 
     Raises:
-        RnnpipeError: ``root`` is no git work tree.
+        RnnpipeError: ``root`` is no git work tree, or ``folder`` is it or holds it.
     """
+    if root.resolve().is_relative_to(folder.resolve()) or folder.name in ("", ".."):
+        raise RnnpipeError(f"{folder} holds the project itself: name another folder")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,
@@ -115,6 +118,10 @@ def make_sandbox(root: Path, folder: Path, *, share_cache: bool) -> Sandbox:
     environment = {
         **os.environ,
         **_IDENTITY,
+        # A signing key or a hook of the user's own git must not stop or change a copy.
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "DVC_NO_ANALYTICS": "1",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "PYTHONUNBUFFERED": "1",
     }
@@ -160,8 +167,12 @@ def make_demo(root: Path, folder: Path, reviews: int) -> Sandbox:
 def attempt(overrides: Path) -> int:
     """Run the pipeline with other parameters in ``.try/NAME`` and print what came out."""
     folder = Path(".try") / overrides.stem
-    sandbox = make_sandbox(Path(), folder, share_cache=True)
-    merge_params(PARAMS_FILE, overrides, folder / PARAMS_FILE)
+    # Checked first: a misspelt name or key must not cost the result of an earlier try.
+    with tempfile.TemporaryDirectory() as scratch:
+        merged = Path(scratch) / "params.yaml"
+        merge_params(PARAMS_FILE, overrides, merged)
+        sandbox = make_sandbox(Path(), folder, share_cache=True)
+        shutil.copyfile(merged, folder / PARAMS_FILE)
     return _run(sandbox)
 
 

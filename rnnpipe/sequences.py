@@ -144,7 +144,7 @@ def _divide(rows: pd.DataFrame, table: pq.ParquetFile) -> pd.Series:
         fate[here & in_test] = f"dropped_{split}_in_test"
         left = here & ~in_test
         # Rows are sorted by id, so the first is the lowest.
-        fate[left & text.where(left).duplicated() & left] = f"dropped_{split}_repeated"
+        fate[left & text.where(left).duplicated()] = f"dropped_{split}_repeated"
         if split == "train":
             contradicting = rows["label"].where(left).groupby(text).transform("nunique") > 1
             fate[left & contradicting] = "dropped_train_contradicting"

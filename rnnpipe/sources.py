@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from rnnpipe.errors import IntegrityError, NetworkError, RnnpipeError, SourceError
+from rnnpipe.errors import IntegrityError, NetworkError, RnnpipeError, SourceError, quoted
 from rnnpipe.files import atomic_directory, read_json, write_json
 
 if TYPE_CHECKING:
@@ -93,21 +93,23 @@ def read_card(path: Path) -> Card:
         keys = [key for key in found if key not in expected]
         if keys:
             raise SourceError(
-                f"{path}: {word} {', '.join(map(_cut, keys))}; expected {', '.join(fields)}"
+                f"{path}: {word} {', '.join(map(quoted, keys))}; expected {', '.join(fields)}"
             )
     for key, kind in fields.items():
         value = values[key]
         if type(value) is not kind or value in ("", 0) or (kind is int and value < 0):
             word = "a positive number" if kind is int else "text"
-            raise SourceError(f"{path}: {key} is {_cut(value)}, expected {word}")
+            raise SourceError(f"{path}: {key} is {quoted(value)}, expected {word}")
     card = Card(**values)
     if card.kind != "archive":
-        raise SourceError(f"{path}: kind is {_cut(card.kind)}, expected archive")
+        raise SourceError(f"{path}: kind is {quoted(card.kind)}, expected archive")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", card.file_name):
-        raise SourceError(f"{path}: file_name is {_cut(card.file_name)}, expected a plain name")
+        raise SourceError(f"{path}: file_name is {quoted(card.file_name)}, expected a plain name")
     for key, length in (("md5", 32), ("content_digest", 64)):
         if not re.fullmatch(rf"[0-9a-f]{{{length}}}", values[key]):
-            raise SourceError(f"{path}: {key} is {_cut(values[key])}, expected {length} hex digits")
+            raise SourceError(
+                f"{path}: {key} is {quoted(values[key])}, expected {length} hex digits"
+            )
     return card
 
 
@@ -191,7 +193,7 @@ def _table_suffix(source: str) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in TABLE_SUFFIXES:
         raise SourceError(
-            f"{_shown(source)}: download.source ends in {_cut(suffix)}, expected .json (a card),"
+            f"{_shown(source)}: download.source ends in {quoted(suffix)}, expected .json (a card),"
             f" {' or '.join(TABLE_SUFFIXES)} (reviews of your own)"
         )
     return suffix
@@ -227,11 +229,6 @@ def _shown(address: str) -> str:
     query = "…" if parts.query else ""
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, unquote(parts.path), query, ""))
-
-
-def _cut(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 100 else f"{shown[:99]}…"
 
 
 # --- Local files --------------------------------------------------------------------------------
@@ -418,7 +415,7 @@ class _Transfer:
         # An archive may be sent so, since what is in the body is still the .gz file itself.
         if is_table and encoding != "identity":
             raise SourceError(
-                f"{self.shown}: the server packs the file (Content-Encoding {_cut(encoding)}),"
+                f"{self.shown}: the server packs the file (Content-Encoding {quoted(encoding)}),"
                 " although asked not to: download it by hand and give its path"
             )
 

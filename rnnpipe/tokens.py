@@ -146,10 +146,19 @@ class Vocabulary:
         return Ragged(values, offsets)
 
     def encode_texts(self, texts: Sequence[str]) -> Ragged:
-        """Turn texts into ids, ``int32``, in the order given."""
+        """Turn texts into ids, ``int32``, in the order given.
+
+        Bytes that were no UTF-8 where a text came from read as question marks.
+
+        Raises:
+            TypeError: one text is given in place of a sequence of texts.
+        """
+        if isinstance(texts, str):
+            raise TypeError("found one text, expected a sequence of texts: put it in brackets")
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]
         chunks = (
-            pa.array(texts[start : start + CHUNK], pa.large_string())
-            for start in range(0, len(texts), CHUNK)
+            pa.array(readable[start : start + CHUNK], pa.large_string())
+            for start in range(0, len(readable), CHUNK)
         )
         return concatenate([self.encode(words) for words in split_words_in_chunks(chunks)])
 

@@ -131,22 +131,20 @@ def fit(
                     tf.constant(train.labels[chosen].astype(np.float32)),
                 )
             )
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"the loss became {loss} in epoch {epoch + 1}, step {number + 1}, at learning"
-                    f" rate {params.learning_rate:g}: lower train.learning_rate, or set"
-                    " train.gradient_clip_norm (1.0 is a good start)"
-                )
+            _require_finite(loss, f"epoch {epoch + 1}, step {number + 1}", params)
             losses += loss * len(chosen)
             right += int(hits)
             norms += norm
             bar.set_postfix(loss=f"{losses / max(1, (number + 1) * params.batch_size):.3f}")
         logits = predict_logits(forward, validation.sequences, padding)
+        validation_loss = _mean_loss(logits, validation.labels)
+        # The last step of an epoch may break the weights after its own loss was taken.
+        _require_finite(validation_loss, f"epoch {epoch + 1}, on validation", params)
         result = Epoch(
             epoch + 1,
             losses / len(rows),
             right / len(rows),
-            _mean_loss(logits, validation.labels),
+            validation_loss,
             float(np.mean((logits > 0) == (validation.labels == 1))),
             norms / len(batches),
             float(optimizer.learning_rate),
@@ -236,6 +234,14 @@ def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
     for number, generator in enumerate(generators):
         random = np.random.SeedSequence([seed, epoch, number]).generate_state(2)
         generator.state.assign((random >> 1).astype(generator.state.dtype))
+
+
+def _require_finite(loss: float, where: str, params: Train) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the loss became {loss} in {where}, at learning rate {params.learning_rate:g}:"
+            " lower train.learning_rate, or set train.gradient_clip_norm (1.0 is a good start)"
+        )
 
 
 def _mean_loss(logits: NDArray[np.float32], labels: NDArray[np.int8]) -> float:

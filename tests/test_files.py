@@ -57,3 +57,20 @@ def test_a_folders_hash_sees_names_and_bytes_and_nothing_else(tmp_path):
     renamed = sha256_directory(tmp_path)
     (tmp_path / "c").write_text("3")
     assert len({before, renamed, sha256_directory(tmp_path)}) == 3
+
+
+def test_a_folder_lost_between_two_renames_comes_back(tmp_path):
+    previous = tmp_path / ".model.previous"
+    previous.mkdir()
+    (previous / "a").write_text("whole")
+    with pytest.raises(RuntimeError), atomic_directory(tmp_path / "model"):
+        raise RuntimeError
+    assert (tmp_path / "model" / "a").read_text() == "whole"
+
+
+def test_a_rename_that_fails_keeps_what_was_there(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a").write_text("whole")
+    with pytest.raises(OSError), atomic_directory(tmp_path / "model") as folder:  # noqa: PT011
+        folder.rmdir()  # the rename now finds nothing
+    assert (tmp_path / "model" / "a").read_text() == "whole"

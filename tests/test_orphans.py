@@ -66,6 +66,34 @@ def test_a_stage_ends_when_its_shell_is_killed():
     parent.wait()
 
 
+def test_a_stage_outlives_what_started_dvc():
+    """Bash gives way to its only command, so that the stage's parent is dvc itself."""
+    python = f'{sys.executable} -c "{STAGE}"'
+    launcher = subprocess.Popen(
+        [
+            "bash",
+            "-c",
+            f'{sys.executable} -c \'import subprocess, sys; subprocess.run(["bash", "-c", sys.argv[1]])\' "$0" & wait',
+            python,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "DVC_STAGE": "train"},
+        text=True,
+        stdout=subprocess.PIPE,
+    )
+    assert launcher.stdout
+    assert launcher.stdout.readline() == "up\n"
+    (stage,) = [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit()
+        and (entry / "cmdline").read_bytes().endswith(STAGE.encode() + b"\0")
+    ]
+    launcher.kill()
+    assert not wait_for_end(stage, 2)
+    os.kill(stage, signal.SIGKILL)
+
+
 def test_a_stage_started_by_hand_is_left_alone():
     parent, stage = start({})
     parent.kill()

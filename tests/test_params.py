@@ -91,6 +91,16 @@ def test_a_missing_file_says_where_to_run(tmp_path):
         load_params(tmp_path / "params.yaml")
 
 
+def test_the_projects_file_holds_the_defaults_and_may_be_shortened(values):
+    assert check_params(values) == check_params({})
+    assert check_params({"train": {"hidden_size": 7}}).train.hidden_size == 7
+
+
+def test_labels_that_yaml_reads_as_numbers_or_truths_are_text(values):
+    values["prepare"]["labels"] = yaml.safe_load("{2: neg, 5: pos, yes: pos}")
+    assert check_params(values).prepare.labels == {"2": "neg", "5": "pos", "true": "pos"}
+
+
 def test_parameters_are_frozen(values):
     params = check_params(values)
     with pytest.raises(ValueError, match="frozen"):
@@ -98,7 +108,9 @@ def test_parameters_are_frozen(values):
 
 
 def test_every_parameter_is_described(values):
-    described = {name for name, *texts in describe_params() if all(texts)}
+    described = {
+        knob.name for knob in describe_params() if knob.allowed and knob.meaning and knob.impact
+    }
     written = {"problem"} | {
         f"{section}.{key}"
         for section, keys in values.items()
@@ -109,7 +121,7 @@ def test_every_parameter_is_described(values):
 
 
 def test_the_notebooks_knobs_are_all_here():
-    described = {name.rpartition(".")[2] for name, *_ in describe_params()}
+    described = {knob.name.rpartition(".")[2] for knob in describe_params()}
     assert described >= {
         "hidden_size",
         "num_layers",

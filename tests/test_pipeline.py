@@ -121,8 +121,8 @@ def test_a_stage_names_all_the_code_it_executes(project, stage):
         for line in project.run(sys.executable, "-c", code).splitlines()
         if line.endswith(".py")
     }
-    deps = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"][stage]["deps"]
-    named = {path for dep in deps for path in (project.folder / dep).glob("**/*.py")}
+    deps = [dep["path"] for dep in yaml.safe_load(lock(project))["stages"][stage]["deps"]]
+    named = {path for dep in deps for path in (project.folder / dep).rglob("*.py")}
     named = {path.relative_to(project.folder) for path in named} | set(map(Path, deps))
     missing = {path for path in executed - named if path.stem not in EXEMPT}
     assert not missing

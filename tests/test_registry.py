@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rnnpipe import registry
 from rnnpipe.errors import RegistryError
-from rnnpipe.files import sha256_directory, write_json
+from rnnpipe.files import sha256_directory, sha256_file, write_json
 from rnnpipe.params import Register
 from rnnpipe.registry import Decision, Lineage, Tag
 
@@ -223,20 +223,18 @@ def test_trace_names_what_is_missing(tmp_path: Path) -> None:
             reviews=tmp_path / "reviews.parquet",
             sequences=tmp_path,
             network=tmp_path,
-            card=None,
             params={},
         )
 
 
-def test_trace_takes_the_content_digest_from_the_card(tmp_path: Path) -> None:
-    write_json(tmp_path / "card.json", {"content_digest": "abc"})
+def test_trace_takes_the_content_digest_from_the_reviews(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    (tmp_path / "table").touch()
+    table = pa.table({"id": ["a"]}).replace_schema_metadata({"content_digest": "abc"})
+    pq.write_table(table, tmp_path / "table")
     lineage = registry.trace(
         reviews=tmp_path / "table",
         sequences=tmp_path / "folder",
         network=tmp_path / "folder",
-        card=tmp_path / "card.json",
         params={"problem": NAME, "train": {"cell": "lstm", "gradient_clip_norm": None}},
     )
     assert lineage.source == "abc"
@@ -245,8 +243,7 @@ def test_trace_takes_the_content_digest_from_the_card(tmp_path: Path) -> None:
         'train.cell = "lstm"',
         "train.gradient_clip_norm = null",
     )
-    # echo -n | sha256sum
-    assert lineage.reviews.startswith("e3b0c442")
+    assert lineage.reviews == sha256_file(tmp_path / "table")
 
 
 # --- McNemar -----------------------------------------------------------------------------

@@ -93,3 +93,13 @@ def test_a_vocabulary_of_other_rules_is_refused(tmp_path):
     write_json(path, read_json(path) | {"rules": tokens.RULES | {"lower_case": False}})
     with pytest.raises(RegistryError, match="word rules"):
         Vocabulary.load(path)
+
+
+def test_bytes_that_are_no_text_read_as_question_marks():
+    vocabulary = Vocabulary(("caf",))
+    assert vocabulary.encode_texts(["caf\udce9"])[0].tolist() == [2]
+
+
+def test_one_text_is_not_taken_for_its_letters():
+    with pytest.raises(TypeError, match="brackets"):
+        Vocabulary(("a",)).encode_texts("not good")

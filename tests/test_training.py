@@ -146,3 +146,19 @@ def test_the_learning_rate_falls_to_zero(train_params, tmp_path):
     rates = [epoch.learning_rate for epoch in history.epochs]
     assert rates == sorted(rates, reverse=True)
     assert 0 < rates[-1] < 0.05 * train_params.learning_rate
+
+
+def test_weights_that_break_in_the_last_step_are_no_best_epoch(train_params, tmp_path):
+    # One batch: its loss is taken before the only step, which overflows every weight.
+    params = train_params.model_copy(
+        update={
+            "learning_rate": float("inf"),
+            "optimizer": "sgd",
+            "gradient_clip_norm": None,
+            "batch_size": 600,
+            "epochs": 1,
+        }
+    )
+    with pytest.raises(TrainingError, match="on validation"):
+        run(params, tmp_path / "c.npz")
+    assert not (tmp_path / "c.npz").exists()

@@ -40,7 +40,7 @@ def _metrics() -> Mapping[str, Callable[..., float]]:
     return CLASSIFICATION_METRICS
 
 
-SENTIMENT = Problem(
+PROBLEM = Problem(
     name="sentiment",
     label_names=("neg", "pos"),
     review_checks=_review_checks,

@@ -1,6 +1,6 @@
 """Stage ``baseline``: a linear model's probabilities, to be shown beside ours.
 
-It learns from the same reviews as the network. It reads the test reviews' texts to say what it
+It learns from all reviews of train, whatever ``train.fraction`` is. It reads the test reviews' texts to say what it
 thinks of them, never their labels: those only ``evaluate`` opens.
 """
 

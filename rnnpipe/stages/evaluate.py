@@ -68,10 +68,12 @@ def run(params: Params) -> None:
     metrics = measure(test) | {
         "calibration_error": round(calibration_error(shown["calibration"]), 6),
         "validation": measure(validation),
-        "without_shared": measure(test[~test["id"].isin(_shared(reviews))]),
         "baseline": measure(test, "baseline_probability")
         | {"validation": measure(validation, "baseline_probability")},
     }
+    unshared = test[~test["id"].isin(_shared(reviews))]
+    if len(unshared):
+        metrics["without_shared"] = measure(unshared)
     write_json(METRICS, metrics)
     write_json(
         REPORT,

@@ -8,6 +8,7 @@ from rnnpipe.files import read_json, write_json
 from rnnpipe.params import Params
 from rnnpipe.problems import problem_of
 from rnnpipe.registry import METRICS, REGISTRATION, assemble, decide, model_path, trace
+from rnnpipe.sequences import Padding
 
 REVIEWS = Path("data/reviews.parquet")
 SEQUENCES = Path("data/sequences")
@@ -24,19 +25,18 @@ logger = logging.getLogger(__name__)
 def run(params: Params) -> None:
     """Write ``models/PROBLEM`` and, beside it, the decision on it."""
     problem = problem_of(params)
-    source = Path(params.download.source)
     lineage = trace(
         reviews=REVIEWS,
         sequences=SEQUENCES,
         network=NETWORK,
-        card=source if source.suffix == ".json" else None,
         params=params.model_dump(mode="json", by_alias=True, include=SHAPING),
     )
     model = assemble(
         model_path(problem.name),
         problem=problem.name,
         label_names=problem.label_names,
-        params=params.model_dump(mode="json", include={"sequences", "train"}),
+        params=params.model_dump(mode="json", include={"sequences", "train"})
+        | {"padding": asdict(Padding.of(params.train))},
         lineage=lineage,
         network=NETWORK / "network.keras",
         vocabulary=SEQUENCES / "vocabulary.json",

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import time
 from dataclasses import asdict
 from importlib.metadata import version
@@ -30,6 +31,8 @@ def run(params: Params) -> None:
     vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
     network = problem_of(params).build_network(params.train, len(vocabulary), vectors)
     checkpoint = CHECKPOINTS / f"{_key(params)}.npz"
+    for abandoned in set(CHECKPOINTS.glob("*.npz")) - {checkpoint}:
+        abandoned.unlink()
     with Live(str(LIVE), dvcyaml=None, save_dvc_exp=False, report=None) as live:
         started = time.monotonic()
 
@@ -61,7 +64,9 @@ def run(params: Params) -> None:
 def _key(params: Params) -> str:
     """Name this training by everything that decides its outcome."""
     code = [
-        sha256_file(Path(str(module.__file__))) for module in (models, sequences, tokens, training)
+        sha256_file(Path(module.__file__))
+        for name, module in sorted(sys.modules.items())
+        if name.partition(".")[0] == "rnnpipe" and module.__file__
     ]
     data = [sha256_directory(SEQUENCES), sha256_file(WORD_VECTORS)]
     return training.training_key(

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from rnnpipe.errors import SourceError
 from rnnpipe.files import read_json
 
-FIRST_WORD_ID, UNKNOWN_ID = 2, 1
-
 _REVIEWS = {
     "id": pa.string(),
     "split": pa.string(),
@@ -91,6 +89,8 @@ def sequence_facts(folder: Path) -> pd.DataFrame:
     Raises:
         SourceError: the index is no parquet table, or a column has an unusable type.
     """
+    from rnnpipe.tokens import FIRST_WORD_ID, UNKNOWN_ID
+
     path = Path(folder) / "index.parquet"
     facts = _read(_open(path), path, _INDEX)
     vocabulary_size = len(read_json(Path(folder) / "vocabulary.json")["words"]) + FIRST_WORD_ID

@@ -113,7 +113,7 @@ def require(verdict: Verdict, page: Path) -> None:
         lines = "".join(f"\n  {_sentence(outcome)}" for outcome in news)
         raise DataValidationError(
             f"the {verdict.suite} do not meet what is expected of them:{lines}\n"
-            f"{page} shows all; mend the data, or change the limits under validate in params.yaml"
+            f"{page} shows all; mend the data; limits stand under validate in params.yaml"
         )
 
 

@@ -1,0 +1,157 @@
+"""Columns of a CSV or parquet file that somebody else wrote, checked, and no cell of it shown."""
+
+import csv
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from rnnpipe.errors import SourceError, quoted
+
+# A row of a CSV has to fit into a block, and a review may be a book.
+_BLOCK_BYTES = 64 << 20
+
+
+def read_columns(
+    table: Path, columns: Mapping[str, str], *, advice: str, blank_lines: bool = False
+) -> dict[str, pa.ChunkedArray]:
+    """Read some columns of a table.
+
+    Args:
+        table: a ``.csv`` (UTF-8, commas) or ``.parquet`` file.
+        columns: the columns' names by their role.
+        advice: what to do about a missing column; ``{role}`` in it is filled in.
+        blank_lines: whether an empty line of a CSV is a row (of one empty cell).
+
+    Returns:
+        By role, ``large_string[n]``; from parquet also numbers and truth values as they are.
+
+    Raises:
+        SourceError: the file is missing, of another kind, broken, or lacks a column.
+    """
+    match table.suffix.lower():
+        case ".csv":
+            return _read_csv(table, columns, advice, blank_lines)
+        case ".parquet":
+            return _read_parquet(table, columns, advice)
+        case other:
+            raise SourceError(
+                f"{table}: found a {other or 'nameless'} file, expected .csv or .parquet"
+            )
+
+
+def _read_csv(
+    table: Path, columns: Mapping[str, str], advice: str, blank_lines: bool
+) -> dict[str, pa.ChunkedArray]:
+    _check_columns(table, _csv_header(table), columns, advice)
+    names = list(dict.fromkeys(columns.values()))
+    try:
+        rows = pa.csv.read_csv(
+            table,
+            read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+            parse_options=pa.csv.ParseOptions(
+                newlines_in_values=True, ignore_empty_lines=not blank_lines
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                include_columns=names,
+                column_types=dict.fromkeys(names, pa.binary()),
+                strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        # Arrow's message quotes the row, which holds a review: take the numbers only.
+        faults = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+", str(error))
+        reason = f" ({faults[0]}; the header is row #1)" if faults else ""
+        raise SourceError(
+            f"{table} is no CSV that can be read{reason}: expected commas between the columns,"
+            " double quotes around a text with commas or line breaks"
+        ) from None
+    return {role: _utf8(table, rows[name], name) for role, name in columns.items()}
+
+
+def _csv_header(table: Path) -> list[str]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            return next(csv.reader(file), [])
+    except FileNotFoundError:
+        raise SourceError(f"{table} is not here: check the path") from None
+    except UnicodeDecodeError:
+        raise SourceError(f"{table} is not UTF-8: save it as UTF-8") from None
+    except csv.Error:
+        raise SourceError(f"{table} has no header that can be read: expected one of text") from None
+
+
+def _read_parquet(
+    table: Path, columns: Mapping[str, str], advice: str
+) -> dict[str, pa.ChunkedArray]:
+    try:
+        _check_columns(table, pq.read_schema(table).names, columns, advice)
+        rows = pq.read_table(table, columns=list(dict.fromkeys(columns.values())))
+    except FileNotFoundError:
+        raise SourceError(f"{table} is not here: check the path") from None
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise SourceError(
+            f"{table} is no parquet file that can be read: write it anew, or use CSV"
+        ) from None
+    return {role: _decoded(table, rows[name], name) for role, name in columns.items()}
+
+
+def _check_columns(table: Path, found: list[str], columns: Mapping[str, str], advice: str) -> None:
+    for role, name in columns.items():
+        if found.count(name) == 1:
+            continue
+        shown = ", ".join(quoted(column) for column in found[:20]) or "none"
+        if name in found:
+            raise SourceError(f"{table} has more than one column {name!r}; found: {shown}")
+        near = difflib.get_close_matches(name, found, n=1)
+        hint = f"did you mean {quoted(near[0])}? " if near else ""
+        raise SourceError(
+            f"{table} has no column {name!r}; {hint}found: {shown}. {advice.format(role=role)}"
+        )
+
+
+def _decoded(table: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """A parquet column without its dictionary, its strings in one type."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _decoded(table, column.cast(kind.value_type), name)
+    if any(
+        test(kind)
+        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    ):
+        return column.cast(pa.large_string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return _utf8(table, column, name)
+    if any(
+        test(kind)
+        for test in (
+            pa.types.is_integer,
+            pa.types.is_floating,
+            pa.types.is_boolean,
+            pa.types.is_null,
+        )
+    ):
+        return column
+    raise SourceError(f"{table}: column {name!r} holds {kind}, expected text, numbers or booleans")
+
+
+def _utf8(table: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    try:
+        return column.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        pass
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            (value or b"").decode()
+        except UnicodeDecodeError as error:
+            raise SourceError(
+                f"{table}, row {row}, column {name!r}: not UTF-8 at byte {error.start:,}:"
+                " save the file as UTF-8"
+            ) from None
+    raise AssertionError("Arrow and Python disagree about UTF-8")
