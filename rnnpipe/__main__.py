@@ -28,6 +28,7 @@ STAGES = {
     "train": "train the recurrent network",
     "evaluate": "take the figures and draw the pictures",
     "register": "judge the model and assemble its folder",
+    "report": "tell the whole story on one page that needs no server",
 }
 
 

@@ -139,7 +139,7 @@ def test_training_again_changes_nothing(project):
 def test_an_old_parameter_comes_back_from_the_run_cache(project):
     before = lock(project)
     change(project, "train", hidden_size=8, epochs=1)
-    assert set(project.reproduce()) == {"train", "evaluate", "register"}
+    assert set(project.reproduce()) == {"train", "evaluate", "register", "report"}
     assert lock(project) != before
     project.run("git", "checkout", "--", "params.yaml")
     assert project.reproduce() == {}
