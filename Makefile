@@ -6,7 +6,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH= DVC_NO_ANALYTICS=1 DO_NOT_TRACK=1
 
-.PHONY: help demo test repro notebook lint format lock clean
+.PHONY: help demo test repro flow ui notebook lint format lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ test: $(INSTALLED) ## every test
 
 repro: $(INSTALLED) ## the real thing: full IMDB, what changed since the last run
 	@$(RUN) dvc repro
+
+flow: $(INSTALLED) ## one run by Prefect now, in a clone of its own, with or without `make ui`
+	@$(RUN) python -m flows.pipeline
+
+ui: $(INSTALLED) ## Prefect's server, worker and deployments in the foreground; Ctrl-C stops all
+	@exec env $(RUN) python -m flows.up
 
 notebook: $(INSTALLED) ## the teaching notebook's own configuration, in .try/notebook/
 	@$(RUN) python -m rnnpipe try params/notebook.yaml

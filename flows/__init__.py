@@ -1,0 +1,5 @@
+"""When and where the pipeline runs: Prefect's side of the house.
+
+What runs, and in which order, stands in ``dvc.yaml`` alone; each stage is a child process of
+``dvc``. Nothing here imports TensorFlow or Great Expectations, and no stage imports this.
+"""

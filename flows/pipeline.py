@@ -1,0 +1,443 @@
+"""The flow: a task for each stage of ``dvc.yaml``, in the DAG's own order.
+
+``python -m flows.pipeline`` runs it once, on the server that ``PREFECT_API_URL`` names, else on
+that of ``make ui`` if it is up, else on one of its own that ends with the run.
+"""
+
+import argparse
+import difflib
+import fcntl
+import json
+import logging
+import os
+import re
+import sys
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from prefect import flow, get_run_logger, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import refresh_global_settings_context
+from prefect.events import emit_event
+from prefect.futures import PrefectFuture, as_completed
+from prefect.states import Cancelled, Completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import artifacts
+from flows.stage import (
+    Outcome,
+    StageFailedError,
+    StageNetworkError,
+    read_dag,
+    run_stage,
+    stop_stages,
+)
+from flows.workspace import (
+    BRANCHES,
+    Workspace,
+    clean_workspaces,
+    commit_overrides,
+    make_workspace,
+    publishing_alone,
+    save_experiment,
+)
+from rnnpipe.errors import ParameterError, RegistryError, RnnpipeError
+
+ROOT = Path(__file__).resolve().parents[1]
+KEEP_CLONES, KEEP_EXPERIMENTS = 10, 50
+REFUSED_EVENT = "rnnpipe.model.refused"
+
+# Seconds before each further attempt of a stage that could not reach the network.
+PAUSES_VARIABLE = "RNNPIPE_RETRY_SECONDS"
+_PAUSES = [float(text) for text in os.environ.get(PAUSES_VARIABLE, "10 60 300").split()]
+
+_DECISION = Path("models/registration.json")
+_LONGEST_TITLE = 60
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a run came to; ``experiment`` is empty where there was nothing new to keep."""
+
+    name: str
+    sentence: str
+    dag: Mapping[str, tuple[str, ...]]
+    outcomes: Mapping[str, Outcome]
+    experiment: str = ""
+
+
+class PipelineFailedError(RnnpipeError):
+    """One stage or more failed, or publishing did; ``story`` says what became of all."""
+
+    def __init__(self, message: str, story: Story) -> None:
+        super().__init__(message)
+        self.story = story
+
+
+def run_name() -> str:
+    """What is different about a run, and a few letters that no other run has."""
+    parameters = runtime.flow_run.parameters or {}
+    parts = [f"{key}={_short(value)}" for key, value in (parameters.get("overrides") or {}).items()]
+    parts += [f"force {stage}" for stage in parameters.get("force") or ()]
+    parts += ["publish"] if parameters.get("publish") else []
+    title = ", ".join(parts) or "defaults"
+    title = title if len(title) <= _LONGEST_TITLE else f"{title[: _LONGEST_TITLE - 1]}…"
+    return f"{title} {uuid.uuid4().hex[:6]}"
+
+
+@flow(
+    name="pipeline",
+    flow_run_name=run_name,
+    task_runner=ThreadPoolTaskRunner(),  # type: ignore[arg-type]  # Prefect's own example
+    persist_result=False,
+)
+def pipeline(
+    overrides: dict[str, Any] | None = None,
+    force: list[str] | None = None,
+    publish: bool = False,
+    repository: str | None = None,
+) -> State[Story]:
+    """Run what changed since the last run, in a clone of its own.
+
+    Args:
+        overrides: parameters that differ from the committed params.yaml, by dotted name.
+        force: stages to run although nothing changed.
+        publish: publish the model as a version, on a branch of its own.
+        repository: root of the project; by default the folder that holds this flow.
+    """
+    root = Path(repository).resolve() if repository else ROOT
+    logger = get_run_logger()
+    clean_workspaces(root, KEEP_CLONES, KEEP_EXPERIMENTS)
+    workspace = make_workspace(root, _slug(runtime.flow_run.name), overrides or {})
+    try:
+        logger.info("This run works in %s", workspace.folder)
+        story = _run(workspace, root, force or [], publish)
+    except BaseException:
+        # Also when the run is cancelled: nothing may go on in a run that has ended.
+        stop_stages(workspace.folder)
+        raise
+    finally:
+        workspace.close()
+    return Completed(message=story.sentence, data=story)
+
+
+def _run(workspace: Workspace, root: Path, force: Sequence[str], publish: bool) -> Story:
+    logger = get_run_logger()
+    dag = read_dag(workspace.folder)
+    _check_force(force, dag)
+    champion = _champion(workspace)
+    outcomes = _run_stages(workspace, dag, force, champion)
+    if failed := [o for o in outcomes.values() if o.state == "Failed"]:
+        sentence = "; ".join(f"{outcome.stage} failed: {outcome.message}" for outcome in failed)
+        _tell(workspace, Story(workspace.name, sentence, dag, outcomes))
+        raise PipelineFailedError(sentence, Story(workspace.name, sentence, dag, outcomes))
+    new = [o.stage for o in outcomes.values() if o.state != "Skipped"]
+    experiment = save_experiment(workspace, root) if new else ""
+    sentence = _sentence(outcomes)
+    if experiment:
+        sentence += f"; to bring it back: dvc exp apply {experiment}"
+    refusal = _refusal(workspace) if "register" in new else ""
+    if refusal:
+        sentence += f"; the model is refused: {refusal}"
+        _tell_of_refusal(workspace.name, refusal)
+    story = Story(workspace.name, sentence, dag, outcomes, experiment)
+    _tell(workspace, story)
+    if publish:
+        state = publish_model(
+            workspace.folder, workspace.name, root, bool(refusal), return_state=True
+        )
+        if not state.is_completed():
+            raise PipelineFailedError(f"publishing failed: {state.message}", story)
+        sentence = f"{sentence}; {state.message}"
+        story = Story(workspace.name, sentence, dag, outcomes, experiment)
+    logger.info("%s", sentence)
+    return story
+
+
+def _run_stages(
+    workspace: Workspace,
+    dag: Mapping[str, tuple[str, ...]],
+    force: Collection[str],
+    champion: Mapping[str, Any] | None,
+) -> dict[str, Outcome]:
+    """Run all stages, each as soon as those it needs are done."""
+    futures: dict[str, PrefectFuture[Any]] = {}
+    for name, needs in dag.items():
+        futures[name] = stage.submit(
+            name,
+            workspace.folder,
+            name in force,
+            workspace.params.train.epochs,
+            champion,
+            return_state=False,
+            wait_for=[futures[need] for need in needs],
+        )
+    outcomes: dict[str, Outcome] = {}
+    names = {id(future): name for name, future in futures.items()}
+    ended: set[str] = set()
+    _show_dag(dag, outcomes, ended)
+    for future in as_completed(list(futures.values())):
+        name = names[id(future)]
+        future.wait()  # else its state is asked of the server, which may lag behind
+        ended.add(name)
+        if outcome := _outcome(name, future.state):
+            outcomes[name] = outcome
+        _show_dag(dag, outcomes, ended)
+    return {name: outcomes[name] for name in dag if name in outcomes}
+
+
+def _network_only(_: Any, __: TaskRun, state: State[Any]) -> bool:
+    return isinstance(state.result(raise_on_failure=False), StageNetworkError)
+
+
+@task(
+    name="stage",
+    task_run_name="{name}",
+    retries=len(_PAUSES),
+    retry_delay_seconds=_PAUSES,
+    retry_condition_fn=_network_only,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def stage(
+    name: str, folder: Path, force: bool, epochs: int, champion: Mapping[str, Any] | None
+) -> State[Outcome]:
+    """One stage; its state is what became of it."""
+    logger = get_run_logger()
+    progress = artifacts.TrainingProgress(epochs)
+
+    def on_epoch(values: Mapping[str, Any]) -> None:
+        with _optional():
+            progress.epoch(values)
+
+    try:
+        outcome = run_stage(name, folder, force=force, on_line=logger.log, on_epoch=on_epoch)
+    finally:
+        # A failed validation has a verdict to show too.
+        with _optional():
+            artifacts.show_stage(name, folder, champion)
+    if outcome.state == "Cancelled":
+        return Cancelled(message=outcome.message, data=outcome)
+    return Completed(name=outcome.state, message=outcome.message, data=outcome)
+
+
+@task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish_model(folder: Path, name: str, root: Path, told: bool) -> State[str]:
+    """Push the run's branch, data and tags, as ``rnnpipe publish`` does; one run at a time."""
+    from rnnpipe.publishing import RefusalError, publish
+
+    logger = get_run_logger()
+    commit_overrides(folder, name)
+    with publishing_alone(root):
+        try:
+            published = publish(folder)
+        except RefusalError as refusal:
+            match refusal.reason:
+                case "nothing new" | "already registered":
+                    return Completed(name="Skipped", message=str(refusal))
+                case "gate failed" | "not better" | "not comparable":
+                    if not told:
+                        _tell_of_refusal(name, str(refusal))
+                    return Completed(name="Refused", message=str(refusal))
+            raise
+    for line in published.summary:
+        logger.info("%s", line)
+    message = f"{published.summary[0]}, on branch {BRANCHES}/{name}"
+    return Completed(name="Published", message=message)
+
+
+# --- What is told ------------------------------------------------------------------------
+
+
+def _sentence(outcomes: Mapping[str, Outcome]) -> str:
+    words = {"Ran": "ran", "Cached": "restored from the cache", "Cancelled": "cancelled"}
+    parts = []
+    for state, word in words.items():
+        if stages := [o.stage for o in outcomes.values() if o.state == state]:
+            parts.append(f"{word}: {', '.join(stages)}")
+    return "; ".join(parts) or "nothing new"
+
+
+def _outcome(name: str, state: State[Any]) -> Outcome | None:
+    """What became of a stage; None if it never began, because one that it needs failed."""
+    if not state.is_final():
+        return None
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, Outcome):
+        return result
+    if isinstance(result, StageFailedError):
+        return result.outcome
+    if state.is_cancelled():
+        return Outcome(name, "Cancelled", 0.0, state.message or "cancelled")
+    return Outcome(name, "Failed", 0.0, str(result))
+
+
+def _refusal(workspace: Workspace) -> str:
+    """Why the stage register refused the model; empty: it did not."""
+    from rnnpipe.registry import read_decision
+
+    decision = read_decision(workspace.folder / _DECISION)
+    if decision.verdict == "approved":
+        return ""
+    return "; ".join(str(gate) for gate in decision.reasons if not gate.passed)
+
+
+def _tell_of_refusal(name: str, reason: str) -> None:
+    get_run_logger().warning("The model is refused: %s", reason)
+    emit_event(
+        REFUSED_EVENT,
+        resource={"prefect.resource.id": f"prefect.flow-run.{runtime.flow_run.id}"},
+        payload={"run": name, "reason": reason},
+    )
+
+
+def _champion(workspace: Workspace) -> Mapping[str, Any] | None:
+    """Figures of the version in stage prod, else of the newest, with its number."""
+    from rnnpipe.publishing import models
+
+    try:
+        known = models(workspace.folder, workspace.params.problem)
+    except RegistryError as error:
+        get_run_logger().warning("No champion to compare with: %s", error)
+        return None
+    if not known:
+        return None
+    best = ([version for version in known if "prod" in version.stages] or list(known))[-1]
+    return {**best.metrics, "version": best.version}
+
+
+def _tell(workspace: Workspace, story: Story) -> None:
+    with _optional():
+        artifacts.show_summary(story.experiment, story.outcomes, story.dag, workspace.folder)
+
+
+def _show_dag(
+    dag: Mapping[str, tuple[str, ...]], outcomes: Mapping[str, Outcome], ended: Collection[str]
+) -> None:
+    good = {name for name, o in outcomes.items() if o.state not in ("Failed", "Cancelled")}
+    running = [name for name, needs in dag.items() if name not in ended and good.issuperset(needs)]
+    with _optional():
+        artifacts.show_dag(dag, outcomes, running)
+
+
+@contextmanager
+def _optional() -> Iterator[None]:
+    """What people see must not fail what is done: a server that does not answer is a warning."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        get_run_logger().warning("An artifact is missing: %s", error)
+
+
+def _check_force(force: Sequence[str], dag: Collection[str]) -> None:
+    for name in force:
+        if name not in dag:
+            near = difflib.get_close_matches(name, dag, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(dag)}"
+            raise ParameterError(f"force: {name[:100]} is no stage; {hint}")
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.rsplit("/", 1)[-1] if "://" in text else text
+
+
+def _slug(name: str | None) -> str:
+    """A run's name as DVC, git and a file system take it."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name or "").strip("-") or f"run-{uuid.uuid4().hex[:6]}"
+
+
+# --- The command line --------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the flow once and print what became of each stage; 0 if all went well, else 1."""
+    options = _parser().parse_args(arguments)
+    overrides = dict(options.set)
+    _find_server(os.environ)
+    refresh_global_settings_context()
+    state = pipeline(overrides, options.force, options.publish, return_state=True)
+    result = state.result(raise_on_failure=False)
+    story = result.story if isinstance(result, PipelineFailedError) else result
+    if isinstance(story, Story):
+        print()
+        for name in story.dag:
+            outcome = story.outcomes.get(name)
+            shown = f"{outcome.state:10}{outcome.seconds:8.1f} s" if outcome else "not run"
+            print(f"  {name:20}{shown}")
+        print(f"  {story.sentence}")
+    else:
+        print(f"rnnpipe: {result}", file=sys.stderr)
+    return 0 if state.is_completed() else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.pipeline", description="Run the pipeline once, in a clone of its own."
+    )
+    parser.add_argument(
+        "--set",
+        type=_assignment,
+        action="append",
+        default=[],
+        metavar="PARAMETER=VALUE",
+        help="another value for a parameter, such as train.hidden_size=256",
+    )
+    parser.add_argument(
+        "--force", action="append", default=[], metavar="STAGE", help="run it though unchanged"
+    )
+    parser.add_argument("--publish", action="store_true", help="publish the model as a version")
+    return parser
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, sign, value = text.partition("=")
+    if not (key and sign):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected PARAMETER=VALUE")
+    try:
+        return key, json.loads(value)  # it knows 1e-3, which YAML takes for a text
+    except ValueError:
+        return key, yaml.safe_load(value)
+
+
+def _find_server(environment: "os._Environ[str]") -> None:
+    """Have Prefect use the server that is up, else one of its own with its state in the project."""
+    if "PREFECT_API_URL" in environment:
+        return
+    home = ROOT / ".rnnpipe" / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o700)
+    environment.setdefault("PREFECT_HOME", str(home))
+    environment.setdefault("DO_NOT_TRACK", "1")
+    environment.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    if address := _address_of_ui(home / "up.lock"):
+        environment["PREFECT_API_URL"] = f"{address}/api"
+        if password := environment.get("RNNPIPE_UI_PASSWORD"):
+            environment["PREFECT_API_AUTH_STRING"] = f"rnnpipe:{password}"
+
+
+def _address_of_ui(lock: Path) -> str | None:
+    """Where ``make ui`` listens; None where it is not up."""
+    if not lock.is_file():
+        return None
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:  # it holds the lock, so it is up
+            try:
+                return str(json.load(file)["address"])
+            except (ValueError, KeyError):  # it is just starting
+                return None
+    return None
+
+
+if __name__ == "__main__":
+    logging.captureWarnings(True)
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""One stage as a child process: its lines as they come, and what became of it.
+
+The child is ``dvc repro --single-item STAGE``, in the process group of the engine: a signal to the
+group reaches ``dvc`` and the stage. Where the engine alone is ended, however hard, the child ends
+itself (``_GUARDED``), and the stage follows it (``rnnpipe/orphans.py``).
+"""
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rnnpipe.errors import NetworkError, RnnpipeError
+
+StateName = Literal["Ran", "Skipped", "Cached", "Failed", "Cancelled"]
+
+_LAST_LINES = 12
+_LONGEST_LINE = 500
+_BUSY_SECONDS, _BUSY_TRIES = 1.0, 60
+_STOP_SECONDS = 5.0
+
+_LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)[ :]\s*(?=\S)")
+_NETWORK = re.compile(rf"\bexited with {NetworkError.exit_code}\b")
+_BUSY = re.compile(r"is busy, it is being blocked by")
+_BLOCKER = re.compile(r"\(PID (\d+)\)")
+# Advice of DVC that holds in a work tree of one's own, not in a run's clone.
+_ADVICE = (
+    "To track the changes with git",
+    "git add ",
+    "To enable auto staging",
+    "dvc config core.autostage",
+    "Use `dvc push`",
+)
+
+# DVC itself, but for a watch that ends it when the engine that started it is gone. A thread and
+# not PR_SET_PDEATHSIG: that one follows the engine's thread instead of the engine, and is Linux's.
+_GUARDED = """
+import os, runpy, signal, sys, threading, time
+
+engine = int(sys.argv.pop(1))
+
+def watch():
+    while os.getppid() == engine:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+threading.Thread(target=watch, daemon=True).start()
+runpy.run_module("dvc", run_name="__main__", alter_sys=True)
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a stage.
+
+    Skipped: nothing it depends on changed. Cached: it had run with these inputs before, and DVC
+    brought its outputs back.
+    """
+
+    stage: str
+    state: StateName
+    seconds: float
+    message: str
+    last_lines: tuple[str, ...] = ()
+
+
+class StageFailedError(RnnpipeError):
+    """A stage ended badly; trying again would not help."""
+
+    def __init__(self, outcome: Outcome, folder: Path) -> None:
+        lines = "".join(f"\n  {line}" for line in outcome.last_lines)
+        super().__init__(
+            f"{outcome.stage} failed: {outcome.message}{lines}\n"
+            f"To look into it: cd {folder} && dvc repro --single-item {outcome.stage}"
+        )
+        self.outcome = outcome
+
+
+class StageNetworkError(StageFailedError):
+    """A stage could not reach the network; trying again later can help."""
+
+
+class DagError(RnnpipeError):
+    """DVC cannot read ``dvc.yaml``."""
+
+
+def environment() -> dict[str, str]:
+    """What child processes run in: this Python first, their own code, nobody to ask."""
+    # Variables that name another repository or other code must not lead out of the folder.
+    foreign = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "PYTHONPATH", "DVC_ROOT")
+    kept = {name: value for name, value in os.environ.items() if name not in foreign}
+    return kept | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_EDITOR": "true",
+        "GIT_SSH_COMMAND": kept.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
+    }
+
+
+def read_dag(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Ask DVC for the stages of a project, each with those it needs, in an order that can be run.
+
+    Raises:
+        DagError: ``dvc.yaml`` cannot be read; the message holds DVC's words.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "dag", "--dot"],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise DagError(f"DVC cannot read the stages of {folder}: {done.stderr.strip()}")
+    needs: dict[str, set[str]] = {}
+    for line in done.stdout.splitlines():
+        match re.findall(r'"([^"]+)"', line):
+            case [stage]:
+                needs.setdefault(stage, set())
+            case [first, second]:
+                needs.setdefault(first, set())
+                needs.setdefault(second, set()).add(first)
+    return _in_order(needs)
+
+
+def _in_order(needs: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:
+    ordered: dict[str, tuple[str, ...]] = {}
+    while len(ordered) < len(needs):
+        stage = next(s for s in needs if s not in ordered and needs[s] <= ordered.keys())
+        ordered[stage] = tuple(name for name in ordered if name in needs[stage])
+    return ordered
+
+
+def run_stage(
+    stage: str,
+    folder: Path,
+    *,
+    force: bool = False,
+    on_line: Callable[[int, str], None],
+    on_epoch: Callable[[Mapping[str, Any]], None],
+) -> Outcome:
+    """Run one stage to its end, unless it is up to date.
+
+    Args:
+        stage: its name in ``dvc.yaml``.
+        folder: the run's clone.
+        force: run it although nothing changed.
+        on_line: called with level (as of ``logging``) and text of each line of output, at once.
+        on_epoch: called with what training prints after each epoch.
+
+    Raises:
+        StageNetworkError: the network failed; try again later.
+        StageFailedError: the stage failed, or another process works on the same files.
+    """
+    began = time.monotonic()
+    for left in reversed(range(_BUSY_TRIES)):
+        code, lines = _run(stage, folder, force, on_line, on_epoch)
+        # DVC lets one process at a time write a path. Who waits for a sibling, waits not for long.
+        if not (code and left and _blocked_by_sibling(lines, folder)):
+            break
+        time.sleep(_BUSY_SECONDS)
+    outcome = _judge(stage, code, lines, time.monotonic() - began)
+    if outcome.state != "Failed":
+        return outcome
+    network = any(_NETWORK.search(line) for line in lines)
+    raise (StageNetworkError if network else StageFailedError)(outcome, folder)
+
+
+def stop_stages(folder: Path) -> None:
+    """End the stages that run in a folder, and let no other begin there."""
+    with _lock:
+        _stopped.add(folder)
+        for child in _children.get(folder, ()):
+            child.terminate()
+
+
+_lock = threading.Lock()
+_children: dict[Path, set["subprocess.Popen[str]"]] = {}
+_stopped: set[Path] = set()
+
+
+def _run(
+    stage: str,
+    folder: Path,
+    force: bool,
+    on_line: Callable[[int, str], None],
+    on_epoch: Callable[[Mapping[str, Any]], None],
+) -> tuple[int, Sequence[str]]:
+    """Exit code and last lines of a child; a stage that may not begin ends as if by SIGTERM."""
+    command = ["--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
+    lines: deque[str] = deque(maxlen=10 * _LAST_LINES)
+    with _lock:
+        if folder in _stopped:
+            return -signal.SIGTERM, lines
+        child = subprocess.Popen(
+            [sys.executable, "-c", _GUARDED, str(os.getpid()), *command],
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        _children.setdefault(folder, set()).add(child)
+    try:
+        for line in child.stdout or ():
+            if not (text := line.rstrip()):
+                continue
+            if (epoch := _epoch(text)) is not None:
+                on_epoch(epoch)
+            text = text[:_LONGEST_LINE]
+            level, text = _level(text)
+            if level > logging.DEBUG:
+                lines.append(text)
+            on_line(level, text)
+        return child.wait(), lines
+    finally:
+        _end(child)
+        with _lock:
+            _children[folder].discard(child)
+
+
+def _end(child: "subprocess.Popen[str]") -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    if child.stdout:
+        child.stdout.close()
+
+
+def _epoch(text: str) -> Mapping[str, Any] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) and "epoch" in values else None
+
+
+def _level(text: str) -> tuple[int, str]:
+    if found := _LEVEL.match(text):
+        return logging.getLevelNamesMapping()[found[1]], text[found.end() :]
+    if text.startswith(("rnnpipe: ", "Traceback ")):
+        return logging.ERROR, text
+    if text.strip().startswith(_ADVICE):
+        return logging.DEBUG, text
+    return logging.INFO, text
+
+
+def _blocked_by_sibling(lines: Sequence[str], folder: Path) -> bool:
+    text = "\n".join(lines)
+    blockers = {int(pid) for pid in _BLOCKER.findall(text)} if _BUSY.search(text) else set()
+    with _lock:
+        return bool(blockers & {child.pid for child in _children.get(folder, ())})
+
+
+def _judge(stage: str, code: int, lines: Sequence[str], seconds: float) -> Outcome:
+    quoted = rf"Stage '(?:dvc\.yaml:)?{re.escape(stage)}' "
+    if code == 0:
+        if any(re.match(f"{quoted}didn't change, skipping", line) for line in lines):
+            return Outcome(stage, "Skipped", seconds, "unchanged")
+        if any(re.match(f"{quoted}is cached - skipping run", line) for line in lines):
+            return Outcome(stage, "Cached", seconds, "restored from DVC's cache")
+        return Outcome(stage, "Ran", seconds, f"ran in {seconds:.1f} s")
+    if code in (-signal.SIGTERM, -signal.SIGINT):
+        return Outcome(stage, "Cancelled", seconds, "the run was cancelled")
+    last = tuple(lines)[-_LAST_LINES:]
+    return Outcome(stage, "Failed", seconds, _reason(code, lines), last)
+
+
+def _reason(code: int, lines: Sequence[str]) -> str:
+    text = "\n".join(lines)
+    if _BUSY.search(text) and (blockers := _BLOCKER.findall(text)):
+        return (
+            f"another process, pid {', '.join(sorted(set(blockers)))}, works on the same files;"
+            " wait for its end, or end it, and run again"
+        )
+    # What the stage itself says, down to DVC's own "failed to reproduce", tells most.
+    said: list[str] = []
+    for line in lines:
+        if line.startswith("rnnpipe: "):
+            said = [line.removeprefix("rnnpipe: ")]
+        elif said and not line.startswith("failed to reproduce"):
+            said.append(line.strip())
+    if said:
+        return " ".join(said)
+    return lines[-1] if lines else f"dvc ended with {code} and said nothing"

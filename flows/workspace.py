@@ -1,0 +1,293 @@
+"""A run's own clone of the project, so that someone can edit, and other runs go on, meanwhile.
+
+The clone holds the repository's last commit, shares its DVC cache and remotes, and lies in
+``.rnnpipe/runs/NAME``. What a run comes to returns as a DVC experiment of that name.
+
+What is kept: the newest clones and the newest experiments that runs have saved, as many as the
+caller says; a clone that a run works in is never removed, nor is an experiment of a person's own.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+from ruamel.yaml import YAML
+
+from flows.stage import environment
+from rnnpipe.errors import ParameterError, RnnpipeError
+from rnnpipe.files import atomic_file
+from rnnpipe.params import PARAMS_FILE, Params, check_params
+from rnnpipe.sources import read_card
+
+RUNS = Path(".rnnpipe/runs")
+PUBLISH_LOCK = Path(".rnnpipe/publish.lock")
+BRANCHES = "runs"
+
+_SUBJECT = "Run of the pipeline: "
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_LAST_LINES = 10
+
+
+class WorkspaceError(RnnpipeError):
+    """A run's clone cannot be made or saved."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A clone that belongs to one run for as long as its lock is held."""
+
+    folder: Path
+    name: str
+    params: Params
+    lock: IO[str] = field(repr=False, compare=False)
+
+    def close(self) -> None:
+        """Give the clone up; it stays until it is among the oldest."""
+        self.lock.close()
+
+
+def make_workspace(repository: Path, name: str, overrides: Mapping[str, Any]) -> Workspace:
+    """Clone the repository's last commit, set parameters, and bring the outputs from the cache.
+
+    What the user has not committed stays out, but for data that git does not know: a table of
+    one's own that ``download.source`` names by a relative path is copied as it stands.
+
+    Args:
+        repository: root of the project, a git work tree.
+        name: of the run; letters, digits, ``-`` and ``_``.
+        overrides: values by dotted name (``train.hidden_size``).
+
+    Raises:
+        ParameterError: an override is unknown or out of range; nothing was made.
+        WorkspaceError: git or DVC failed, or a run of this name is still at work.
+    """
+    if not _NAME.fullmatch(name):
+        raise WorkspaceError(f"found {name[:100]!r}, expected a name of letters, digits, - and _")
+    repository = repository.resolve()
+    commit = _git(repository, "rev-parse", "--verify", "HEAD").strip()
+    params_text = _git(repository, "show", f"{commit}:{PARAMS_FILE}")
+    params = check_overrides(params_text, overrides)
+    folder = repository / RUNS / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = _hold(folder)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        _git(repository, "clone", "--quiet", "--no-checkout", str(repository), str(folder))
+        _git(folder, "checkout", "--quiet", "-B", f"{BRANCHES}/{name}", "--no-track", commit)
+        _share(repository, folder)
+        _write_overrides(folder / PARAMS_FILE, overrides)
+        _copy_source(repository, folder, params.download.source)
+        _dvc(folder, "checkout", "--quiet", "--allow-missing")
+    except BaseException:
+        lock.close()
+        raise
+    return Workspace(folder, name, params, lock)
+
+
+def check_overrides(params_text: str, overrides: Mapping[str, Any]) -> Params:
+    """Check what a parameter file would be with other values in it.
+
+    Args:
+        params_text: content of a ``params.yaml``.
+        overrides: values by dotted name.
+
+    Raises:
+        ParameterError: a name is unknown, or a value not allowed.
+    """
+    values = yaml.safe_load(params_text)
+    _override(values, overrides)
+    return check_params(values, "overrides")
+
+
+def save_experiment(workspace: Workspace, repository: Path) -> str:
+    """Keep the run as a DVC experiment of the repository, and return its name.
+
+    ``dvc exp apply NAME`` in the repository brings back parameters, lock and reports.
+
+    Raises:
+        WorkspaceError: git or DVC failed.
+    """
+    folder, name = workspace.folder, workspace.name
+    subject = f"{_SUBJECT}{name}"
+    _dvc(folder, "exp", "save", "--quiet", "--force", "--name", name, "--message", subject)
+    refs = _git(folder, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    (ref,) = (ref for ref in refs if ref.endswith(f"/{name}"))
+    fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+    _git(repository, *fetch, str(folder), f"+{ref}:{ref}")
+    return name
+
+
+def commit_overrides(folder: Path, name: str) -> None:
+    """Commit a run's parameters on its branch: publishing refuses what is not committed."""
+    if _git(folder, "status", "--porcelain", "--", str(PARAMS_FILE)):
+        message = f"Set the parameters of {name}"
+        _git(folder, "commit", "--quiet", "--message", message, "--", str(PARAMS_FILE))
+
+
+@contextmanager
+def publishing_alone(repository: Path) -> Iterator[None]:
+    """Wait until no other run of this repository publishes, and keep others waiting."""
+    path = repository / PUBLISH_LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def clean_workspaces(repository: Path, keep: int, experiments: int | None = None) -> None:
+    """Remove the oldest clones and experiments of runs.
+
+    Args:
+        repository: root of the project.
+        keep: clones to keep; those that a run works in come on top.
+        experiments: experiments of runs to keep; None: all.
+    """
+    locks = sorted(
+        (repository / RUNS).glob("*.lock"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
+    for path in locks[keep:]:
+        try:
+            lock = _hold(path.with_suffix(""))
+        except WorkspaceError:
+            continue  # at work
+        with lock:
+            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+            path.unlink(missing_ok=True)
+    if experiments is None:
+        return
+    listed = _git(
+        repository,
+        "for-each-ref",
+        "--sort=-committerdate",
+        "--format=%(refname) %(contents:subject)",
+        "refs/exps",
+    ).splitlines()
+    ours = [line.split(" ", 1) for line in listed]
+    names = [ref for ref, subject in ours if subject == f"{_SUBJECT}{ref.rsplit('/', 1)[1]}"]
+    for ref in names[experiments:]:
+        _git(repository, "update-ref", "-d", ref)
+
+
+# --- Steps -------------------------------------------------------------------------------
+
+
+def _hold(folder: Path) -> IO[str]:
+    """Lock a run's clone; the kernel lets go when this process ends, in whatever way."""
+    file = folder.with_name(f"{folder.name}.lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise WorkspaceError(
+            f"run {folder.name} is still at work, pid {holder}; wait for its end or cancel it"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _share(repository: Path, folder: Path) -> None:
+    """Give the clone the repository's cache, remotes, private settings and committer."""
+    private = repository / ".dvc" / "config.local"
+    if private.is_file():
+        shutil.copy(private, folder / ".dvc" / "config.local")
+    cache = _dvc(repository, "cache", "dir").strip()
+    _dvc(folder, "cache", "dir", "--local", cache)
+    # A relative path of a remote leads elsewhere from here; DVC lists it in full over there.
+    for line in _dvc(repository, "config", "--list").splitlines():
+        key, _, address = line.partition("=")
+        if key.startswith("remote.") and key.endswith(".url") and Path(address).is_absolute():
+            remote = key.removeprefix("remote.").removesuffix(".url")
+            _dvc(folder, "remote", "modify", "--local", remote, "url", address)
+    remotes = _git(repository, "remote").split()
+    if "origin" in remotes:
+        address = _git(repository, "remote", "get-url", "origin").strip()
+        if (repository / address).exists():  # a path, which may be relative to the repository
+            address = str((repository / address).resolve())
+        _git(folder, "remote", "set-url", "origin", address)
+    for key, otherwise in (("user.name", "rnnpipe"), ("user.email", "rnnpipe@localhost")):
+        value = _git(repository, "config", "--default", otherwise, key).strip()
+        _git(folder, "config", key, value)
+
+
+def _write_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
+    """Change values in a parameter file and leave the rest, comments included, as it is."""
+    if not overrides:
+        return
+    yaml_file = YAML()
+    yaml_file.preserve_quotes = True
+    yaml_file.width = 4096
+    values = yaml_file.load(path.read_text(encoding="utf-8"))
+    _override(values, overrides)
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+        yaml_file.dump(values, file)
+
+
+def _override(values: Any, overrides: Mapping[str, Any]) -> None:
+    for key, value in overrides.items():
+        *path, last = key.split(".")
+        section = values
+        for part in path:
+            section = section.setdefault(part, {}) if isinstance(section, dict) else None
+        if not isinstance(section, dict):
+            raise ParameterError(
+                f"overrides: {key} is no parameter; `python -m rnnpipe params` lists all"
+            )
+        section[last] = value
+
+
+def _copy_source(repository: Path, folder: Path, source: str) -> None:
+    """Bring along data of the user's own, which a clone lacks because git does not know them."""
+    if not _copy_unknown(repository, folder, source) or not source.endswith(".json"):
+        return
+    _copy_unknown(repository, folder, read_card(folder / source).address)
+
+
+def _copy_unknown(repository: Path, folder: Path, name: str) -> bool:
+    """Copy a file by relative path unless it is there; tell whether it is there now."""
+    path = Path(name)
+    if "://" in name or path.is_absolute() or ".." in path.parts:
+        return False
+    if not (folder / path).exists() and (repository / path).is_file():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(repository / path, folder / path)
+        with (folder / ".git" / "info" / "exclude").open("a") as exclude:
+            exclude.write(f"/{path.as_posix()}\n")
+    return (folder / path).is_file()
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return _command(folder, "git", *arguments)
+
+
+def _dvc(folder: Path, *arguments: str) -> str:
+    return _command(folder, sys.executable, "-m", "dvc", *arguments)
+
+
+def _command(folder: Path, *command: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        # The command itself may hold an address with a password; its name is enough.
+        what = "dvc" if "dvc" in command[:3] else f"git {command[1]}"
+        words = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
+        raise WorkspaceError(f"{what} failed in {folder}: {words}")
+    return done.stdout

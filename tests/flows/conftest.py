@@ -1,0 +1,78 @@
+"""A finished project to run flows on, and a server of Prefect."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+# Before Prefect is imported: nothing of the user's own, nothing to the outside, no long pauses.
+if "PREFECT_HOME" not in os.environ:
+    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="rnnpipe-prefect-")
+    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["RNNPIPE_RETRY_SECONDS"] = "0.1"
+
+from rnnpipe.sandbox import Sandbox, make_demo
+
+ROOT = Path(__file__).parents[2]
+REVIEWS = 400
+Change = Callable[[Path, dict[str, object]], None]
+
+
+@pytest.fixture(scope="module")
+def prefect_server() -> Iterator[str]:
+    """A server for the flow tests of a module; its address. Harnesses must not be nested."""
+    from prefect.settings import get_current_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield str(get_current_settings().api.url)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """The project after one ``dvc repro`` on a small corpus, committed; none changes it."""
+    sandbox = make_demo(ROOT, tmp_path_factory.mktemp("finished") / "project", REVIEWS)
+    _set_params(
+        sandbox.folder,
+        {
+            "validate.min_labelled": 100,
+            "train.epochs": 1,
+            "train.hidden_size": 8,
+            "evaluate.bootstrap_samples": 100,
+            "register.min_validation_accuracy": 0.0,
+        },
+    )
+    sandbox.commit("Begin")
+    sandbox.reproduce()
+    sandbox.commit("Run the pipeline")
+    return sandbox
+
+
+@pytest.fixture
+def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
+    """A copy of the finished project, free to change."""
+    folder = (tmp_path / "project").resolve()
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    return Sandbox(folder, finished.environment)
+
+
+@pytest.fixture
+def set_params() -> Change:
+    """Change values in the params.yaml of a folder."""
+    return _set_params
+
+
+def _set_params(folder: Path, values: dict[str, object]) -> None:
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    for key, value in values.items():
+        section, name = key.split(".")
+        params[section][name] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False))

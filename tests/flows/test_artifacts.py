@@ -1,0 +1,394 @@
+import re
+import string
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+
+from flows import artifacts
+from rnnpipe.files import write_json
+from rnnpipe.report import DECISION, HISTORY, METRICS, PICTURES, SEQUENCES, SUITES, direct, read_dag
+
+ROOT = Path(__file__).parents[2]
+DAG = read_dag(ROOT / "dvc.yaml")
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da63"
+    "fcffff3f0300050001ff0b0f3c5d0000000049454e44ae426082"
+)
+HOSTILE = '<script>alert(1)</script> | `x` ```\n# head\n\n| a | b |\n![p](http://evil.example) "]'
+STATES = ("Ran", "Skipped", "Cached", "Failed", "Cancelled")
+
+
+def outcome(state: str = "Ran", message: str = "done", lines: tuple[str, ...] = ()) -> Any:
+    return SimpleNamespace(state=state, seconds=1.25, message=message, last_lines=lines)
+
+
+class Reader(HTMLParser):
+    """What a browser makes of a page: its tags, its addresses, and the text of table cells."""
+
+    def __init__(self, markdown: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.addresses: list[str] = []
+        self.cells: list[str] = []
+        self.text = ""
+        self._in_cell = False
+        self.feed(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag in ("td", "th"):
+            self.cells.append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self._in_cell = False
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._in_cell:
+            self.cells[-1] += data
+
+
+def metrics(accuracy: float) -> dict[str, Any]:
+    own = {
+        "accuracy": accuracy,
+        "accuracy_low": accuracy - 0.01,
+        "accuracy_high": accuracy + 0.01,
+        "loss": 1 - accuracy,
+        "n": 1000,
+    }
+    return own | {"validation": own, "baseline": {"accuracy": 0.8, "validation": own}}
+
+
+def suite(name: str = "reviews", expected: str = "all is well") -> dict[str, Any]:
+    check = {
+        "name": "no_duplicates_across_splits",
+        "column": "text",
+        "severity": "warning",
+        "passed": False,
+        "expected": expected,
+        "observed": 0.25,
+        "tried": True,
+        "unexpected_count": 246,
+        "unexpected_ids": ["test/neg/12043_2.txt"],
+    }
+    critical = {**check, "name": "id_present", "severity": "critical", "passed": True}
+    return {"passed": True, "suite": name, "checked": 984, "expectations": [critical, check]}
+
+
+def decision(verdict: str = "approved", name: str = "sentiment") -> dict[str, Any]:
+    passed = verdict == "approved"
+    return {
+        "name": name,
+        "verdict": verdict,
+        "model": "a" * 64,
+        "reasons": [
+            {"name": "validation_accuracy", "found": 0.7, "required": 0.85, "passed": passed},
+            {"name": "suite_reviews", "found": True, "required": True, "passed": True},
+        ],
+        "baseline_difference": -0.1,
+        "lineage": {
+            "source": None,
+            "reviews": "b" * 64,
+            "sequences": "c" * 64,
+            "network": "d" * 64,
+            "params": ['train.cell = "lstm"'],
+        },
+    }
+
+
+# --- Markdown ---
+
+
+@given(st.text() | st.text("|\\`*_[]()<>#!&~$-+=:\n\t ab"))
+def test_any_text_stays_one_cell_and_reads_as_it_is(value):
+    found = Reader(artifacts.table(("one", "two"), [(artifacts.text(value), "end")], "lr"))
+    assert found.tags["td"] == 2
+    assert found.cells[3].strip() == "end"
+    assert set(found.tags) == {"table", "thead", "tbody", "tr", "th", "td"}
+    shown = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", value).split())
+    assert " ".join(found.cells[2].split()) == shown[:300] + "…" * (len(shown) > 300)
+
+
+names = st.text(string.ascii_lowercase + "_", min_size=1, max_size=8)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[dict[str, tuple[str, ...]], dict[str, Any], list[str]]:
+    stages = draw(st.lists(names | st.just(HOSTILE), min_size=1, max_size=8, unique=True))
+    dag = {
+        name: tuple(draw(st.lists(st.sampled_from(stages[:place]), unique=True)) if place else ())
+        for place, name in enumerate(stages)
+    }
+    ended = draw(st.lists(st.sampled_from(stages), unique=True))
+    outcomes = {name: outcome(draw(st.sampled_from(STATES)), HOSTILE, (HOSTILE,)) for name in ended}
+    return dag, outcomes, draw(st.lists(st.sampled_from(stages), unique=True))
+
+
+@given(runs())
+def test_every_stage_stands_in_the_diagram_with_its_state(run):
+    dag, outcomes, running = run
+    lines = artifacts.mermaid(dag, outcomes, running).splitlines()
+    boxes = [re.fullmatch(r'  (s\d+)\["([^"<>`]*)<br/>(.*?)"\]:::(\w+)', line) for line in lines]
+    found = {name: box for name, box in zip(dag, [box for box in boxes if box], strict=True) if box}
+    for name, box in found.items():
+        state = "Waiting"
+        if name in outcomes:
+            state = outcomes[name].state
+            assert "1.2 s" in box[3]
+        elif name in running:
+            state = "Running"
+        assert state in box[3]
+        assert box[4] == state.lower()
+        assert name == HOSTILE or box[2] == name
+    edges = {tuple(line.split(" --> ")) for line in lines if "-->" in line}
+    assert edges == {
+        (f"  {found[one][1]}", found[name][1])
+        for name, needs in direct(dag).items()
+        for one in needs
+    }
+    assert [line for line in lines if line.startswith("```")] == ["```mermaid", "```"]
+
+
+@given(runs())
+def test_the_table_below_the_diagram_holds_all_that_dvc_yaml_holds(run):
+    dag, outcomes, running = run
+    found = Reader(artifacts.dag_markdown(dag, outcomes, running))
+    assert not {"script", "img", "a", "h1"} & set(found.tags)
+    assert found.tags["td"] == 6 * len(dag)
+    rows = [found.cells[start : start + 6] for start in range(6, len(found.cells), 6)]
+    for (stage, needs), row in zip(dag.items(), rows, strict=True):
+        assert row[1].strip() == " ".join(stage.split())
+        assert row[5].strip() == ", ".join(" ".join(one.split()) for one in needs)
+
+
+@given(runs())
+def test_no_message_breaks_the_summary(run):
+    dag, outcomes, _ = run
+    found = Reader(artifacts.summary_markdown("night-1", outcomes, dag, Path("nowhere")))
+    assert not {"script", "img", "a", "h1", "table"} & set(found.tags)
+    assert "dvc exp apply night-1" in found.text
+    failed = [stage for stage, one in outcomes.items() if one.state == "Failed"]
+    assert ("Failed in" in found.text) == bool(failed)
+
+
+def test_a_run_in_which_nothing_changed_says_so():
+    outcomes = {stage: outcome("Skipped") for stage in DAG}
+    summary = artifacts.summary_markdown("", outcomes, DAG, Path("nowhere"))
+    assert "Nothing new" in summary
+    assert "dvc exp apply" not in summary
+
+
+def test_a_failed_run_shows_its_last_lines_and_what_it_did_not_reach():
+    outcomes = {
+        "download": outcome(),
+        "prepare": outcome("Failed", "the digest differs", ("expected a", "found b")),
+    }
+    found = Reader(artifacts.summary_markdown("", outcomes, DAG, Path("nowhere")))
+    for part in ("Failed in prepare", "the digest differs", "found b", "not reached: validate"):
+        assert part in found.text
+
+
+@pytest.mark.parametrize("champion", [None, {"version": "v0.3.0", **metrics(0.7)}])
+def test_figures_stand_beside_baseline_and_champion(champion):
+    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion))
+    assert ("▲\u00a0+0.2000" in found.cells) == bool(champion)
+    assert ("▲\u00a0−0.2000" in found.cells) == bool(champion), "of a loss, less is better"
+    assert "▲\u00a0+0.1000" in found.cells
+    assert ("Champion v0.3.0" in found.cells) == bool(champion)
+    assert ("no champion" in found.text) != bool(champion)
+
+
+def test_a_worse_model_is_called_worse():
+    found = Reader(artifacts.metrics_markdown(metrics(0.6), metrics(0.7)))
+    assert "▼\u00a0−0.1000" in found.cells
+
+
+def test_a_champion_with_odd_figures_hurts_nobody():
+    champion = {"version": HOSTILE, "accuracy": "high", "validation": [], "loss": None}
+    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion))
+    assert "script" not in found.tags
+    assert found.tags["th"] == 14
+
+
+def test_a_refused_model_shows_its_reasons():
+    found = Reader(artifacts.decision_markdown(decision("refused")))
+    assert "Refused" in found.text
+    assert "Accuracy on validation: found 0.7000, required at least 0.8500" in found.text
+
+
+def test_an_approved_model_is_approved():
+    found = Reader(artifacts.decision_markdown(decision()))
+    assert "Approved" in found.text
+    assert "does not hold" not in found.text
+
+
+def test_warnings_are_explained_and_no_review_is_named():
+    found = Reader(artifacts.suite_markdown(suite(), Path("nowhere")))
+    assert "Warning" in found.text
+    assert "The sequences stage drops these from train" in found.text
+    assert "12043" not in found.text
+
+
+def test_reports_of_hostile_texts_stay_texts():
+    refused = decision("refused", HOSTILE)
+    refused["reasons"][0]["name"] = HOSTILE
+    refused["lineage"] |= {"source": HOSTILE, "params": [f"{HOSTILE} = {HOSTILE}"]}
+    for page in (
+        artifacts.suite_markdown(suite(HOSTILE, HOSTILE), Path("nowhere")),
+        artifacts.decision_markdown(refused),
+        artifacts.lineage_markdown(refused),
+        artifacts.sequences_markdown({"dropped_" + HOSTILE: 3, "unknown_share": HOSTILE}),
+    ):
+        found = Reader(page)
+        assert not {"script", "img", "a", "code", "h1"} & set(found.tags)
+        assert "alert(1)" in found.text
+
+
+def test_the_best_epoch_is_marked():
+    rows = [{"epoch": n, "loss": 0.5, "validation_loss": loss} for n, loss in ((1, 0.3), (2, 0.4))]
+    assert "★ best so far" in artifacts.training_markdown(rows, 4).splitlines()[-2]
+    assert "Epoch 2 of at most 4" in artifacts.training_markdown(rows, 4)
+    assert "★ kept" in artifacts.training_markdown(rows, 2, 2).splitlines()[-1]
+
+
+def test_pictures_come_along_in_the_page():
+    found = Reader(artifacts.pictures_markdown({"roc": PIXEL, HOSTILE: PIXEL}))
+    assert found.tags["img"] == 2
+    assert all(address.startswith("data:image/png;base64,") for address in found.addresses)
+
+
+def test_a_page_is_a_link_only_where_pages_are_served(tmp_path, monkeypatch):
+    folder = tmp_path / "night 1"
+    monkeypatch.delenv(artifacts.PAGES_VARIABLE, raising=False)
+    assert Reader(artifacts.link(folder, artifacts.PAGE)).addresses == []
+    assert str(folder / artifacts.PAGE) in Reader(artifacts.link(folder, artifacts.PAGE)).text
+    monkeypatch.setenv(artifacts.PAGES_VARIABLE, "http://127.0.0.1:4201/")
+    assert Reader(artifacts.link(folder, artifacts.PAGE)).addresses == [
+        "http://127.0.0.1:4201/night%201/reports/index.html"
+    ]
+
+
+def test_neither_tensorflow_nor_great_expectations_is_loaded():
+    code = (
+        "import sys, flows.artifacts\n"
+        "print({'tensorflow', 'great_expectations', 'pandas', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, text=True, capture_output=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+# --- On a server ---
+
+
+@pytest.fixture
+def reported(tmp_path: Path) -> Path:
+    """A folder as a run leaves it."""
+    write_json(tmp_path / SUITES[0], suite())
+    write_json(tmp_path / SUITES[1], suite("sequences"))
+    write_json(tmp_path / SEQUENCES, {"train": 900, "dropped_train_in_test": 3})
+    epochs = [{"epoch": n, "loss": 0.5, "validation_loss": 0.4} for n in (1, 2)]
+    write_json(tmp_path / HISTORY, {"epochs": epochs, "best_epoch": 2})
+    write_json(tmp_path / METRICS, metrics(0.9))
+    write_json(tmp_path / DECISION, decision())
+    (tmp_path / PICTURES).mkdir()
+    (tmp_path / PICTURES / "roc.png").write_bytes(PIXEL)
+    (tmp_path / artifacts.PAGE).write_text("<p>page</p>")
+    (tmp_path / "data" / "predictions").mkdir(parents=True)
+    (tmp_path / "data" / "predictions" / "mistakes.csv").write_text("id,text\n1,A REVIEW\n")
+    return tmp_path
+
+
+def shown() -> dict[str, list[Any]]:
+    """Artifacts on the server, by key."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts()
+    return {one.key: [other for other in found if other.key == one.key] for one in found}
+
+
+def test_a_whole_run_shows_itself(prefect_server, reported):
+    seen: list[tuple[float, str]] = []
+
+    @task
+    def train() -> None:
+        progress = artifacts.TrainingProgress(4)
+        for epoch in (1, 2):
+            progress.epoch({"epoch": epoch, "loss": 0.5, "validation_loss": 0.4, "seconds": 2.0})
+            now = shown()
+            seen.append((now["training-progress"][-1].data, now["training"][-1].data))
+        artifacts.show_stage("train", reported, None)
+
+    @flow
+    def pipeline() -> None:
+        outcomes: dict[str, Any] = {}
+        for stage in DAG:
+            artifacts.show_dag(DAG, outcomes, [stage])
+            if stage == "train":
+                train()
+            else:
+                artifacts.show_stage(stage, reported, None)
+            outcomes[stage] = outcome()
+        artifacts.show_stage("report", reported, None)
+        artifacts.show_dag(DAG, outcomes)
+        artifacts.show_summary("night-1", outcomes, DAG, reported)
+
+    pipeline()
+    found = shown()
+    keys = {
+        "dag", "validate", "validate-sequences", "sequences", "training", "training-progress",
+        "metrics", "pictures", "verdict", "lineage", "report", "summary",
+    }  # fmt: skip
+    assert set(found) == keys
+    assert all(len(of_key) == 1 for of_key in found.values()), "one of each, changed in place"
+    assert all(of_key[0].flow_run_id for of_key in found.values())
+    assert found["training"][0].task_run_id
+
+    assert [percent for percent, _ in seen] == [25, 50]
+    assert "Epoch 2 of at most 4" in seen[1][1]
+    assert found["training-progress"][0].data == 100
+    assert "those of epoch 2 kept" in found["training-progress"][0].description
+    assert "★ kept" in found["training"][0].data
+
+    assert found["dag"][0].data.count("✓ Ran") == len(DAG)
+    assert "Approved" in found["verdict"][0].data
+    summary = found["summary"][0].data
+    for part in ("Done", "dvc exp apply night-1", "**Accuracy 0.9000**", "✓ approved"):
+        assert part in summary
+    assert not any("A REVIEW" in str(of_key[0].data) for of_key in found.values())
+
+
+def test_every_run_has_artifacts_of_its_own(prefect_server):
+    @flow
+    def pipeline() -> None:
+        artifacts.show_dag(DAG, {})
+
+    before = len(shown().get("dag", []))
+    pipeline()
+    pipeline()
+    assert len(shown()["dag"]) == before + 2
+
+
+def test_a_stage_without_a_report_shows_nothing(prefect_server, tmp_path):
+    @flow
+    def pipeline() -> None:
+        for stage in (*DAG, "report", "unheard_of"):
+            artifacts.show_stage(stage, tmp_path, None)
+
+    before = shown()
+    pipeline()
+    assert shown().keys() == before.keys()

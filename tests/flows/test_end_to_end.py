@@ -1,0 +1,327 @@
+"""Real server, worker, schedule, DVC and stages, on a generated corpus in a copy of the project."""
+
+import html
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
+from prefect.states import Cancelling
+from running import ACTIVE, Up, wait_for
+
+from flows.up import STATE, environment, marked
+from rnnpipe.__main__ import STAGES
+from rnnpipe.sandbox import Sandbox, make_demo
+
+ROOT = Path(__file__).parents[2]
+REVIEWS = 600
+OFTEN = "often"
+DVC = (sys.executable, "-m", "dvc")
+# Training that is still at work when it is killed.
+LONG = {"train.epochs": 50, "train.patience": 50}
+STOP_SECONDS = 15
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """A copy of the project in which nothing has run, with one more deployment."""
+    made = make_demo(ROOT, tmp_path_factory.mktemp("whole") / "project", REVIEWS)
+    path = made.folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["validate"]["min_labelled"] = 100
+    params["train"]["epochs"] = 1
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    path = made.folder / "prefect.yaml"
+    deployments = yaml.safe_load(path.read_text())
+    nightly = deployments["deployments"][0]
+    deployments["deployments"].append(
+        {
+            **nightly,
+            "name": OFTEN,
+            "schedules": [{"slug": "every-few-seconds", "interval": 15, "active": True}],
+        }
+    )
+    path.write_text(yaml.safe_dump(deployments))
+    made.commit("Begin")
+    return made
+
+
+@pytest.fixture(scope="module")
+def up(sandbox: Sandbox) -> Iterator[Up]:
+    """The one server of this module; at the end nothing of it may be left."""
+    running = Up(sandbox.folder, outer=sandbox.environment)
+    try:
+        yield running.ready()
+    finally:
+        seconds = running.stop()
+    assert seconds < 10
+    assert running.process.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def scheduled(up: Up) -> FlowRun:
+    """The first run that the schedule began, at its end; the schedule then rests."""
+    with up.client() as client:
+        deployment = client.read_deployment_by_name(f"pipeline/{OFTEN}")
+        only = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+
+        def begun() -> FlowRun | None:
+            runs = client.read_flow_runs(deployment_filter=only)
+            return next((run for run in runs if run.start_time), None)
+
+        run = wait_for("the schedule to begin a run", 120, begun)
+        client.pause_deployment(deployment.id)
+    return up.finished(run.id, 240)
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A run whose worker and engine were killed hard while it trained."""
+
+    run: Any
+    at: datetime
+    seconds_of_children: float
+
+
+@pytest.fixture(scope="module")
+def killed(up: Up, scheduled: FlowRun) -> Killed:
+    """Kill a second worker, on a pool of its own, and its engine; what they started must end."""
+    settings = environment(up.folder, up.port, up_environment(up))
+    log = (up.folder / STATE / "logs" / "second.log").open("wb")
+    command = ["worker", "start", "--pool", "second", "--name", "second", "--type", "process"]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "prefect", *command],
+        cwd=up.folder,
+        env=settings,
+        stdout=log,
+        stderr=log,
+    )
+    try:
+        with up.client() as client:
+            wait_for(
+                "the second pool",
+                60,
+                lambda: "second" in [p.name for p in client.read_work_pools()],
+            )
+            manual = client.read_deployment_by_name("pipeline/manual")
+            deployment = client.create_deployment(
+                flow_id=manual.flow_id,
+                name="second",
+                work_pool_name="second",
+                entrypoint=manual.entrypoint,
+                pull_steps=manual.pull_steps,
+                job_variables=manual.job_variables,
+            )
+            run = client.create_flow_run_from_deployment(deployment, parameters={"overrides": LONG})
+        training(up)
+        for pid in (worker.pid, *engines(up)):
+            os.kill(pid, signal.SIGKILL)
+        at = datetime.now(UTC)
+    finally:
+        worker.kill()
+        worker.wait()
+    return Killed(run, at, seconds_until_idle(up))
+
+
+def up_environment(up: Up) -> dict[str, str]:
+    raw = Path(f"/proc/{up.process.pid}/environ").read_bytes().decode()
+    return dict(item.split("=", 1) for item in raw.split("\0") if "=" in item)
+
+
+def engines(up: Up) -> set[int]:
+    return up.children(r"^prefect\.(flow_)?engine$")
+
+
+def training(up: Up) -> set[int]:
+    """Wait for the stage's own process, and a moment more, so that it is in the middle."""
+    found = wait_for("training", 120, lambda: up.children("^train$"), every=0.2)
+    time.sleep(3)
+    return found
+
+
+def seconds_until_idle(up: Up) -> float:
+    """Wait until of a run no process is left, only server and worker."""
+    began = time.monotonic()
+    own = up.children("^(server|worker)$")
+    wait_for("the run's processes to end", STOP_SECONDS, lambda: marked(up.folder / STATE) == own)
+    return time.monotonic() - began
+
+
+def task_runs(up: Up, run: FlowRun) -> list[TaskRun]:
+    with up.client() as client:
+        found = client.request(
+            "POST",
+            "/task_runs/filter",
+            json={
+                "flow_runs": FlowRunFilter(id=FlowRunFilterId(any_=[run.id])).model_dump(
+                    mode="json"
+                )
+            },
+        )
+    return TaskRun.model_validate_list(found.json())
+
+
+def stage_states(up: Up, run: FlowRun) -> dict[str, str]:
+    """Name of the state of each stage's task run; there is just one for each."""
+    # Task runs are recorded from events, a moment later than the run's own state.
+    tasks = wait_for(
+        "the task runs",
+        20,
+        lambda: (
+            (found := task_runs(up, run))
+            and all(task.state_type not in (None, *ACTIVE) for task in found)
+            and found
+        ),
+    )
+    counts = Counter(task.name for task in tasks)
+    assert {name: counts[name] for name in STAGES} == dict.fromkeys(STAGES, 1), counts
+    return {task.name: task.state_name for task in tasks if task.name in STAGES}
+
+
+# The tests, in the order in which they share the server ----------------------------------------
+
+
+def test_a_run_that_the_schedule_began_completes(up, scheduled):
+    assert scheduled.state_type == StateType.COMPLETED, up.log_of(scheduled.id)
+    assert scheduled.auto_scheduled
+    assert scheduled.created_by.type == "SCHEDULE"
+    assert scheduled.created_by.display_value == "every-few-seconds"
+    assert scheduled.start_time
+    assert set(stage_states(up, scheduled).values()) == {"Ran"}
+
+
+def test_the_run_left_the_work_tree_alone(sandbox, scheduled):
+    assert sandbox.run("git", "status", "--porcelain") == ""
+    assert not (sandbox.folder / "dvc.lock").exists()
+
+
+def test_children_of_a_killed_worker_and_engine_end(killed):
+    assert killed.seconds_of_children < STOP_SECONDS
+
+
+def test_what_a_run_made_comes_back_and_the_next_one_skips_all(up, sandbox, killed, skipped):
+    assert skipped.state_type == StateType.COMPLETED, up.log_of(skipped.id)
+    states = stage_states(up, skipped)
+    assert set(states.values()) == {"Skipped"}
+    assert "nothing new" in (skipped.state.message or "").lower()
+
+
+@pytest.fixture(scope="module")
+def skipped(up: Up, sandbox: Sandbox, scheduled: FlowRun) -> FlowRun:
+    """A run on the tree that holds what the scheduled run made, with nothing left to do."""
+    (name,) = [
+        line.split("/")[-1]
+        for line in sandbox.run(
+            "git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/*"
+        ).split()
+        if not line.startswith("refs/exps/exec/")
+    ]
+    sandbox.run(*DVC, "exp", "apply", name)
+    sandbox.commit("Take what the night brought")
+    return up.finished(up.run().id, 120)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    if not shutil.which("chromium"):
+        if "CI" not in os.environ:
+            pytest.skip("chromium is not installed; CI=1 installs it")
+        install = ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]
+        subprocess.run(["apt-get", "update", "--quiet"], check=True)
+        subprocess.run(install, check=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    return shutil.which("chromium") or pytest.fail("chromium cannot be found")
+
+
+def rendered(chromium: str, address: str, profile: Path) -> str:
+    """The text of a page after its scripts have run."""
+    done = subprocess.run(
+        [
+            chromium,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={profile}",
+            "--virtual-time-budget=15000",
+            "--timeout=25000",
+            "--dump-dom",
+            address,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", done.stdout, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+
+def test_the_pages_show_tasks_skipped_count_and_artifact(up, chromium, skipped, tmp_path):
+    page = f"{up.address}/v2/runs/flow-run/{skipped.id}"
+
+    def tasks() -> str | None:
+        text = rendered(chromium, f"{page}?tab=TaskRuns", tmp_path / "profile")
+        return text if f"{len(STAGES)} Skipped" in text else None
+
+    text = wait_for("the page of the run", 60, tasks)
+    # The page lists a few at a time; the rest stand on the run's first page, in its graph.
+    assert sum(stage in text for stage in STAGES) >= 5, text
+    with up.client() as client:
+        body = {"artifacts": {"flow_run_id": {"any_": [str(skipped.id)]}}}
+        artifacts = client.request("POST", "/artifacts/filter", json=body).json()
+    dag = next(artifact for artifact in artifacts if artifact["key"] == "dag")
+    address = f"{up.address}/v2/artifacts/artifact/{dag['id']}"
+    text = rendered(chromium, address, tmp_path / "profile")
+    assert all(stage in text for stage in STAGES), text
+
+
+def test_cancelling_ends_the_whole_tree(up, killed):
+    run = up.run(overrides=LONG)
+    training(up)
+    with up.client() as client:
+        client.set_flow_run_state(run.id, Cancelling())
+    assert seconds_until_idle(up) < STOP_SECONDS
+    assert up.finished(run.id, 20).state_type == StateType.CANCELLED
+
+
+def test_a_killed_engine_is_noticed_by_its_worker(up):
+    run = up.run(overrides=LONG)
+    training(up)
+    for pid in engines(up):
+        os.kill(pid, signal.SIGKILL)
+    assert seconds_until_idle(up) < STOP_SECONDS
+    assert up.finished(run.id, 30).state_type == StateType.CRASHED
+
+
+def test_after_all_this_the_next_run_works(up, skipped):
+    run = up.finished(up.run().id, 120)
+    assert run.state_type == StateType.COMPLETED, up.log_of(run.id)
+    assert set(stage_states(up, run).values()) == {"Skipped"}
+
+
+def test_a_killed_worker_is_noticed_by_the_automation(up, killed):
+    patience = max(10.0, 150 - (datetime.now(UTC) - killed.at).total_seconds())
+    run = up.finished(killed.run.id, patience)
+    assert run.state_type == StateType.CRASHED
+    assert "no sign of life" in (run.state.message or "")
+    took = run.state.timestamp - killed.at
+    print(f"noticed after {took.total_seconds():.0f} s")
+    assert took < timedelta(seconds=150)

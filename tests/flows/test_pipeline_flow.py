@@ -1,0 +1,308 @@
+"""The flow itself, on a real server, through the real ``dvc``, on a finished small project."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
+
+from flows.pipeline import PipelineFailedError, Story, pipeline
+from flows.stage import read_dag
+from flows.workspace import RUNS, clean_workspaces, make_workspace
+from rnnpipe.errors import ParameterError
+from rnnpipe.files import read_json, write_json
+from rnnpipe.sandbox import Sandbox
+
+DVC = (sys.executable, "-m", "dvc")
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def run(project: Sandbox, *arguments: object, **parameters: object) -> State:
+    return pipeline(*arguments, repository=str(project.folder), **parameters, return_state=True)
+
+
+def story_of(state: State) -> Story:
+    result = state.result(raise_on_failure=False)
+    return result.story if isinstance(result, PipelineFailedError) else result
+
+
+def states(story: Story) -> dict[str, str]:
+    return {name: outcome.state for name, outcome in story.outcomes.items()}
+
+
+def task_runs(state: State) -> dict[str, TaskRun]:
+    """The task runs of a flow run by name, once the server has caught up with all."""
+    only = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        for _ in range(50):
+            found = client.read_task_runs(flow_run_filter=only)
+            if all(run.state.is_final() or run.state_name == "NotReady" for run in found):
+                break
+            time.sleep(0.2)
+    return {run.name: run for run in found}
+
+
+def flow_run(state: State) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(state.state_details.flow_run_id)
+
+
+def experiments(project: Sandbox) -> list[str]:
+    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    return [ref.rsplit("/", 1)[1] for ref in refs]
+
+
+def standing(project: Sandbox) -> tuple[str, ...]:
+    """All of a project that a run must leave alone."""
+    return (
+        project.run("git", "status", "--porcelain"),
+        project.run("git", "rev-parse", "--symbolic-full-name", "HEAD"),
+        project.run("git", "for-each-ref", "refs/heads"),
+        (project.folder / "params.yaml").read_text(),
+        (project.folder / "dvc.lock").read_text(),
+    )
+
+
+def test_an_unchanged_project_is_a_few_skipped_tasks(project):
+    before = standing(project)
+    state = run(project)
+    dag = read_dag(project.folder)
+    assert state.is_completed()
+    assert state.message == "nothing new"
+    assert states(story_of(state)) == dict.fromkeys(dag, "Skipped")
+    assert standing(project) == before
+    assert experiments(project) == []
+    assert flow_run(state).name.startswith("defaults ")
+
+    tasks = task_runs(state)
+    assert tasks.keys() == dag.keys()
+    assert {task.state_name for task in tasks.values()} == {"Skipped"}
+    ids = {task.id: name for name, task in tasks.items()}
+    for name, task in tasks.items():
+        assert {ids[need.id] for need in task.task_inputs["wait_for"]} == set(dag[name])
+
+
+def test_stages_added_to_dvc_yaml_are_tasks_and_a_failed_one_stops_what_needs_it(project):
+    path = project.folder / "dvc.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["stages"] |= {
+        "broken": {
+            "cmd": "echo 'rnnpipe: no luck; try tomorrow' >&2; exit 1",
+            "deps": ["data/raw"],
+            "outs": ["one"],
+        },
+        "after": {"cmd": "touch two", "deps": ["one"], "outs": ["two"]},
+    }
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    project.commit("Add stages")
+    state = run(project)
+    assert state.is_failed()
+    assert "broken failed: no luck; try tomorrow" in state.message
+    story = story_of(state)
+    assert states(story)["broken"] == "Failed"
+    assert states(story)["train"] == "Skipped"
+    assert "after" not in story.outcomes
+    tasks = task_runs(state)
+    assert tasks["after"].state_name == "NotReady"
+    assert tasks["broken"].state_name == "Failed"
+    assert "try tomorrow" in tasks["broken"].state.message
+    assert tasks["broken"].run_count == 1
+    assert experiments(project) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"train.hiden_size": 4}, "train.hiden_size is no parameter; did you mean hidden_size?"),
+        ({"trian.hidden_size": 4}, "trian is no parameter; did you mean train?"),
+        ({"train.hidden_size": 0}, "train.hidden_size is 0"),
+        ({"problem.x.y": 1}, "problem.x.y is no parameter"),
+    ],
+)
+def test_a_bad_override_is_refused_before_anything_is_made(finished, overrides, sentence):
+    with pytest.raises(ParameterError, match=sentence.replace("?", r"\?")):
+        make_workspace(finished.folder, "refused", overrides)
+    assert not (finished.folder / RUNS / "refused").exists()
+
+
+def test_the_flow_refuses_a_bad_override_and_a_bad_stage_before_any_task(project):
+    for parameters, sentence in (
+        ({"overrides": {"train.hiden_size": 4}}, "did you mean hidden_size?"),
+        ({"force": ["trian"]}, "did you mean train?"),
+    ):
+        state = run(project, **parameters)
+        assert state.is_failed()
+        assert sentence in state.message
+        assert task_runs(state) == {}
+
+
+def test_the_network_is_tried_again_and_a_wrong_hash_is_not(project, monkeypatch):
+    monkeypatch.setenv("RNNPIPE_MIRROR", "")
+    card = read_json(project.folder / "data/generated.json")
+    nowhere = {"address": "http://127.0.0.1:9/generated.tar.gz"}  # the discard port
+    for name, changes in (("net.json", nowhere), ("hash.json", {"md5": "0" * 32})):
+        write_json(project.folder / "data" / name, card | changes)
+    project.commit("Add cards")
+    for name, attempts in (("net.json", 2), ("hash.json", 1)):
+        state = run(project, {"download.source": f"data/{name}"})
+        assert state.is_failed()
+        assert "download failed" in state.message
+        tasks = task_runs(state)
+        assert tasks["download"].run_count == attempts
+        assert tasks["train"].state_name == "NotReady"
+
+
+def test_two_runs_at_once_leave_a_dirty_tree_alone_and_come_back_by_name(project, prefect_server):
+    (project.folder / "params.yaml").write_text(
+        (project.folder / "params.yaml").read_text().replace("seed: 1", "seed: 7")
+    )
+    (project.folder / "rnnpipe/plots.py").write_text("this is no Python (")
+    (project.folder / "notes.txt").write_text("mine")
+    before = standing(project)
+    children = [
+        start(project, prefect_server, "--set", f"train.hidden_size={size}") for size in (3, 4)
+    ]
+    shown = [child.communicate()[0] for child in children]
+    assert [child.returncode for child in children] == [0, 0], shown
+    assert standing(project) == before
+    assert (project.folder / "rnnpipe/plots.py").read_text() == "this is no Python ("
+    names = experiments(project)
+    assert len(names) == 2
+    project.run("git", "checkout", "--quiet", ".")
+    comments = (project.folder / "params.yaml").read_text().count("\n")
+    for size, output in zip((3, 4), shown, strict=True):
+        (name,) = [name for name in names if name.startswith(f"train-hidden-size-{size}-")]
+        assert f"dvc exp apply {name}" in output
+        assert "train               Ran" in output
+        assert "download            Skipped" in output
+        project.run(*DVC, "exp", "apply", name)
+        params = (project.folder / "params.yaml").read_text()
+        assert yaml.safe_load(params)["train"]["hidden_size"] == size
+        assert params.count("\n") == comments
+        assert project.run(*DVC, "status").strip().endswith("up to date.")
+        metrics = project.folder / RUNS / name / "reports/metrics.json"
+        assert read_json(project.folder / "reports/metrics.json") == read_json(metrics)
+        project.run("git", "checkout", "--quiet", ".")
+
+
+def test_a_run_publishes_on_a_branch_of_its_own_and_a_refused_model_says_so(project, tmp_path):
+    project.run("git", "init", "--quiet", "--bare", str(tmp_path / "origin"))
+    project.run("git", "remote", "add", "origin", "../origin")
+    project.run(*DVC, "remote", "add", "--default", "store", "../store")
+    project.commit("Add remotes by relative paths")
+    before = standing(project)
+    state = run(project, publish=True)
+    assert state.is_completed(), state.message
+    assert "published sentiment v0.1.0" in state.message
+    assert standing(project) == before
+    (branch,) = project.run("git", "ls-remote", "--heads", "origin").split()[1::2]
+    assert branch == f"refs/heads/runs/{story_of(state).name}"
+    assert "sentiment@v0.1.0" in project.run("git", "ls-remote", "--tags", "origin")
+    assert list((tmp_path / "store").rglob("*.dir"))
+    assert "publish" in flow_run(state).name
+
+    state = run(project, publish=True)
+    assert state.is_completed()
+    assert "nothing new: this very model is sentiment v0.1.0" in state.message
+
+    state = run(project, {"register.min_validation_accuracy": 1.0}, publish=True)
+    assert state.is_completed()
+    assert "the model is refused: validation_accuracy" in state.message
+    tasks = task_runs(state)
+    assert tasks["publish"].state_name == "Refused"
+    assert tasks["register"].state_name == "Ran"
+    assert tasks["train"].state_name == "Skipped"
+
+
+def test_data_of_ones_own_that_git_does_not_know_come_along(project):
+    card = read_json(project.folder / "data/generated.json")
+    (project.folder / ".git/info/exclude").write_text("/data/own.json\n")
+    write_json(project.folder / "data/own.json", card)
+    workspace = make_workspace(project.folder, "own", {"download.source": "data/own.json"})
+    workspace.close()
+    clone = Sandbox(workspace.folder, project.environment)
+    assert read_json(workspace.folder / "data/own.json") == card
+    assert (workspace.folder / card["address"]).is_file()
+    assert clone.run("git", "status", "--porcelain").split() == ["M", "params.yaml"]
+
+
+def test_old_clones_go_but_for_those_at_work(project):
+    made = [make_workspace(project.folder, f"run{number}", {}) for number in range(3)]
+    for number, workspace in enumerate(made):
+        os.utime(workspace.folder.with_name(f"run{number}.lock"), (number, number))
+        if number != 1:
+            workspace.close()
+    clean_workspaces(project.folder, keep=1)
+    left = sorted(path.name for path in (project.folder / RUNS).iterdir() if path.is_dir())
+    assert left == ["run1", "run2"]
+    made[1].close()
+
+
+# Ended in the middle -------------------------------------------------------------------------
+
+
+def start(project: Sandbox, server: str, *arguments: str) -> "subprocess.Popen[str]":
+    """``python -m flows.pipeline`` in a process group of its own, as a worker starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.pipeline", *arguments],
+        cwd=project.folder,
+        env={**project.environment, "PREFECT_API_URL": server},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def processes(project: Sandbox) -> Iterator[tuple[int, str]]:
+    """Every live process that works below the project's folder, with its command."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            inside = (entry / "cwd").readlink().is_relative_to(project.folder)
+            command = (entry / "cmdline").read_bytes().decode().replace("\0", " ")
+            if inside and command:  # a zombie has no command
+                yield int(entry.name), command
+        except OSError:  # it ended while we looked
+            continue
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("way", ["cancelled", "killed", "engine told"])
+def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect_server, way):
+    longer = [f"train.{name}=1000" for name in ("epochs", "patience")]
+    child = start(project, prefect_server, *(word for text in longer for word in ("--set", text)))
+    while not any("rnnpipe train" in command for _, command in processes(project)):
+        assert child.poll() is None, child.communicate()[0]
+        time.sleep(0.3)
+    time.sleep(3)
+    began = time.monotonic()
+    match way:
+        case "cancelled":
+            os.killpg(child.pid, signal.SIGTERM)
+        case "killed":
+            child.kill()
+        case "engine told":
+            child.terminate()
+    while list(processes(project)) and time.monotonic() < began + 15:
+        time.sleep(0.1)
+    assert not list(processes(project)), "an orphan goes on working"
+    child.communicate()
+    assert child.returncode != 0
+    (clone,) = [path for path in (project.folder / RUNS).iterdir() if path.is_dir()]
+    # Its lock died with it: nothing bars the name, and what had run is not lost.
+    make_workspace(project.folder, clone.name, {"train.hidden_size": 9}).close()
+    status = json.loads(Sandbox(clone, project.environment).run(*DVC, "status", "--json"))
+    assert "train" in status
+    assert "download" not in status
+    assert "up to date" in project.run(*DVC, "status")
+    assert experiments(project) == []

@@ -1,0 +1,412 @@
+"""``python -m flows.up``: what it refuses, what it starts, and that nothing outlives it."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import yaml
+from prefect.client.schemas.objects import StateType
+from running import Up, free_port, wait_for
+
+from flows.up import MARK, STATE, UpError, environment, marked, only_one
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+
+STAND_IN = '''
+"""Stands in for the flow: one task that waits, fails, or tells of a refused model."""
+
+import logging
+import os
+import subprocess
+
+from prefect import flow, task
+from prefect.events import emit_event
+from prefect.states import Completed
+
+
+@task(name="download")
+def download(seconds):
+    # Prefect hands the named loggers' lines on, but leaves their level to us.
+    logging.getLogger("rnnpipe").setLevel(logging.INFO)
+    logging.getLogger("rnnpipe.sources").info("works in %s", os.getcwd())
+    subprocess.run(["sleep", str(seconds)], check=True)
+    return Completed(name="Skipped", message="unchanged")
+
+
+@flow(name="pipeline")
+def pipeline(overrides: dict | None = None, force: list | None = None, publish: bool = False):
+    overrides = overrides or {}
+    download(overrides.get("seconds", 0), return_state=True)
+    if overrides.get("fail"):
+        raise RuntimeError('it "failed" here')
+    if overrides.get("refuse"):
+        emit_event(
+            "rnnpipe.model.refused",
+            resource={"prefect.resource.id": "rnnpipe.model.sentiment"},
+            payload={"reasons": ["accuracy 0.4 is below 0.85"]},
+        )
+    return Completed(message="nothing new")
+'''
+
+
+def make_project(folder: Path) -> Path:
+    """The project's own deployments and command, with a flow that takes no time."""
+    for name in ("rnnpipe", "flows"):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "stages")
+        )
+    shutil.copy2(ROOT / "prefect.yaml", folder)
+    (folder / "flows" / "pipeline.py").write_text(STAND_IN)
+    return folder.resolve()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("up") / "project")
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[list[dict[str, str]]]:
+    """What the webhook was told: the bodies, in the order in which they came."""
+    bodies: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            bodies.append(json.loads(self.rfile.read(length)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNNPIPE_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
+        yield bodies
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def up(project: Path, told: list[dict[str, str]]) -> Iterator[Up]:
+    """One running server with a password and a webhook; the module's tests share it."""
+    running = Up(project, password="ein Passwort")
+    try:
+        yield running.ready()
+    finally:
+        running.stop()
+
+
+def refused(folder: Path, *arguments: str, **variables: str) -> str:
+    """What the command says when it will not start: one message, and no traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.up", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": "", **variables},
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not marked(folder / STATE)
+    return done.stderr
+
+
+# What it refuses ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("port", ["0", "80", "65536", "-1", "x", "4200.5"])
+def test_a_port_that_is_none_is_refused(project, port):
+    assert "expected a number from 1024 to 65535" in refused(project, f"--port={port}")
+    assert "RNNPIPE_UI_PORT" in refused(project, RNNPIPE_UI_PORT=port)
+
+
+def test_a_port_in_use_is_named_with_what_to_do(tmp_path):
+    folder = make_project(tmp_path / "project")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        message = refused(folder, "--port", str(port))
+    assert f"port {port} is in use" in message
+    assert f"RNNPIPE_UI_PORT={port + 1}" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_a_second_one_is_refused_and_a_dead_one_is_not(tmp_path):
+    state = tmp_path / "state"
+    with only_one(state, "http://127.0.0.1:4200"):
+        with (
+            pytest.raises(UpError, match=f"already running: pid {os.getpid()} at http://127"),
+            only_one(state, "http://127.0.0.1:4300"),
+        ):
+            pass
+        # A second one that was refused leaves the first one's word alone.
+        assert json.loads((state / "up.lock").read_text())["pid"] == os.getpid()
+    (state / "up.lock").write_text('{"pid": 1, "address": "left by one that was killed"}')
+    with only_one(state, "http://127.0.0.1:4200"):
+        pass
+
+
+def test_the_state_folder_is_closed_to_others_even_if_it_was_open(tmp_path):
+    (tmp_path / "state").mkdir(mode=0o755)
+    with only_one(tmp_path / "state", ""):
+        assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda path: sqlite3.connect(path).executescript(
+                "create table alembic_version (version_num varchar(32) not null);"
+                "insert into alembic_version values ('ffffffffffff');"
+            ),
+            "another release of Prefect",
+        ),
+        (lambda path: path.write_bytes(b"no database" * 1000), "is damaged"),
+    ],
+    ids=["another release", "damaged"],
+)
+def test_a_database_that_cannot_be_read_is_named_with_what_to_do(tmp_path, make, says):
+    folder = make_project(tmp_path / "project")
+    (folder / STATE).mkdir(parents=True)
+    make(folder / STATE / "prefect.db")
+    message = refused(folder, "--port", str(free_port()))
+    assert says in message
+    assert str(STATE / "prefect.db") in message
+    assert len(message.splitlines()) == 1
+
+
+# What it sets ---------------------------------------------------------------------------------
+
+
+def test_nothing_of_another_server_leaks_in():
+    outer = {
+        "HOME": "/home/ann",
+        "PREFECT_API_URL": "https://elsewhere/api",
+        "PREFECT_API_KEY": "secret",
+        "PREFECT_PROFILE": "other",
+        "PREFECT_LOGGING_LEVEL": "DEBUG",
+        "NO_PROXY": "intranet",
+    }
+    made = environment(Path("/project"), 4300, outer)
+    assert made["PREFECT_API_URL"] == "http://127.0.0.1:4300/api"
+    assert made["PREFECT_LOGGING_LEVEL"] == "DEBUG"
+    assert made["NO_PROXY"] == "intranet,127.0.0.1,localhost"
+    assert not {"PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_API_AUTH_STRING"} & made.keys()
+    assert made["DO_NOT_TRACK"] == "1"
+    assert made["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+def test_a_password_is_one_variable():
+    made = environment(Path("/project"), 4300, {"RNNPIPE_UI_PASSWORD": "x y"})
+    assert made["PREFECT_API_AUTH_STRING"] == "rnnpipe:x y"
+    assert made["PREFECT_SERVER_API_AUTH_STRING"] == "rnnpipe:x y"
+
+
+def test_prefect_yaml_holds_no_path_of_a_machine():
+    text = (ROOT / "prefect.yaml").read_text()
+    assert str(ROOT) not in text
+    assert all("/home" not in line and "/tmp" not in line for line in text.splitlines())
+    names = [deployment["name"] for deployment in yaml.safe_load(text)["deployments"]]
+    assert names == ["nightly", "manual"]
+
+
+@pytest.mark.parametrize("pool", ["docker", "kubernetes"])
+def test_the_templates_for_containers_use_just_the_variables_they_name(pool):
+    template = json.loads((ROOT / "deploy" / f"{pool}-pool.json").read_text())
+    used = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"])))
+    assert used == set(template["variables"]["properties"])
+
+
+def test_the_deployment_for_containers_takes_no_credentials_as_parameters():
+    written = yaml.safe_load((ROOT / "deploy" / "prefect.yaml").read_text())
+    (deployment,) = written["deployments"]
+    assert deployment["entrypoint"] == "flows/pipeline.py:pipeline"
+    assert deployment["parameters"] == {"publish": True}
+
+
+# What it starts -------------------------------------------------------------------------------
+
+
+def answer(up: Up, method: str, path: str, **headers: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=10)
+    connection.request(method, path, headers=headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_it_says_where_and_when(up):
+    assert up.address in up.printed
+    assert "nightly, " in up.printed
+    assert "03:00:00" in up.printed
+    assert "ein Passwort" not in up.printed
+
+
+def test_without_the_password_nothing_is_told(up):
+    assert answer(up, "GET", "/api/flows/00000000-0000-0000-0000-000000000000") == 401
+    assert answer(up, "GET", "/api/csrf-token?client=x") == 401
+    with up.client() as client:
+        assert client.read_deployments()
+        token = client.request("GET", "/csrf-token", params={"client": "x"}).json()["token"]
+    csrf = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "x"}
+    assert answer(up, "POST", "/api/flow_runs/filter", **csrf) == 401
+    assert answer(up, "POST", "/api/flow_runs/filter", **csrf, Authorization="Basic eDp5") == 401
+
+
+def test_another_site_cannot_make_the_browser_ask(up):
+    import base64
+
+    known = base64.b64encode(f"rnnpipe:{up.password}".encode()).decode()
+    # The password alone, which a browser may add by itself, is not enough to change anything.
+    assert answer(up, "POST", "/api/flow_runs/filter", Authorization=f"Basic {known}") == 403
+
+
+def test_it_listens_on_the_loopback_interface_alone(up):
+    listening = [
+        line.split()[1].split(":")[0]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        if Path(table).exists()
+        for line in Path(table).read_text().splitlines()[1:]
+        if line.split()[1].endswith(f":{up.port:04X}") and line.split()[3] == "0A"
+    ]
+    assert listening == ["0100007F"]
+
+
+def test_the_pages_of_the_ui_come(up):
+    assert answer(up, "GET", "/") == 200
+    assert answer(up, "GET", "/v2/") == 200
+
+
+def test_the_deployments_are_as_written(up):
+    with up.client() as client:
+        nightly = client.read_deployment_by_name("pipeline/nightly")
+        manual = client.read_deployment_by_name("pipeline/manual")
+    (schedule,) = nightly.schedules
+    assert schedule.slug == "nightly"
+    assert schedule.active
+    assert schedule.schedule.cron == "0 3 * * *"
+    assert schedule.schedule.timezone
+    assert nightly.global_concurrency_limit.limit == 1
+    assert nightly.concurrency_options.collision_strategy.value == "CANCEL_NEW"
+    assert not manual.schedules
+    assert {nightly.work_pool_name, manual.work_pool_name} == {"local"}
+    assert nightly.entrypoint == "flows/pipeline.py:pipeline"
+
+
+def test_a_second_one_names_the_first(up):
+    message = refused_beside(up)
+    assert f"already running: pid {up.process.pid} at {up.address}" in message
+    assert len(message.splitlines()) == 1
+
+
+def refused_beside(up: Up) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.up", "--port", str(free_port())],
+        cwd=up.folder,
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_a_run_works_in_the_project_and_its_log_comes(up):
+    run = up.finished(up.run().id, 60)
+    assert run.state_type == StateType.COMPLETED
+    wait_for("the log", 20, lambda: f"works in {up.folder}" in up.log_of(run.id))
+
+
+def test_a_failed_run_calls_the_webhook(up, told):
+    run = up.finished(up.run(overrides={"fail": True}).id, 60)
+    assert run.state_type == StateType.FAILED
+    body = wait_for("the webhook", 40, lambda: [body for body in told if run.name in body["text"]])
+    assert 'it "failed" here' in body[0]["text"]
+    assert str(run.id) in body[0]["url"]
+
+
+def test_a_refused_model_calls_the_webhook(up, told):
+    up.finished(up.run(overrides={"refuse": True}).id, 60)
+    body = wait_for("the webhook", 40, lambda: [b for b in told if "model refused" in b["text"]])
+    assert "accuracy 0.4 is below 0.85" in body[0]["text"]
+
+
+# How it ends ----------------------------------------------------------------------------------
+
+
+def sleeping(up: Up) -> str:
+    """Name of a run that is in the middle of its work."""
+    run = up.run(overrides={"seconds": 300})
+    wait_for("the run's child", 60, lambda: up.children("^300$"))
+    return up.flow_run(run.id).name
+
+
+def states(folder: Path) -> dict[str, str]:
+    """Name and state of every run, from the database of a server that is gone."""
+    with sqlite3.connect(folder / STATE / "prefect.db") as database:
+        return dict(database.execute("select name, state_type from flow_run"))
+
+
+def test_a_life_that_is_cut_short(tmp_path):
+    """One story: killed, started again, stopped; started again, its worker killed."""
+    folder = make_project(tmp_path / "project")
+    first = Up(folder).ready()
+    name = sleeping(first)
+    first.process.kill()
+    first.ended(5)
+    assert marked(folder / STATE)
+
+    second = Up(folder).ready()
+    assert "an earlier `make ui` was killed" in second.printed
+    assert f"run {name} had been cut off" in second.printed
+    assert states(folder)[name] == "CRASHED"
+    assert not second.children("^300$")
+    name = sleeping(second)
+    began = time.monotonic()
+    assert second.stop(signal.SIGINT) < 10
+    assert second.process.returncode == 0
+    assert time.monotonic() - began < 12
+    assert states(folder)[name] == "CANCELLED"
+
+    third = Up(folder).ready()
+    (worker,) = third.children("^worker$")
+    os.kill(worker, signal.SIGKILL)
+    assert third.ended(15) == 1
+    assert "the worker was killed by signal 9" in third.printed
+    assert "the last lines of worker.log" in third.printed
+    assert not marked(folder / STATE)
+
+
+def test_ended_while_it_starts_nothing_stays(tmp_path):
+    folder = make_project(tmp_path / "project")
+    up = Up(folder)
+    wait_for("the server's process", 20, lambda: up.children("^server$"))
+    assert up.stop() < 10
+    assert up.process.returncode == 0
+
+
+def test_the_mark_names_the_folder(tmp_path):
+    child = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: str(tmp_path)})
+    try:
+        wait_for("its environment", 5, lambda: marked(tmp_path) == {child.pid}, every=0.05)
+        assert marked(tmp_path / "other") == set()
+    finally:
+        child.kill()
+        child.wait()
