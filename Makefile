@@ -34,7 +34,7 @@ repro: $(INSTALLED) ## the real thing: full IMDB, what changed since the last ru
 	@$(RUN) dvc repro
 
 flow: $(INSTALLED) ## one run by Prefect now, in a clone of its own, with or without `make ui`
-	@$(RUN) python -m flows.pipeline
+	@$(RUN) python -m flows.pipeline $(FLAGS)
 
 ui: $(INSTALLED) ## Prefect's server, worker and deployments in the foreground; Ctrl-C stops all
 	@exec env $(RUN) python -m flows.up

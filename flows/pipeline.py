@@ -6,7 +6,6 @@ that of ``make ui`` if it is up, else on one of its own that ends with the run.
 
 import argparse
 import difflib
-import fcntl
 import json
 import logging
 import os
@@ -24,13 +23,13 @@ import yaml
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import refresh_global_settings_context
 from prefect.events import emit_event
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Cancelled, Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts
+from flows.own_server import ServerError, use_a_server
 from flows.stage import (
     Outcome,
     StageFailedError,
@@ -360,10 +359,12 @@ def _slug(name: str | None) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the flow once and print what became of each stage; 0 if all went well, else 1."""
     options = _parser().parse_args(arguments)
-    overrides = dict(options.set)
-    _find_server(os.environ)
-    refresh_global_settings_context()
-    state = pipeline(overrides, options.force, options.publish, return_state=True)
+    try:
+        use_a_server(ROOT / ".rnnpipe" / "prefect")
+    except ServerError as error:
+        print(f"rnnpipe: {error}", file=sys.stderr)
+        return error.exit_code
+    state = pipeline(dict(options.set), options.force, options.publish, return_state=True)
     result = state.result(raise_on_failure=False)
     story = result.story if isinstance(result, PipelineFailedError) else result
     if isinstance(story, Story):
@@ -405,37 +406,6 @@ def _assignment(text: str) -> tuple[str, Any]:
         return key, json.loads(value)  # it knows 1e-3, which YAML takes for a text
     except ValueError:
         return key, yaml.safe_load(value)
-
-
-def _find_server(environment: "os._Environ[str]") -> None:
-    """Have Prefect use the server that is up, else one of its own with its state in the project."""
-    if "PREFECT_API_URL" in environment:
-        return
-    home = ROOT / ".rnnpipe" / "prefect"
-    home.mkdir(parents=True, exist_ok=True)
-    home.chmod(0o700)
-    environment.setdefault("PREFECT_HOME", str(home))
-    environment.setdefault("DO_NOT_TRACK", "1")
-    environment.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    if address := _address_of_ui(home / "up.lock"):
-        environment["PREFECT_API_URL"] = f"{address}/api"
-        if password := environment.get("RNNPIPE_UI_PASSWORD"):
-            environment["PREFECT_API_AUTH_STRING"] = f"rnnpipe:{password}"
-
-
-def _address_of_ui(lock: Path) -> str | None:
-    """Where ``make ui`` listens; None where it is not up."""
-    if not lock.is_file():
-        return None
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:  # it holds the lock, so it is up
-            try:
-                return str(json.load(file)["address"])
-            except (ValueError, KeyError):  # it is just starting
-                return None
-    return None
 
 
 if __name__ == "__main__":

@@ -42,20 +42,20 @@ _ADVICE = (
     "Use `dvc push`",
 )
 
-# DVC itself, but for a watch that ends it when the engine that started it is gone. A thread and
-# not PR_SET_PDEATHSIG: that one follows the engine's thread instead of the engine, and is Linux's.
+# A module as `python -m` runs it, but for a watch that ends it when its parent is gone. A thread
+# and not PR_SET_PDEATHSIG: that one follows the parent's thread, and is Linux's alone.
 _GUARDED = """
 import os, runpy, signal, sys, threading, time
 
-engine = int(sys.argv.pop(1))
+parent, module = int(sys.argv.pop(1)), sys.argv.pop(1)
 
 def watch():
-    while os.getppid() == engine:
+    while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGKILL)
 
 threading.Thread(target=watch, daemon=True).start()
-runpy.run_module("dvc", run_name="__main__", alter_sys=True)
+runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
 
@@ -107,6 +107,11 @@ def environment() -> dict[str, str]:
         "GIT_EDITOR": "true",
         "GIT_SSH_COMMAND": kept.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
     }
+
+
+def guarded(module: str, *arguments: str) -> list[str]:
+    """Command that runs a Python module, and ends it as soon as this process is gone."""
+    return [sys.executable, "-c", _GUARDED, str(os.getpid()), module, *arguments]
 
 
 def read_dag(folder: Path) -> dict[str, tuple[str, ...]]:
@@ -206,7 +211,7 @@ def _run(
         if folder in _stopped:
             return -signal.SIGTERM, lines
         child = subprocess.Popen(
-            [sys.executable, "-c", _GUARDED, str(os.getpid()), *command],
+            guarded("dvc", *command),
             cwd=folder,
             env=environment(),
             stdin=subprocess.DEVNULL,

@@ -89,7 +89,7 @@ def test_an_unchanged_project_is_a_few_skipped_tasks(project):
     assert {task.state_name for task in tasks.values()} == {"Skipped"}
     ids = {task.id: name for name, task in tasks.items()}
     for name, task in tasks.items():
-        assert {ids[need.id] for need in task.task_inputs["wait_for"]} == set(dag[name])
+        assert {ids[need.id] for need in task.task_inputs.get("wait_for", ())} == set(dag[name])
 
 
 def test_stages_added_to_dvc_yaml_are_tasks_and_a_failed_one_stops_what_needs_it(project):

@@ -1,0 +1,118 @@
+"""Prefect for a single run at a prompt: the server that is up, else one that ends with the run."""
+
+import atexit
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import prefect
+from prefect.context import refresh_global_settings_context
+
+from flows.stage import guarded
+from rnnpipe.errors import RnnpipeError
+
+HOST = "127.0.0.1"
+
+_READY_SECONDS, _STOP_SECONDS = 180, 5
+# What Prefect sets for its own temporary server; that one outlives a run that is killed hard.
+_TEMPORARY = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
+
+
+class ServerError(RnnpipeError):
+    """Prefect's server does not start."""
+
+
+def use_a_server(home: Path) -> None:
+    """Have Prefect use a server until this process ends.
+
+    It is the one that ``PREFECT_API_URL`` names, else that of ``make ui`` if it is up, else one
+    that is started here.
+
+    Args:
+        home: folder of Prefect's state, made if need be and closed to others.
+
+    Raises:
+        ServerError: the server that was started here does not answer.
+    """
+    if "PREFECT_API_URL" in os.environ:
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o700)
+    os.environ.setdefault("PREFECT_HOME", str(home))
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    address = _address_of_ui(home / "up.lock")
+    if not address:
+        address = _start()
+    elif password := os.environ.get("RNNPIPE_UI_PASSWORD"):
+        os.environ["PREFECT_API_AUTH_STRING"] = f"rnnpipe:{password}"
+    os.environ["PREFECT_API_URL"] = f"{address}/api"
+    refresh_global_settings_context()
+
+
+def _address_of_ui(lock: Path) -> str | None:
+    """Where ``make ui`` listens; None where it is not up."""
+    if not lock.is_file():
+        return None
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:  # it holds the lock, so it is up
+            try:
+                return str(json.load(file)["address"])
+            except (ValueError, KeyError):  # it is just starting
+                return None
+    return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _start() -> str:
+    """Start a server that ends with this process, and return its address."""
+    port = _free_port()
+    server = subprocess.Popen(
+        guarded(
+            "uvicorn",
+            *("--app-dir", str(Path(prefect.__file__).parents[1])),
+            *("--factory", "prefect.server.api.server:create_app"),
+            *("--host", HOST, "--port", str(port), "--log-level", "error", "--lifespan", "on"),
+        ),
+        env={**os.environ, **_TEMPORARY},
+        stdin=subprocess.DEVNULL,
+        # Ctrl-C is for the run alone: it still has to tell the server how it ended.
+        start_new_session=True,
+    )
+    # Not when the run ends, but later: logs and events are still on their way to the server.
+    atexit.register(_stop, server)
+    address = f"http://{HOST}:{port}"
+    end = time.monotonic() + _READY_SECONDS
+    while server.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{address}/api/health", trust_env=False).is_success:
+                return address
+        time.sleep(0.2)
+    ended = f"it ended with {server.poll()}" if server.poll() is not None else "it still starts"
+    raise ServerError(f"Prefect's server does not answer at {address}: {ended}; see above")
+
+
+def _stop(server: "subprocess.Popen[bytes]") -> None:
+    server.terminate()
+    try:
+        server.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
