@@ -25,6 +25,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.runtime import flow_run
 
+from flows.pages import PAGES_VARIABLE
 from rnnpipe.report import (
     CAPTIONS,
     DECISION,
@@ -55,10 +56,6 @@ if TYPE_CHECKING:
 
 PAGE = Path("reports/index.html")
 DATA_DOCS = Path("reports/data_docs")
-
-# Where the folder that holds the runs is served, if it is. Without it paths are shown, not links:
-# V2 removes file: addresses, and browsers follow none from a page of a server.
-PAGES_VARIABLE = "RNNPIPE_PAGES_URL"
 
 # State to its sign, so that no meaning hangs on colour, and to the fill and line of its box.
 _STATES = {
@@ -483,9 +480,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str
 
 
 def link(folder: Path, path: Path) -> str:
-    """A page of the project: a link where pages are served, the file's path elsewhere."""
+    """A page of the project: a link where it is there and served, the file's path elsewhere.
+
+    Data Docs are not there in a run that skipped the check: they hold times, so DVC keeps none.
+    """
     file = (folder / path).resolve()
-    if base := os.environ.get(PAGES_VARIABLE):
+    if (base := os.environ.get(PAGES_VARIABLE)) and file.is_file():
         below = file.relative_to(folder.resolve().parent).as_posix()
         return f"[{text(path.as_posix())}](<{base.rstrip('/')}/{quote(below)}>)"
     return text(file)

@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+from flows.pages import PAGES_VARIABLE, served_pages
+from flows.workspace import RUNS
 from rnnpipe.errors import RnnpipeError
 
 STATE = Path(".rnnpipe") / "prefect"
@@ -74,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 def _port(option: str | None) -> int:
     name = "--port" if option else "RNNPIPE_UI_PORT"
     text = option or os.environ.get("RNNPIPE_UI_PORT") or str(PORT)
-    if not text.isdigit() or not 1024 <= int(text) <= 65535:
-        raise UpError(f"{name}: found {text[:100]!r}, expected a number from 1024 to 65535")
+    if not text.isdigit() or not 1024 <= int(text) < 65535:
+        raise UpError(f"{name}: found {text[:100]!r}, expected a number from 1024 to 65534")
     return int(text)
 
 
@@ -86,13 +88,17 @@ def _up(project: Path, port: int) -> NoReturn:
     if ended := end_marked(state):
         print(f"rnnpipe: an earlier `make ui` was killed; ended {ended} processes that it left")
     _check_port(port)
+    _check_port(port + 1)  # the runs' own pages
     # Prefect reads its settings from the environment, once, in this process too.
     settings = environment(project, port, os.environ)
     for name in os.environ.keys() - settings.keys():
         del os.environ[name]
     os.environ.update(settings)
     children = Children(project, state)
+    credentials = settings.get("PREFECT_API_AUTH_STRING")
+    pages = contextlib.ExitStack()
     try:
+        pages.enter_context(served_pages(project / RUNS, HOST, port + 1, credentials))
         print("rnnpipe: starting server, worker and deployments", flush=True)
         children.start("server", "server", "start", "--host", HOST, "--port", str(port))
         from flows import server  # imports Prefect while the server does the same
@@ -108,6 +114,7 @@ def _up(project: Path, port: int) -> NoReturn:
         children.watch()
     finally:
         children.stop()
+        pages.close()
 
 
 def _set_up(project: Path, children: "Children") -> tuple[str, datetime] | None:
@@ -174,6 +181,7 @@ def environment(project: Path, port: int, outer: Mapping[str, str]) -> dict[str,
     own = {
         MARK: str(state),
         "RNNPIPE_PROJECT": str(project),
+        PAGES_VARIABLE: f"http://{HOST}:{port + 1}",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), outer.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
         "DO_NOT_TRACK": "1",
@@ -244,7 +252,7 @@ def _check_port(port: int) -> None:
         except OSError as error:
             raise UpError(
                 f"port {port} is in use by another program ({error.strerror});"
-                f" choose another: RNNPIPE_UI_PORT={port + 1} make ui"
+                f" choose others: RNNPIPE_UI_PORT={port + 10} make ui (it takes two in a row)"
             ) from None
 
 

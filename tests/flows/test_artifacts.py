@@ -277,6 +277,9 @@ def test_a_page_is_a_link_only_where_pages_are_served(tmp_path, monkeypatch):
     assert Reader(artifacts.link(folder, artifacts.PAGE)).addresses == []
     assert str(folder / artifacts.PAGE) in Reader(artifacts.link(folder, artifacts.PAGE)).text
     monkeypatch.setenv(artifacts.PAGES_VARIABLE, "http://127.0.0.1:4201/")
+    assert Reader(artifacts.link(folder, artifacts.PAGE)).addresses == []
+    (folder / artifacts.PAGE).parent.mkdir(parents=True)
+    (folder / artifacts.PAGE).touch()
     assert Reader(artifacts.link(folder, artifacts.PAGE)).addresses == [
         "http://127.0.0.1:4201/night%201/reports/index.html"
     ]
