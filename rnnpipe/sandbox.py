@@ -208,5 +208,6 @@ def _summary(
     )
     yield f"  verdict     {decision['verdict']}"
     yield f"  figures     {folder / 'reports' / 'metrics.json'}, pictures in {folder / 'reports' / 'plots'}"
+    yield f"  report      {folder / 'reports' / 'index.html'}"
     yield f"  data docs   {folder / 'reports' / 'data_docs'}"
     yield f"  model       {folder / 'models' / 'sentiment'}"
