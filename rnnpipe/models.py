@@ -18,13 +18,9 @@ from rnnpipe.backend import keras, tf
 from rnnpipe.errors import RegistryError
 from rnnpipe.files import atomic_file
 from rnnpipe.params import Train
+from rnnpipe.recurrent import Recurrent
 from rnnpipe.tokens import PADDING_ID
 
-_CELLS = {
-    "simple_rnn": keras.layers.SimpleRNN,
-    "lstm": keras.layers.LSTM,
-    "gru": keras.layers.GRU,
-}
 _EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
 
 
@@ -58,58 +54,6 @@ class RightAligned(keras.layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """Give the arguments of the constructor."""
         return {**super().get_config(), "mask": self.mask, "padding_side": self.padding_side}
-
-
-@keras.saving.register_keras_serializable("rnnpipe")
-class Recurrent(keras.layers.Layer):  # type: ignore[misc]
-    """One recurrent layer over right-padded sequences, in one direction or both."""
-
-    def __init__(self, cell: str, hidden_size: int, bidirectional: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.cell = cell
-        self.hidden_size = hidden_size
-        self.bidirectional = bidirectional
-        self.onward = _CELLS[cell](hidden_size, return_sequences=True, name="onward")
-        self.backward = (
-            _CELLS[cell](hidden_size, return_sequences=True, name="backward")
-            if bidirectional
-            else None
-        )
-
-    def build(self, inputs_shape: Any, lengths_shape: Any) -> None:
-        """Create the weights."""
-        for direction in filter(None, (self.onward, self.backward)):
-            direction.build(inputs_shape)
-
-    def call(self, inputs: Any, lengths: Any) -> Any:
-        """Map ``float32[batch, time, width]`` to the hidden states of all steps.
-
-        Args:
-            inputs: right-padded vectors.
-            lengths: ``int32[batch]``.
-
-        Returns:
-            ``float32[batch, time, hidden_size]``, twice as wide where bidirectional; what
-            stands behind a sequence's end means nothing.
-        """
-        states = self.onward(inputs)
-        if self.backward is None:
-            return states
-        backward = self.backward(tf.reverse_sequence(inputs, lengths, seq_axis=1))
-        return tf.concat([states, tf.reverse_sequence(backward, lengths, seq_axis=1)], axis=-1)
-
-    def compute_output_shape(self, inputs_shape: Any, lengths_shape: Any) -> Any:
-        """Give the shape of the hidden states."""
-        return (*inputs_shape[:-1], self.hidden_size * (2 if self.bidirectional else 1))
-
-    def get_config(self) -> dict[str, Any]:
-        """Give the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "cell": self.cell,
-            "hidden_size": self.hidden_size,
-            "bidirectional": self.bidirectional,
-        }
 
 
 @keras.saving.register_keras_serializable("rnnpipe")
@@ -178,7 +122,11 @@ def build_classifier(
         if number > 1:
             states = keras.layers.Dropout(params.dropout_rate, name=f"dropout_{number}")(states)
         states = Recurrent(
-            params.cell, params.hidden_size, params.bidirectional, name=f"recurrent_{number}"
+            params.cell,
+            params.hidden_size,
+            params.bidirectional,
+            params.precision,
+            name=f"recurrent_{number}",
         )(states, lengths)
     pooled = Pooling(params.pooling, params.bidirectional, name="pooling")(states, lengths)
     pooled = keras.layers.Dropout(params.dropout_rate, name="head_dropout")(pooled)

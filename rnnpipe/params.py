@@ -180,6 +180,12 @@ class Train(_Section):
         ge=1,
         le=4096,
     )
+    precision: Literal["float32", "mixed_bfloat16"] = _knob(
+        "mixed_bfloat16",
+        "of the factors in the recurrent layers' products while training; sums and states are"
+        " float32 always, and so is all judging",
+        "mixed_bfloat16: up to twice as fast where the processor has it, else float32",
+    )
     num_layers: int = _knob(
         1,
         "stacked recurrent layers",
