@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,12 @@ from tqdm import tqdm
 from rnnpipe.backend import keras, tf
 from rnnpipe.errors import TrainingError
 from rnnpipe.files import atomic_file
+from rnnpipe.optimizers import Optimizer
 from rnnpipe.params import Train
 from rnnpipe.sequences import Padding, Split, draw_batches, sorted_batches
 from rnnpipe.tokens import Ragged
 
 PREDICTION_BATCH = 256
-
-_OPTIMIZERS: Mapping[str, Callable[..., keras.optimizers.Optimizer]] = {
-    "adam": keras.optimizers.Adam,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
-}
 
 _log = logging.getLogger(__name__)
 
@@ -102,8 +97,7 @@ def fit(
     rows = _fraction(len(train), params)
     lengths = np.minimum(train.sequences.lengths[rows], params.sequence_length)
     steps_per_epoch = math.ceil(len(rows) / params.batch_size)
-    optimizer = _OPTIMIZERS[params.optimizer](params.learning_rate)
-    optimizer.build(model.trainable_variables)
+    optimizer = Optimizer(params.optimizer, _tensorflow_variables(model))
     step = _training_step(model, optimizer, params.gradient_clip_norm)
     state = _State(model, optimizer, checkpoint)
     forward = compile_forward(model)
@@ -186,20 +180,16 @@ def training_key(params: Train, *contents: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _training_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, clip_norm: float | None
-) -> Step:
+def _training_step(model: keras.Model, optimizer: Optimizer, clip_norm: float | None) -> Step:
+    variables = _tensorflow_variables(model)
+
     def step(token_ids: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = model(token_ids, training=True)
             loss = tf.reduce_mean(
                 tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
             )
-        gradients = tape.gradient(loss, model.trainable_variables)
-        norm = tf.linalg.global_norm(gradients)
-        if clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, use_norm=norm)
-        optimizer.apply(gradients, model.trainable_variables)
+        norm = optimizer.step(tape.gradient(loss, variables), clip_norm)
         hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, labels > 0.5), tf.int32))
         return loss, hits, norm
 
@@ -211,6 +201,10 @@ def _training_step(
         ],
     )
     return compiled
+
+
+def _tensorflow_variables(model: keras.Model) -> list[tf.Variable]:
+    return [variable.value for variable in model.trainable_variables]
 
 
 def _fraction(size: int, params: Train) -> NDArray[np.int64]:
@@ -263,9 +257,7 @@ def _finished(epochs: list[Epoch], params: Train) -> bool:
 class _State:
     """Weights, optimizer, best weights and history, in memory and in one file."""
 
-    def __init__(
-        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, path: Path
-    ) -> None:
+    def __init__(self, model: keras.Model, optimizer: Optimizer, path: Path) -> None:
         self.path = path
         self.epochs: list[Epoch] = []
         self._variables = {
