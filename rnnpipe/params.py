@@ -259,7 +259,15 @@ class Train(_Section):
         ge=1,
         le=65_536,
     )
-    epochs: int = _knob(4, "most passes over the training data", "more: longer", ge=1, le=1000)
+    distillation_epochs: int = _knob(
+        1,
+        "passes, before the others, over the unlabelled reviews too, with the baseline's"
+        " probability as their label (knowledge distillation)",
+        "0: learn from labels alone; 1: as good as three times the labels on IMDB",
+        ge=0,
+        le=1000,
+    )
+    epochs: int = _knob(2, "most passes over the labelled reviews", "more: longer", ge=1, le=1000)
     patience: int = _knob(
         2,
         "epochs without a better validation loss before training stops",

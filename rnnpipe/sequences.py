@@ -209,17 +209,28 @@ class Split:
         return len(self.ids)
 
 
+def open_sequences(folder: Path) -> tuple[pd.DataFrame, Ragged]:
+    """Open a folder written by :func:`build_sequences`; token ids stay on disk.
+
+    Returns:
+        A table of id, split and label (missing where there is none), sorted by split, and the
+        token ids of the same rows.
+    """
+    index = pq.read_table(folder / "index.parquet", columns=["id", "split", "label"]).to_pandas()
+    values = np.load(folder / "token_ids.npy", mmap_mode="r")
+    return index, Ragged(values, np.load(folder / "offsets.npy"))
+
+
 def load_split(folder: Path, name: str) -> Split:
     """Open one split of a folder written by :func:`build_sequences`; token ids stay on disk."""
-    index = pq.read_table(folder / "index.parquet", columns=["id", "split", "label"]).to_pandas()
+    index, everything = open_sequences(folder)
     rows = np.flatnonzero(index["split"] == name)  # one run: the table is sorted by split
     first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
-    offsets = np.load(folder / "offsets.npy")[first : last + 1]
-    values = np.load(folder / "token_ids.npy", mmap_mode="r")[offsets[0] : offsets[-1]]
+    offsets = everything.offsets[first : last + 1]
     return Split(
         index["id"].iloc[first:last].tolist(),
         index["label"].iloc[first:last].fillna(-1).to_numpy(np.int8),
-        Ragged(values, offsets - offsets[0]),
+        Ragged(everything.values[offsets[0] : offsets[-1]], offsets - offsets[0]),
     )
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,30 @@ class History:
     best_epoch: int
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """Examples, and how often to go through them; the learning rate starts anew with each lesson.
+
+    Attributes:
+        sequences: token ids, ragged; they may stay on disk.
+        rows: ``int64[n]``, which of the sequences belong to the lesson.
+        targets: ``float32[n]``, the probability of label 1 for each of ``rows``: 0 and 1 where it
+            is known, something between where a teacher only thinks so.
+        epochs: most passes.
+    """
+
+    sequences: Ragged
+    rows: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    epochs: int
+
+
+def draw_fraction(rows: NDArray[np.int64], params: Train) -> NDArray[np.int64]:
+    """Take ``params.fraction`` of the rows, in their order, the same for the same seed."""
+    kept = math.ceil(params.fraction * len(rows))
+    return np.sort(np.random.default_rng(params.seed).permutation(rows)[:kept])
+
+
 def make_deterministic() -> None:
     """Have TensorFlow give the same bytes for the same input on one machine."""
     tf.config.experimental.enable_op_determinism()
@@ -68,7 +92,7 @@ def make_deterministic() -> None:
 
 def fit(
     model: keras.Model,
-    train: Split,
+    lessons: Sequence[Lesson],
     validation: Split,
     params: Train,
     checkpoint: Path,
@@ -78,7 +102,7 @@ def fit(
 
     Args:
         model: maps ``int32[batch, time]`` to ``float32[batch]``; freshly built.
-        train: what to learn from.
+        lessons: what to learn from, one after the other; patience may end the last one early.
         validation: what decides which epoch was best (least loss), and when to stop.
         params: batches, optimizer, length and end of the training.
         checkpoint: file that keeps the state after each epoch; where it exists, training goes
@@ -88,15 +112,15 @@ def fit(
     Raises:
         TrainingError: there is nothing to learn from, or the loss is no number.
     """
-    for name, split in (("train", train), ("validation", validation)):
-        if not len(split):
+    for name, size in (
+        *(("train", len(lesson.rows)) for lesson in lessons),
+        ("validation", len(validation)),
+    ):
+        if not size:
             raise TrainingError(
                 f"{name} holds no labelled review, expected some: see reports/sequences.json"
             )
     padding = Padding.of(params)
-    rows = _fraction(len(train), params)
-    lengths = np.minimum(train.sequences.lengths[rows], params.sequence_length)
-    steps_per_epoch = math.ceil(len(rows) / params.batch_size)
     optimizer = Optimizer(params.optimizer, _tensorflow_variables(model))
     step = _training_step(model, optimizer, params.gradient_clip_norm)
     state = _State(model, optimizer, checkpoint)
@@ -105,28 +129,31 @@ def fit(
     for done in state.epochs:
         on_epoch(done)
 
-    while not _finished(state.epochs, params):
+    while not _finished(state.epochs, lessons, params.patience):
         epoch = len(state.epochs)
+        lesson, epoch_of_lesson = _lesson_of(epoch, lessons)
         _seed_dropout(model, params.seed, epoch)
         losses, right, norms = 0.0, 0, 0.0
         batches = draw_batches(
-            lengths, params.batch_size, bucket=params.bucket, seed=params.seed, epoch=epoch
+            np.minimum(lesson.sequences.lengths[lesson.rows], params.sequence_length),
+            params.batch_size,
+            bucket=params.bucket,
+            seed=params.seed,
+            epoch=epoch,
         )
         bar = tqdm(batches, desc=f"epoch {epoch + 1}", unit="batch", disable=None, leave=False)
         for number, batch in enumerate(bar):
-            optimizer.learning_rate.assign(
-                _learning_rate(params, epoch * steps_per_epoch + number, steps_per_epoch)
-            )
-            chosen = rows[batch]
+            passed = (epoch_of_lesson + number / len(batches)) / lesson.epochs
+            optimizer.learning_rate.assign(_learning_rate(params, passed))
             loss, hits, norm = (
                 float(value)
                 for value in step(
-                    tf.constant(padding.pad(train.sequences, chosen)),
-                    tf.constant(train.labels[chosen].astype(np.float32)),
+                    tf.constant(padding.pad(lesson.sequences, lesson.rows[batch])),
+                    tf.constant(lesson.targets[batch]),
                 )
             )
             _require_finite(loss, f"epoch {epoch + 1}, step {number + 1}", params)
-            losses += loss * len(chosen)
+            losses += loss * len(batch)
             right += int(hits)
             norms += norm
             bar.set_postfix(loss=f"{losses / max(1, (number + 1) * params.batch_size):.3f}")
@@ -136,8 +163,8 @@ def fit(
         _require_finite(validation_loss, f"epoch {epoch + 1}, on validation", params)
         result = Epoch(
             epoch + 1,
-            losses / len(rows),
-            right / len(rows),
+            losses / len(lesson.rows),
+            right / len(lesson.rows),
             validation_loss,
             float(np.mean((logits > 0) == (validation.labels == 1))),
             norms / len(batches),
@@ -183,14 +210,14 @@ def training_key(params: Train, *contents: str) -> str:
 def _training_step(model: keras.Model, optimizer: Optimizer, clip_norm: float | None) -> Step:
     variables = _tensorflow_variables(model)
 
-    def step(token_ids: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def step(token_ids: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = model(token_ids, training=True)
             loss = tf.reduce_mean(
-                tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+                tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
             )
         norm = optimizer.step(tape.gradient(loss, variables), clip_norm)
-        hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, labels > 0.5), tf.int32))
+        hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, targets > 0.5), tf.int32))
         return loss, hits, norm
 
     compiled: Step = tf.function(
@@ -207,15 +234,9 @@ def _tensorflow_variables(model: keras.Model) -> list[tf.Variable]:
     return [variable.value for variable in model.trainable_variables]
 
 
-def _fraction(size: int, params: Train) -> NDArray[np.int64]:
-    kept = max(1, round(params.fraction * size))
-    return np.sort(np.random.default_rng(params.seed).permutation(size)[:kept])
-
-
-def _learning_rate(params: Train, step: int, steps_per_epoch: int) -> float:
-    if params.schedule == "constant":
-        return params.learning_rate
-    return params.learning_rate * (1 - step / (params.epochs * steps_per_epoch))
+def _learning_rate(params: Train, passed: float) -> float:
+    """Give the step size when a share of the lesson has passed."""
+    return params.learning_rate * (1.0 if params.schedule == "constant" else 1 - passed)
 
 
 def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
@@ -247,11 +268,21 @@ def _best(epochs: list[Epoch]) -> Epoch:
     return min(epochs, key=lambda epoch: epoch.validation_loss)
 
 
-def _finished(epochs: list[Epoch], params: Train) -> bool:
-    if not epochs:
+def _lesson_of(epoch: int, lessons: Sequence[Lesson]) -> tuple[Lesson, int]:
+    """Give the lesson of an epoch, and which of the lesson's epochs it is, both from 0."""
+    for lesson in lessons:
+        if epoch < lesson.epochs:
+            return lesson, epoch
+        epoch -= lesson.epochs
+    raise IndexError(epoch)
+
+
+def _finished(epochs: list[Epoch], lessons: Sequence[Lesson], patience: int) -> bool:
+    before_last = sum(lesson.epochs for lesson in lessons[:-1])
+    if len(epochs) <= before_last:
         return False
-    waited = len(epochs) - _best(epochs).epoch
-    return len(epochs) >= params.epochs or waited >= params.patience
+    waited = len(epochs) - max(_best(epochs).epoch, before_last)
+    return len(epochs) >= before_last + lessons[-1].epochs or waited >= patience
 
 
 class _State:

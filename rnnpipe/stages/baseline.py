@@ -1,7 +1,7 @@
-"""Stage ``baseline``: a linear model's probabilities, to be shown beside ours.
+"""Stage ``baseline``: a linear model's probabilities, to be shown beside ours and to teach it.
 
-It learns from all reviews of train, whatever ``train.fraction`` is. It reads the test reviews' texts to say what it
-thinks of them, never their labels: those only ``evaluate`` opens.
+It learns from all reviews of train, whatever ``train.fraction`` is. It reads the test reviews'
+texts to say what it thinks of them, never their labels: those only ``evaluate`` opens.
 """
 
 import logging
@@ -22,9 +22,8 @@ REPORT = Path("reports/baseline.json")
 
 
 def run(params: Params) -> None:
-    """Fit on train, predict validation and test."""
+    """Fit on train, predict validation, test, and the unlabelled reviews."""
     index = pq.read_table(INDEX, columns=["id", "split", "label"]).to_pandas()
-    index = index[index["split"] != "unlabelled"]
     texts = pq.read_table(REVIEWS, columns=["id", "text"]).to_pandas().set_index("id")["text"]
     train = index[index["split"] == "train"]
     model = fit_baseline(

@@ -9,16 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from dvclive import Live
 
 from rnnpipe import models, sequences, tokens, training
 from rnnpipe.files import atomic_directory, sha256_directory, sha256_file, write_json
-from rnnpipe.params import Params
+from rnnpipe.params import Params, Train
 from rnnpipe.problems import problem_of
-from rnnpipe.training import Epoch
+from rnnpipe.training import Epoch, Lesson
 
 SEQUENCES = Path("data/sequences")
 WORD_VECTORS = Path("data/word_vectors.npy")
+BASELINE = Path("data/baseline.parquet")
 NETWORK = Path("models/network")
 LIVE = Path("reports/train")
 CHECKPOINTS = Path(".rnnpipe/checkpoints")
@@ -48,7 +50,7 @@ def run(params: Params) -> None:
 
         history = training.fit(
             network,
-            sequences.load_split(SEQUENCES, "train"),
+            _lessons(params.train),
             sequences.load_split(SEQUENCES, "validation"),
             params.train,
             checkpoint,
@@ -61,6 +63,23 @@ def run(params: Params) -> None:
     logging.getLogger(__name__).info("kept the weights of epoch %d", history.best_epoch)
 
 
+def _lessons(params: Train) -> list[Lesson]:
+    """What the labels say; before it, where there are unlabelled reviews, the baseline's view."""
+    index, everything = sequences.open_sequences(SEQUENCES)
+    labelled, unlabelled = (
+        training.draw_fraction(np.flatnonzero(index["split"] == split), params)
+        for split in ("train", "unlabelled")
+    )
+    labels = index["label"].iloc[labelled].to_numpy(np.float32)
+    lessons = [Lesson(everything, labelled, labels, params.epochs)]
+    if params.distillation_epochs and len(unlabelled):
+        teacher = pq.read_table(BASELINE).to_pandas().set_index("id")["probability"]
+        soft = teacher.loc[index["id"].iloc[unlabelled]].to_numpy(np.float32)
+        rows, targets = np.append(labelled, unlabelled), np.append(labels, soft)
+        lessons.insert(0, Lesson(everything, rows, targets, params.distillation_epochs))
+    return lessons
+
+
 def _key(params: Params) -> str:
     """Name this training by everything that decides its outcome."""
     code = [
@@ -68,7 +87,7 @@ def _key(params: Params) -> str:
         for name, module in sorted(sys.modules.items())
         if name.partition(".")[0] == "rnnpipe" and module.__file__
     ]
-    data = [sha256_directory(SEQUENCES), sha256_file(WORD_VECTORS)]
+    data = [sha256_directory(SEQUENCES), sha256_file(WORD_VECTORS), sha256_file(BASELINE)]
     return training.training_key(
         params.train, *code, *data, version("tensorflow"), version("keras")
     )
