@@ -38,6 +38,7 @@ FETCHED = Path(".rnnpipe/models")
 
 MODEL_FILES = (
     "network.keras",
+    "network.onnx",
     "vocabulary.json",
     "params.json",
     "metrics.json",
