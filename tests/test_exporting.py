@@ -1,23 +1,15 @@
 """The exported network against the Keras network that it was written from, and its file."""
 
-import subprocess
-import sys
 
-import keras
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnpipe.errors import RegistryError, TrainingError
 from rnnpipe.exporting import save_exported
-from rnnpipe.files import sha256_file
 from rnnpipe.inference import ExportedNetwork
 from rnnpipe.models import build_classifier
 from rnnpipe.recurrent import fused
-from rnnpipe.sequences import Padding
-from rnnpipe.tokens import concatenate, Ragged
 
 VOCABULARY = 20
 CELLS = ["simple_rnn", "lstm", "gru"]
@@ -98,9 +90,7 @@ def test_an_exported_network_answers_like_keras(build, tmp_path, cell, bidirecti
     behind=st.integers(0, 4),
     seed=st.integers(0, 99),
 )
-def test_every_shape_of_network_and_batch(
-    build, tmp_path_factory, shape, lengths, behind, seed
-):
+def test_every_shape_of_network_and_batch(build, tmp_path_factory, shape, lengths, behind, seed):
     model = build(seed, **shape)
     ids = batch(lengths, max(1, *lengths) + behind, shape["padding_side"], seed)
     network = exported(model, tmp_path_factory.mktemp("network"))

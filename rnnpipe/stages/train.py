@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from dvclive import Live
 
-from rnnpipe import models, sequences, tokens, training
+from rnnpipe import exporting, models, sequences, tokens, training
 from rnnpipe.files import atomic_directory, sha256_directory, sha256_file, write_json
 from rnnpipe.params import Params
 from rnnpipe.problems import problem_of
@@ -56,6 +56,7 @@ def run(params: Params) -> None:
         )
     with atomic_directory(NETWORK) as folder:
         models.save_network(network, folder / "network.keras")
+        exporting.save_exported(network, folder / "network.onnx")
         write_json(folder / "history.json", asdict(history))
     checkpoint.unlink(missing_ok=True)
     logging.getLogger(__name__).info("kept the weights of epoch %d", history.best_epoch)
