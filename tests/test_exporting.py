@@ -1,15 +1,23 @@
 """The exported network against the Keras network that it was written from, and its file."""
 
+import subprocess
+import sys
 
+import keras
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnnpipe.errors import RegistryError, TrainingError
 from rnnpipe.exporting import save_exported
+from rnnpipe.files import sha256_file
 from rnnpipe.inference import ExportedNetwork
 from rnnpipe.models import build_classifier
 from rnnpipe.recurrent import fused
+from rnnpipe.sequences import Padding
+from rnnpipe.tokens import Ragged
 
 VOCABULARY = 20
 CELLS = ["simple_rnn", "lstm", "gru"]
@@ -102,3 +110,73 @@ def test_a_network_of_real_size_agrees_over_long_reviews(build, tmp_path, cell):
     model = build(cell=cell, hidden_size=128, embedding_size=128)
     ids = batch([400, 399, 17], 400, "right")
     assert_equal(model, exported(model, tmp_path), ids, mask=True)
+
+
+def test_the_bytes_of_the_file_are_the_networks_own(build, tmp_path):
+    def digest(name, seed):
+        save_exported(build(seed, bidirectional=True), tmp_path / name)
+        return sha256_file(tmp_path / name)
+
+    assert digest("one", 1) == digest("two", 1) != digest("three", 2)
+
+
+def test_the_file_is_a_plain_graph_with_a_named_input_and_output(build, tmp_path):
+    save_exported(build(), tmp_path / "network.onnx")
+    graph = onnx.load(tmp_path / "network.onnx", load_external_data=False).graph
+    assert {node.domain for node in graph.node} == {""}  # none but ONNX's own operators
+    assert all(constant.data_location == 0 for constant in graph.initializer)  # no other file
+    assert [(value.name, len(value.type.tensor_type.shape.dim)) for value in graph.input] == [
+        ("token_ids", 2)
+    ]
+    assert [(value.name, len(value.type.tensor_type.shape.dim)) for value in graph.output] == [
+        ("logit", 1)
+    ]
+
+
+def test_a_layer_without_a_rule_is_refused(tmp_path):
+    inputs = keras.Input((None,), dtype="int32")
+    model = keras.Model(inputs, keras.layers.Flatten()(inputs))
+    with pytest.raises(TypeError, match="Flatten"):
+        save_exported(model, tmp_path / "network.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_beyond_the_format_are_refused_with_what_to_lower(build, tmp_path, monkeypatch):
+    monkeypatch.setattr("rnnpipe.exporting._MOST_BYTES", 100)
+    with pytest.raises(TrainingError, match=r"sequences\.vocabulary_size"):
+        save_exported(build(), tmp_path / "network.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"no network", None])
+def test_a_broken_file_is_refused(tmp_path, content):
+    path = tmp_path / "network.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RegistryError, match="network.onnx"):
+        ExportedNetwork(path)
+
+
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("number", [0, 1, 100])
+def test_sequences_are_answered_in_their_order_whatever_batch_they_ride_in(
+    build, tmp_path, mask, number
+):
+    network = exported(build(mask=mask), tmp_path)
+    random = np.random.default_rng(number)
+    lengths = random.integers(1, 15, number)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    sequences = Ragged(random.integers(1, VOCABULARY, offsets[-1]).astype(np.int32), offsets)
+    padding = Padding(length=10, fixed=not mask)
+    logits = network.predict_logits(sequences, padding)
+    alone = [network.logits(padding.pad(sequences, np.array([row])))[0] for row in range(number)]
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, np.array(alone, np.float32), rtol=0, atol=1e-6)
+
+
+def test_predicting_loads_nothing_heavy():
+    code = (
+        "import sys, rnnpipe.predict\n"
+        "print({'tensorflow', 'keras', 'onnx', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)
+    assert done.stdout == "set()\n"
