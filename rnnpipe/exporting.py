@@ -93,9 +93,10 @@ def _exported(model: keras.Model) -> onnx.ModelProto:
             case Pooling():
                 value = _pooled(graph, layer, value, lengths)
             case keras.layers.Dense():
-                value = graph.add(
-                    "Gemm", value, graph.weight(layer.kernel), graph.weight(layer.bias)
-                )
+                # In float64: summed one by one in float32, large logits would be off by 1e-5.
+                weights = (graph.constant(part, np.float64) for part in (layer.kernel, layer.bias))
+                value = graph.add("Gemm", _cast(graph, value, np.float64), *weights)
+                value = _cast(graph, value, np.float32)
             case keras.layers.Reshape():
                 value = graph.add("Squeeze", value, graph.constant([1]))
             case keras.layers.InputLayer() | keras.layers.Dropout():
