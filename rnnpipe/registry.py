@@ -387,7 +387,9 @@ wrong label does little harm.
     rnnpipe predict --model PATH "text"
 
 or, in Python, `rnnpipe.load_model(PATH).predict(["text"])`, where PATH is this folder.
-Loading runs no code from these files.
+Loading runs no code from these files. Both use `network.onnx`, which any ONNX runtime computes:
+`token_ids`, `int32[batch, time]`, to `logit`, `float32[batch]`. `network.keras` is the same network
+for going on with it in Keras.
 """
 
 
