@@ -32,6 +32,20 @@ _BLOCKS = {"simple_rnn": [0], "lstm": [0, 3, 1, 2], "gru": [0, 1, 2]}
 _ATTRIBUTES: dict[str, dict[str, Any]] = {"gru": {"linear_before_reset": 1}}
 
 
+def require_exportable(model: keras.Model) -> None:
+    """Make sure, before a long training, that its result will fit into an ONNX file.
+
+    Raises:
+        TrainingError: the weights are larger than such a file can hold.
+    """
+    size = 4 * model.count_params()  # float32
+    if size > _MOST_BYTES:
+        raise TrainingError(
+            f"the network has {size / 2**30:.1f} GiB of weights, its exported form holds less than"
+            " 2 GiB: lower sequences.vocabulary_size, train.embedding_size or train.hidden_size"
+        )
+
+
 def save_exported(model: keras.Model, path: Path) -> None:
     """Write a network as ONNX; the file's bytes depend on nothing but the network.
 
@@ -41,15 +55,8 @@ def save_exported(model: keras.Model, path: Path) -> None:
             ``logit``, ``float32[batch]``.
 
     Raises:
-        TrainingError: the weights are larger than an ONNX file can hold.
         TypeError: there is no rule for one of the layers.
     """
-    size = sum(weight.numpy().nbytes for weight in model.weights)
-    if size > _MOST_BYTES:
-        raise TrainingError(
-            f"the network has {size / 2**30:.1f} GiB of weights, its exported form holds less than"
-            " 2 GiB: lower sequences.vocabulary_size, train.embedding_size or train.hidden_size"
-        )
     with atomic_file(path) as partial:
         partial.write_bytes(_exported(model).SerializeToString(deterministic=True))
 

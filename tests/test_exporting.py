@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnpipe.errors import RegistryError, TrainingError
-from rnnpipe.exporting import save_exported
+from rnnpipe.exporting import require_exportable, save_exported
 from rnnpipe.files import sha256_file
 from rnnpipe.inference import ExportedNetwork
 from rnnpipe.models import build_classifier
@@ -141,10 +141,12 @@ def test_a_layer_without_a_rule_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_beyond_the_format_are_refused_with_what_to_lower(build, tmp_path, monkeypatch):
+def test_weights_beyond_the_format_are_refused_with_what_to_lower(build, monkeypatch):
+    network = build()
+    require_exportable(network)
     monkeypatch.setattr("rnnpipe.exporting._MOST_BYTES", 100)
     with pytest.raises(TrainingError, match=r"sequences\.vocabulary_size"):
-        save_exported(build(), tmp_path / "network.onnx")
+        require_exportable(network)
 
 
 @pytest.mark.parametrize("content", [b"", b"no network", None])

@@ -30,6 +30,7 @@ def run(params: Params) -> None:
     vocabulary = tokens.Vocabulary.load(SEQUENCES / "vocabulary.json")
     vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
     network = problem_of(params).build_network(params.train, len(vocabulary), vectors)
+    exporting.require_exportable(network)
     checkpoint = CHECKPOINTS / f"{_key(params)}.npz"
     for abandoned in set(CHECKPOINTS.glob("*.npz")) - {checkpoint}:
         abandoned.unlink()
