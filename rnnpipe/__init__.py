@@ -9,7 +9,7 @@ __all__ = ["load_model"]
 
 
 def __getattr__(name: str) -> Any:
-    # TensorFlow takes seconds to import, so `import rnnpipe` must not bring it along.
+    # Pandas and ONNX Runtime take their time, so `import rnnpipe` must not bring them along.
     if name == "load_model":
         from rnnpipe.predict import load_model
 

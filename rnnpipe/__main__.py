@@ -158,7 +158,7 @@ def _predict(options: Any) -> None:
     if bool(options.text) == bool(options.file):
         found = "both texts and --file" if options.file else "no text"
         raise RnnpipeError(f'found {found}, expected rnnpipe predict "text", or --file reviews.csv')
-    # The texts first: a file that cannot be read should not wait for TensorFlow.
+    # The texts first: a file that cannot be read should not wait for the model.
     from rnnpipe.predict_input import read_texts
 
     texts = read_texts(options.file, options.column) if options.file else options.text

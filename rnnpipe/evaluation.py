@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 THRESHOLD = 0.5
 _CALIBRATION_BINS = 10
@@ -179,6 +178,9 @@ def curves(
         ``precision_recall``, ``calibration`` (ten bins of equal width; empty ones left out; Guo
         et al. 2017), ``accuracy_by_length`` (eight groups of like size).
     """
+    # Here, since a prediction needs the threshold from this file and should not wait for it.
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
     named = np.array(names)
     false, true, _ = roc_curve(labels, probabilities)
     precisions, recalls, _ = precision_recall_curve(labels, probabilities)

@@ -1,4 +1,4 @@
-"""A registered model on new text."""
+"""A registered model on new text, by its exported network: TensorFlow is not needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,9 @@ from rnnpipe import registry
 from rnnpipe.errors import RegistryError
 from rnnpipe.evaluation import THRESHOLD, probabilities_of
 from rnnpipe.files import read_json
-from rnnpipe.models import load_network
+from rnnpipe.inference import ExportedNetwork
 from rnnpipe.sequences import Padding
 from rnnpipe.tokens import Vocabulary
-from rnnpipe.training import Forward, compile_forward, predict_logits
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Model:
     label_names: tuple[str, str]
     vocabulary: Vocabulary
     padding: Padding
-    forward: Forward
+    network: ExportedNetwork
 
     def predict(self, texts: Sequence[str], progress: bool = False) -> list[Prediction]:
         """Judge texts; the answers come in the order of the texts.
@@ -44,7 +43,7 @@ class Model:
             progress: show a bar on a terminal.
         """
         sequences = self.vocabulary.encode_texts(texts)
-        logits = predict_logits(self.forward, sequences, self.padding, progress)
+        logits = self.network.predict_logits(sequences, self.padding, progress)
         probabilities = probabilities_of(logits)
         labels = (probabilities > THRESHOLD).astype(np.int8)
         return [
@@ -77,5 +76,5 @@ def load_model(model: str | Path | None = None, root: Path = Path()) -> Model:
         (negative, positive),
         Vocabulary.load(folder / "vocabulary.json"),
         padding,
-        compile_forward(load_network(folder / "network.keras")),
+        ExportedNetwork(folder / "network.onnx"),
     )

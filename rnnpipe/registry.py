@@ -36,12 +36,14 @@ REGISTRATION = MODELS / "registration.json"
 METRICS = Path("reports/metrics.json")
 FETCHED = Path(".rnnpipe/models")
 
+VALIDATION_PREDICTIONS = "validation_predictions.parquet"
 MODEL_FILES = (
     "network.keras",
+    "network.onnx",
     "vocabulary.json",
     "params.json",
     "metrics.json",
-    "validation_predictions.parquet",
+    VALIDATION_PREDICTIONS,
     "README.md",
 )
 
@@ -246,6 +248,7 @@ def assemble(
     params: Mapping[str, Any],
     lineage: Lineage,
     network: Path,
+    exported: Path,
     vocabulary: Path,
     metrics: Path,
     predictions: Path,
@@ -262,6 +265,7 @@ def assemble(
         params: the sections ``sequences``, ``train`` and ``padding``, as plain JSON values.
         lineage: what the model came from; named in the model card.
         network: ``network.keras``.
+        exported: ``network.onnx``, the same network.
         vocabulary: ``vocabulary.json``.
         metrics: ``metrics.json``.
         predictions: table of validation predictions with id, label, probability.
@@ -270,16 +274,17 @@ def assemble(
     Raises:
         RegistryError: an input is missing, or a prediction belongs to no review.
     """
-    for path in (network, vocabulary, metrics, predictions, reviews):
+    for path in (network, exported, vocabulary, metrics, predictions, reviews):
         if not path.is_file():
             raise RegistryError(f"{path} is missing, and the model needs it: run dvc repro")
     with atomic_directory(target) as folder:
         shutil.copyfile(network, folder / "network.keras")
+        shutil.copyfile(exported, folder / "network.onnx")
         shutil.copyfile(vocabulary, folder / "vocabulary.json")
         shutil.copyfile(metrics, folder / "metrics.json")
         named = {"problem": problem, "label_names": list(label_names)}
         write_json(folder / "params.json", named | dict(params))
-        _write_predictions(folder / "validation_predictions.parquet", predictions, reviews)
+        _write_predictions(folder / VALIDATION_PREDICTIONS, predictions, reviews)
         with atomic_file(folder / "README.md") as card:
             longest = params["train"]["sequence_length"]
             text = model_card(problem, label_names, longest, read_json(metrics), lineage)
@@ -287,15 +292,15 @@ def assemble(
     return sha256_directory(target)
 
 
-def check_model(path: Path) -> None:
-    """Make sure that a folder is a whole model.
+def check_model(path: Path, needed: Sequence[str] = MODEL_FILES) -> None:
+    """Make sure that a folder is a whole model, or has the files that are needed of it.
 
     Raises:
         RegistryError: it is no folder, or files are missing; every one of them is named.
     """
     if not path.is_dir():
         raise RegistryError(f"{path} is no model folder: it is not there, or not a folder")
-    missing = [name for name in MODEL_FILES if not (path / name).is_file()]
+    missing = [name for name in needed if not (path / name).is_file()]
     if missing:
         raise RegistryError(
             f"{path} is no whole model: {', '.join(missing)} missing;"
@@ -382,7 +387,9 @@ wrong label does little harm.
     rnnpipe predict --model PATH "text"
 
 or, in Python, `rnnpipe.load_model(PATH).predict(["text"])`, where PATH is this folder.
-Loading runs no code from these files.
+Loading runs no code from these files. Both use `network.onnx`, which any ONNX runtime computes:
+`token_ids`, `int32[batch, time]`, to `logit`, `float32[batch]`. `network.keras` is the same network
+for going on with it in Keras.
 """
 
 
@@ -469,7 +476,7 @@ def compare(champion: Path, challenger: Path) -> Comparison:
     A text is known by its hash and label, so models of different sources can meet.
 
     Raises:
-        RegistryError: one of the folders is no whole model.
+        RegistryError: one of the folders has no predictions.
     """
     import pandas as pd
 
@@ -477,8 +484,8 @@ def compare(champion: Path, challenger: Path) -> Comparison:
 
     def right(path: Path) -> "pd.Series[Any]":
         """Whether each text was labelled rightly, by (hash, label); the first of equal texts."""
-        check_model(path)
-        table = pd.read_parquet(path / "validation_predictions.parquet")
+        check_model(path, [VALIDATION_PREDICTIONS])  # all else may differ by rnnpipe's version
+        table = pd.read_parquet(path / VALIDATION_PREDICTIONS)
         table = table.drop_duplicates(["text_sha256", "label"])
         table["right"] = (table["probability"] > THRESHOLD) == (table["label"] == 1)
         return table.set_index(["text_sha256", "label"])["right"]

@@ -41,7 +41,9 @@ for folder in ("data/sequences", "data/predictions", "models/network", "reports"
     Path(folder).mkdir(parents=True, exist_ok=True)
 pq.write_table(pa.table({"id": ids, "text": texts}), "data/reviews.parquet")
 Path("data/sequences/vocabulary.json").write_text('{"rules": {}, "words": []}')
-Path("models/network/network.keras").write_bytes(b"network %d" % params["train"]["epochs"])
+for form in ("keras", "onnx"):
+    network = b"network %d" % params["train"]["epochs"]
+    Path(f"models/network/network.{form}").write_bytes(network)
 probability = [0.9 * (y if i >= wrong else 1 - y) for i, y in enumerate(labels)]
 predictions = {"id": ids, "label": pa.array(labels, pa.int8()), "probability": probability}
 pq.write_table(pa.table(predictions), "data/predictions/validation.parquet")

@@ -130,6 +130,7 @@ def inputs(folder: Path, texts: list[str], probabilities: list[float]) -> dict[s
     folder.mkdir(parents=True)
     ids = [f"row/{i:08}" for i in range(len(texts))]
     (folder / "network.keras").write_bytes(b"weights")
+    (folder / "network.onnx").write_bytes(b"the same weights")
     write_json(folder / "vocabulary.json", {"rules": {}, "words": ["good"]})
     write_json(folder / "metrics.json", metrics())
     labels = pa.array([i % 2 for i in range(len(ids))], pa.int8())
@@ -143,6 +144,7 @@ def inputs(folder: Path, texts: list[str], probabilities: list[float]) -> dict[s
     )
     return {
         "network": folder / "network.keras",
+        "exported": folder / "network.onnx",
         "vocabulary": folder / "vocabulary.json",
         "metrics": folder / "metrics.json",
         "predictions": folder / "validation.parquet",

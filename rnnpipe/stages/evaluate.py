@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from sklearn.metrics import classification_report
 
 from rnnpipe import plots
+from rnnpipe.errors import RegistryError
 from rnnpipe.evaluation import (
     THRESHOLD,
     bootstrap,
@@ -20,6 +21,7 @@ from rnnpipe.evaluation import (
     probabilities_of,
 )
 from rnnpipe.files import atomic_directory, read_json, write_json
+from rnnpipe.inference import ExportedNetwork
 from rnnpipe.models import load_network
 from rnnpipe.params import Params
 from rnnpipe.problems import problem_of
@@ -35,11 +37,15 @@ METRICS = Path("reports/metrics.json")
 REPORT = Path("reports/classification_report.json")
 PLOTS = Path("reports/plots")
 
+_PROBE = 256  # validation reviews that both forms of the network are asked about
+_TOLERANCE = 1e-5  # of a logit; of large ones also a millionth part, near what float32 resolves
+
 
 def run(params: Params) -> None:
     """Predict validation and test, then measure, draw and write."""
     problem = problem_of(params)
     forward = compile_forward(load_network(NETWORK / "network.keras"))
+    _require_equal_export(forward, Padding.of(params.train))
     reviews = pq.read_table(REVIEWS, columns=["id", "split", "film", "duplicate_of", "text"])
     baseline = pq.read_table(BASELINE).to_pandas().set_index("id")["probability"]
     predictions = {
@@ -107,6 +113,26 @@ def run(params: Params) -> None:
         metrics["accuracy_high"],
         metrics["baseline"]["accuracy"],
     )
+
+
+def _require_equal_export(forward: Any, padding: Padding) -> None:
+    """Make sure that what will be used answers like what is measured here.
+
+    Raises:
+        RegistryError: the exported network's logits are others.
+    """
+    sequences = load_split(SEQUENCES, "validation").sequences
+    rows = np.unique(np.linspace(0, len(sequences) - 1, _PROBE).astype(np.int64))
+    token_ids = padding.pad(sequences, rows)
+    exported = ExportedNetwork(NETWORK / "network.onnx").logits(token_ids)
+    expected = forward(token_ids).numpy()
+    if not np.allclose(exported, expected, rtol=1e-6, atol=_TOLERANCE):
+        raise RegistryError(
+            f"{NETWORK / 'network.onnx'} differs from network.keras by up to"
+            f" {np.abs(exported - expected).max():.2g} in the"
+            f" logits of {len(rows)} validation reviews, expected at most {_TOLERANCE:g}: install"
+            " the versions in requirements.lock and run dvc repro -f -s train, which exports anew"
+        )
 
 
 def _predict(name: str, forward: Any, padding: Padding, baseline: pd.Series) -> pd.DataFrame:

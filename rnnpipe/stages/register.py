@@ -39,6 +39,7 @@ def run(params: Params) -> None:
         | {"padding": asdict(Padding.of(params.train))},
         lineage=lineage,
         network=NETWORK / "network.keras",
+        exported=NETWORK / "network.onnx",
         vocabulary=SEQUENCES / "vocabulary.json",
         metrics=METRICS,
         predictions=PREDICTIONS,

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from dvclive import Live
 
-from rnnpipe import models, sequences, tokens, training
+from rnnpipe import exporting, models, sequences, tokens, training
 from rnnpipe.files import atomic_directory, sha256_directory, sha256_file, write_json
 from rnnpipe.params import Params, Train
 from rnnpipe.problems import problem_of
@@ -32,6 +32,7 @@ def run(params: Params) -> None:
     vocabulary = tokens.Vocabulary.load(SEQUENCES / "vocabulary.json")
     vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
     network = problem_of(params).build_network(params.train, len(vocabulary), vectors)
+    exporting.require_exportable(network)
     checkpoint = CHECKPOINTS / f"{_key(params)}.npz"
     for abandoned in set(CHECKPOINTS.glob("*.npz")) - {checkpoint}:
         abandoned.unlink()
@@ -58,6 +59,7 @@ def run(params: Params) -> None:
         )
     with atomic_directory(NETWORK) as folder:
         models.save_network(network, folder / "network.keras")
+        exporting.save_exported(network, folder / "network.onnx")
         write_json(folder / "history.json", asdict(history))
     checkpoint.unlink(missing_ok=True)
     logging.getLogger(__name__).info("kept the weights of epoch %d", history.best_epoch)

@@ -1,0 +1,219 @@
+"""A Keras network written as an ONNX graph, which ONNX Runtime computes without TensorFlow.
+
+The graph is laid out node by node, with ONNX's own operators for recurrence
+(https://onnx.ai/onnx/operators/). Inside it sequences lie time-major, as those operators want them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike
+from onnx import TensorProto, helper, numpy_helper
+
+from rnnpipe.backend import keras
+from rnnpipe.errors import TrainingError
+from rnnpipe.files import atomic_file
+from rnnpipe.models import Pooling, RightAligned
+from rnnpipe.recurrent import Recurrent
+from rnnpipe.tokens import PADDING_ID
+
+# Old enough for every runtime since 2022: the graph must outlive the program that wrote it.
+_OPSET = 17
+_IR_VERSION = 8
+_MOST_BYTES = 2**31 - 1  # of one protocol buffer
+
+_OPERATORS = {"simple_rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+# Blocks of a Keras kernel in ONNX's order: an LSTM's i, f, c, o become i, o, f, c; a GRU's z, r, h
+# stay.
+_BLOCKS = {"simple_rnn": [0], "lstm": [0, 3, 1, 2], "gru": [0, 1, 2]}
+# Keras applies a GRU's reset gate behind the product (reset_after), as cuDNN does.
+_ATTRIBUTES: dict[str, dict[str, Any]] = {"gru": {"linear_before_reset": 1}}
+
+
+def require_exportable(model: keras.Model) -> None:
+    """Make sure, before a long training, that its result will fit into an ONNX file.
+
+    Raises:
+        TrainingError: the weights are larger than such a file can hold.
+    """
+    size = 4 * model.count_params()  # float32
+    if size > _MOST_BYTES:
+        raise TrainingError(
+            f"the network has {size / 2**30:.1f} GiB of weights, its exported form holds less than"
+            " 2 GiB: lower sequences.vocabulary_size, train.embedding_size or train.hidden_size"
+        )
+
+
+def save_exported(model: keras.Model, path: Path) -> None:
+    """Write a network as ONNX; the file's bytes depend on nothing but the network.
+
+    Args:
+        model: built by :func:`rnnpipe.models.build_classifier`.
+        path: the file; its input is ``token_ids``, ``int32[batch, time]``, its output
+            ``logit``, ``float32[batch]``.
+
+    Raises:
+        TypeError: there is no rule for one of the layers.
+    """
+    with atomic_file(path) as partial:
+        partial.write_bytes(_exported(model).SerializeToString(deterministic=True))
+
+
+class _Graph:
+    """Nodes and weights in the order they are added, each named after its place in that order."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node and return the name of its first output."""
+        output = f"{operator}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+    def constant(self, value: ArrayLike, dtype: Any = np.int64) -> str:
+        """Add a constant and return its name."""
+        name = f"constant_{len(self.constants)}"
+        array = np.array(value, dtype, order="C")
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def weight(self, value: ArrayLike) -> str:
+        """Add a ``float32`` constant and return its name."""
+        return self.constant(value, np.float32)
+
+
+def _exported(model: keras.Model) -> onnx.ModelProto:
+    graph = _Graph()
+    value, lengths = "token_ids", ""  # what the layers so far have made of the input
+    for layer in model.layers:
+        match layer:
+            case RightAligned():
+                value, lengths = _aligned(graph, layer, value)
+            case keras.layers.Embedding():
+                value = graph.add("Gather", graph.weight(layer.embeddings), value)
+            case Recurrent():
+                value = _recurrent(graph, layer, value, lengths)
+            case Pooling():
+                value = _pooled(graph, layer, value, lengths)
+            case keras.layers.Dense():
+                # In float64: summed one by one in float32, large logits would be off by 1e-5.
+                weights = (graph.constant(part, np.float64) for part in (layer.kernel, layer.bias))
+                value = graph.add("Gemm", _cast(graph, value, np.float64), *weights)
+                value = _cast(graph, value, np.float32)
+            case keras.layers.Reshape():
+                value = graph.add("Squeeze", value, graph.constant([1]))
+            case keras.layers.InputLayer() | keras.layers.Dropout():
+                pass
+            case _:
+                raise TypeError(f"found a layer {type(layer).__name__}, which has no ONNX rule yet")
+    graph.nodes.append(helper.make_node("Identity", [value], ["logit"]))
+    exported = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            model.name,
+            [helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "time"])],
+            [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["batch"])],
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="rnnpipe",
+    )
+    onnx.checker.check_model(exported, full_check=True)
+    return exported
+
+
+def _aligned(graph: _Graph, layer: RightAligned, token_ids: str) -> tuple[str, str]:
+    """Give ``int32[time, batch]`` with the padding behind, and lengths ``int32[batch]``."""
+    shape = graph.add("Shape", token_ids)
+    batch = graph.add("Gather", shape, graph.constant([0]))
+    time = graph.add("Gather", shape, graph.constant([1]))
+    whole = graph.add("Expand", time, batch)  # int64[batch]
+    if not layer.mask:
+        return graph.add("Transpose", token_ids, perm=[1, 0]), _cast(graph, whole, np.int32)
+    padding = graph.add("Equal", token_ids, graph.constant(PADDING_ID, np.int32))
+    words = _cast(graph, graph.add("Not", padding), np.int64)
+    lengths = graph.add("ReduceSum", words, graph.constant([1]), keepdims=0)
+    if layer.padding_side == "left":
+        for ends in (whole, lengths):
+            token_ids = graph.add("ReverseSequence", token_ids, ends, batch_axis=0, time_axis=1)
+    return graph.add("Transpose", token_ids, perm=[1, 0]), _cast(graph, lengths, np.int32)
+
+
+def _recurrent(graph: _Graph, layer: Recurrent, inputs: str, lengths: str) -> str:
+    """Map ``float32[time, batch, width]`` to the hidden states of all steps."""
+    directions = [layer.onward] if layer.backward is None else [layer.onward, layer.backward]
+    blocks = _BLOCKS[layer.cell]
+
+    def ordered(weights: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Reorder the blocks along the last axis, then transpose: ONNX multiplies from the left."""
+        parts = np.split(np.asarray(weights), len(blocks), axis=-1)
+        return np.concatenate([parts[block] for block in blocks], axis=-1).T
+
+    def biases(direction: keras.layers.Layer) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """ONNX has one bias for the inputs and one for the state, of Keras's cells only a GRU."""
+        bias = np.asarray(direction.cell.bias)
+        return ordered(bias if bias.ndim == 2 else [bias, np.zeros_like(bias)]).T.ravel()
+
+    states = graph.add(
+        _OPERATORS[layer.cell],
+        inputs,
+        graph.weight([ordered(direction.cell.kernel) for direction in directions]),
+        graph.weight([ordered(direction.cell.recurrent_kernel) for direction in directions]),
+        graph.weight([biases(direction) for direction in directions]),
+        lengths,
+        hidden_size=layer.hidden_size,
+        direction="forward" if layer.backward is None else "bidirectional",
+        **_ATTRIBUTES.get(layer.cell, {}),
+    )  # float32[time, directions, batch, hidden_size]
+    if layer.backward is None:
+        return graph.add("Squeeze", states, graph.constant([1]))
+    side_by_side = graph.add("Transpose", states, perm=[0, 2, 1, 3])
+    return graph.add("Reshape", side_by_side, graph.constant([0, 0, 2 * layer.hidden_size]))
+
+
+def _pooled(graph: _Graph, layer: Pooling, states: str, lengths: str) -> str:
+    """Map ``float32[time, batch, width]`` to one vector a row, as :class:`Pooling` does."""
+    lengths = _cast(graph, graph.add("Max", lengths, graph.constant(1, np.int32)), np.int64)
+    if layer.how == "last":
+        rows = _numbered(graph, states, axis=1)
+        ends = graph.add("Sub", lengths, graph.constant(1))
+        places = [graph.add("Unsqueeze", number, graph.constant([1])) for number in (ends, rows)]
+        last = graph.add("GatherND", states, graph.add("Concat", *places, axis=1))
+        if not layer.bidirectional:
+            return last
+        # The last state of the backward direction is the one at the first word.
+        first = graph.add("Gather", states, graph.constant(0), axis=0)
+        width = layer.input[0].shape[-1]
+        bounds = [graph.constant([bound]) for bound in (0, width // 2, width)]
+        halves = [
+            graph.add("Slice", last, bounds[0], bounds[1], graph.constant([1])),
+            graph.add("Slice", first, bounds[1], bounds[2], graph.constant([1])),
+        ]
+        return graph.add("Concat", *halves, axis=1)
+    steps = graph.add("Unsqueeze", _numbered(graph, states, axis=0), graph.constant([1]))
+    real = graph.add("Unsqueeze", graph.add("Less", steps, lengths), graph.constant([2]))
+    pooled = []
+    if layer.how in ("max", "max_mean"):
+        kept = graph.add("Where", real, states, graph.weight(np.finfo(np.float32).min))
+        pooled.append(graph.add("ReduceMax", kept, axes=[0], keepdims=0))
+    if layer.how in ("mean", "max_mean"):
+        kept = graph.add("Where", real, states, graph.weight(0))
+        total = graph.add("ReduceSum", kept, graph.constant([0]), keepdims=0)
+        divisors = graph.add("Unsqueeze", _cast(graph, lengths, np.float32), graph.constant([1]))
+        pooled.append(graph.add("Div", total, divisors))
+    return graph.add("Concat", *pooled, axis=1)
+
+
+def _numbered(graph: _Graph, value: str, axis: int) -> str:
+    """Give the numbers ``int64[size]`` from 0 along an axis of a value."""
+    size = graph.add("Gather", graph.add("Shape", value), graph.constant(axis))
+    return graph.add("Range", graph.constant(0), size, graph.constant(1))
+
+
+def _cast(graph: _Graph, value: str, dtype: Any) -> str:
+    return graph.add("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))

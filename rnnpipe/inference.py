@@ -1,0 +1,77 @@
+"""An exported network on token ids, by ONNX Runtime: nothing here knows TensorFlow."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rnnpipe.errors import RegistryError
+from rnnpipe.sequences import Padding, sorted_batches
+from rnnpipe.tokens import Ragged
+
+# A batch a core, and small ones: they share the cores evenly and keep little memory in use.
+_BATCH = 16
+_MOST_TOKENS = 2**14  # in a batch, so that very long sequences come in smaller ones
+
+
+class ExportedNetwork:
+    """A network that :func:`rnnpipe.exporting.save_exported` wrote, loaded."""
+
+    def __init__(self, path: Path) -> None:
+        """Load a file; no code from it is run.
+
+        Raises:
+            RegistryError: the file is missing or is no such network.
+        """
+        options = onnxruntime.SessionOptions()
+        # A step of a recurrence is too little work to share out; whole batches run side by side.
+        options.intra_op_num_threads = 1
+        options.enable_mem_pattern = False  # it pays for batches of one shape, ours have many
+        options.log_severity_level = 3  # errors alone
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors have no class of their own above them
+            raise RegistryError(
+                f"{path} is not an exported network that can be loaded ({type(error).__name__}):"
+                " run `dvc checkout`, or train it again with `dvc repro`; a model registered before"
+                " networks were exported needs the rnnpipe version that registered it"
+            ) from error
+
+    def logits(self, token_ids: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Map ``int32[batch, time]`` to ``float32[batch]``; may be called from several threads."""
+        found: NDArray[np.float32] = self._session.run(["logit"], {"token_ids": token_ids})[0]
+        return found
+
+    def predict_logits(
+        self, sequences: Ragged, padding: Padding, progress: bool = False
+    ) -> NDArray[np.float32]:
+        """Give the logit of each sequence, ``float32[n]``, in the order given, on all cores.
+
+        Args:
+            sequences: any number of them.
+            padding: how a batch becomes a rectangle.
+            progress: show a bar on a terminal.
+        """
+        lengths = np.minimum(sequences.lengths, padding.length)
+        size = max(1, min(_BATCH, _MOST_TOKENS // padding.length))
+        # The longest first: a long batch that came last would leave the other cores idle.
+        batches = sorted_batches(lengths, size)[::-1]
+        logits = np.empty(len(sequences), np.float32)
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            answers = pool.map(lambda rows: self.logits(padding.pad(sequences, rows)), batches)
+            shown = tqdm(
+                zip(batches, answers, strict=True),
+                total=len(batches),
+                unit="batch",
+                disable=None if progress else True,
+                leave=False,
+            )
+            for rows, answer in shown:
+                logits[rows] = answer
+        return logits
