@@ -1,40 +1,120 @@
-"""The linear model that every figure of ours is shown beside.
+"""The linear model that every figure of ours is shown beside, and whose judgements teach ours.
 
-TF-IDF of words and word pairs with logistic regression: half a minute, and on IMDB better than
+Logistic regression on the words and word pairs of a review, each weighted by how differently the
+two labels use it (NB-SVM: Wang & Manning 2012). Seconds of work, and on IMDB better than
 most recurrent networks in tutorials.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
+from scipy import sparse
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import normalize
 
 from rnnpipe.params import Baseline
+from rnnpipe.tokens import CHUNK, Ragged
+
+_HASH_BITS = 22  # IMDB has 1.4 million distinct words and pairs; a collision does little harm
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 by the golden ratio: Knuth, TAOCP 6.4
 
 
-def fit_baseline(texts: Sequence[str], labels: NDArray[np.int8], params: Baseline) -> Pipeline:
+@dataclass(frozen=True)
+class LinearModel:
+    """A linear model over hashed n-grams.
+
+    Attributes:
+        known: ``bool[buckets]``, the n-grams that were frequent enough to learn from.
+        weights: ``float64[buckets]``, zero where not known.
+        bias: added to every logit.
+        max_ngram: longest run of words that is one feature.
+    """
+
+    known: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+    bias: float
+    max_ngram: int
+
+    def predict(self, sequences: Ragged, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give the probability of label 1 for each of some sequences, ``float64[n]``."""
+        logits = [
+            _unit(ngrams[:, self.known]) @ self.weights[self.known] + self.bias
+            for ngrams in _ngrams_in_chunks(sequences, rows, self.max_ngram)
+        ]
+        return np.asarray(expit(np.concatenate([np.empty(0), *logits])), np.float64)
+
+
+def fit_baseline(
+    sequences: Ragged, rows: NDArray[np.int64], labels: NDArray[np.int8], params: Baseline
+) -> LinearModel:
     """Fit the linear model.
 
     Args:
-        texts: training texts, ``n`` of them.
-        labels: ``int8[n]``, 0 or 1.
+        sequences: token ids of all reviews; they may stay on disk.
+        rows: ``int64[n]``, which of them to learn from.
+        labels: ``int8[n]``, 0 or 1, of these.
         params: features and regularisation.
     """
-    vectorizer = TfidfVectorizer(
-        ngram_range=(1, params.max_ngram),
-        min_df=params.min_documents,
-        sublinear_tf=True,
-        dtype=np.float32,
+    documents = np.zeros((2, 2**_HASH_BITS))  # of each label that hold an n-gram
+    start = 0
+    for ngrams in _ngrams_in_chunks(sequences, rows, params.max_ngram):
+        of_chunk = labels[start : start + ngrams.shape[0]]
+        for label in (0, 1):
+            documents[label] += np.bincount(
+                ngrams[of_chunk == label].indices, minlength=documents.shape[1]
+            )
+        start += ngrams.shape[0]
+    known = documents.sum(axis=0) >= params.min_documents
+    shares = (1 + documents[:, known]) / (1 + documents[:, known]).sum(axis=1, keepdims=True)
+    ratios = np.log(shares[1] / shares[0])
+    features = sparse.vstack(
+        [
+            _unit(ngrams[:, known]) @ sparse.diags_array(ratios.astype(np.float32))
+            for ngrams in _ngrams_in_chunks(sequences, rows, params.max_ngram)
+        ],
+        format="csr",
     )
     regression = LogisticRegression(
         C=params.inverse_regularization, solver="liblinear", random_state=0
+    ).fit(features, labels)
+    weights = np.zeros(len(known))
+    weights[known] = regression.coef_[0] * ratios
+    return LinearModel(known, weights, float(regression.intercept_[0]), params.max_ngram)
+
+
+def _ngrams_in_chunks(
+    sequences: Ragged, rows: NDArray[np.int64], longest: int
+) -> Iterator[sparse.csr_array]:
+    """Give which n-grams each sequence holds, ``float32[chunk, buckets]`` of ones and zeros."""
+    for start in range(0, len(rows), CHUNK):
+        yield _ngrams(sequences.take(rows[start : start + CHUNK]), longest)
+
+
+def _ngrams(sequences: Ragged, longest: int) -> sparse.csr_array:
+    rows = np.repeat(np.arange(len(sequences)), sequences.lengths)
+    words = sequences.values.astype(np.uint64) + np.uint64(1)
+    hashes = np.zeros(len(words), np.uint64)
+    pairs = []  # (row, bucket) of every n-gram
+    for length in range(1, longest + 1):
+        # At each place the hash of the n-gram that begins there; unsigned products wrap around.
+        last = max(0, len(words) - length + 1)
+        hashes = (hashes[:last] + words[length - 1 :]) * _MULTIPLIER
+        whole = rows[:last] == rows[length - 1 :]  # does not run into the next sequence
+        pairs.append((rows[:last][whole], hashes[whole] >> np.uint64(64 - _HASH_BITS)))
+    # liblinear reads indices of 32 bits alone, and the rows' type decides that of all of them.
+    row = np.concatenate([row for row, _ in pairs]).astype(np.int32)
+    bucket = np.concatenate([bucket for _, bucket in pairs]).astype(np.int32)
+    ngrams = sparse.csr_array(
+        (np.ones(len(row), np.float32), (row, bucket)), shape=(len(sequences), 2**_HASH_BITS)
     )
-    return make_pipeline(vectorizer, regression).fit(texts, labels)
+    ngrams.sum_duplicates()
+    ngrams.data[:] = 1
+    return ngrams
 
 
-def predict_baseline(model: Pipeline, texts: Sequence[str]) -> NDArray[np.float64]:
-    """Give the probability of label 1 for each text, ``float64[n]``."""
-    return np.asarray(model.predict_proba(texts)[:, 1], np.float64)
+def _unit(features: sparse.csr_array) -> sparse.csr_array:
+    """Scale each row to length 1, so that long reviews do not weigh more."""
+    return normalize(features, copy=False)

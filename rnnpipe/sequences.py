@@ -103,7 +103,7 @@ def build_sequences(reviews: Path, out: Path, params: Sequences) -> SequencesRep
     del chunks
     fates = rows["fate"].to_numpy()
     order = np.concatenate([np.flatnonzero(fates == split) for split in SPLITS])
-    sequences = _take(encoded, order)
+    sequences = encoded.take(order)
     index = rows.iloc[order][["id", "label", "film"]]
     index.insert(1, "split", fates[order])
     index["length"] = sequences.lengths.astype(np.int32)
@@ -157,15 +157,6 @@ def _divide(rows: pd.DataFrame, table: pq.ParquetFile) -> pd.Series:
     chosen = {value for value in group[train].unique() if in_validation(value)}
     fate[train & group.isin(chosen)] = "validation"
     return fate
-
-
-def _take(ragged: Ragged, order: NDArray[np.int64]) -> Ragged:
-    lengths = ragged.lengths[order]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    values = np.empty(offsets[-1], np.int32)
-    for place, row in enumerate(order):
-        values[offsets[place] : offsets[place + 1]] = ragged[row]
-    return Ragged(values, offsets)
 
 
 def _report(

@@ -55,6 +55,15 @@ class Ragged:
         """``int64[n]``, the length of each sequence."""
         return np.diff(self.offsets)
 
+    def take(self, rows: NDArray[np.int64]) -> "Ragged":
+        """Copy some sequences, in the order of ``rows``."""
+        starts, lengths = self.offsets[rows], self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        values = np.empty(offsets[-1], np.int32)
+        for start, place, length in zip(starts, offsets[:-1], lengths, strict=True):
+            values[place : place + length] = self.values[start : start + length]
+        return Ragged(values, offsets)
+
 
 @dataclass(frozen=True)
 class Words:

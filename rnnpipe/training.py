@@ -121,8 +121,8 @@ def fit(
                 f"{name} holds no labelled review, expected some: see reports/sequences.json"
             )
     padding = Padding.of(params)
-    optimizer = Optimizer(params.optimizer, _tensorflow_variables(model))
-    step = _training_step(model, optimizer, params.gradient_clip_norm)
+    optimizer = Optimizer(params.optimizer, tensorflow_variables(model))
+    step = compile_step(model, optimizer, params.gradient_clip_norm)
     state = _State(model, optimizer, checkpoint)
     forward = compile_forward(model)
     state.load()
@@ -207,8 +207,8 @@ def training_key(params: Train, *contents: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _training_step(model: keras.Model, optimizer: Optimizer, clip_norm: float | None) -> Step:
-    variables = _tensorflow_variables(model)
+def compile_step(model: keras.Model, optimizer: Optimizer, clip_norm: float | None) -> Step:
+    variables = tensorflow_variables(model)
 
     def step(token_ids: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -230,7 +230,8 @@ def _training_step(model: keras.Model, optimizer: Optimizer, clip_norm: float | 
     return compiled
 
 
-def _tensorflow_variables(model: keras.Model) -> list[tf.Variable]:
+def tensorflow_variables(model: keras.Model) -> list[tf.Variable]:
+    """Give the variables behind a model's trainable weights."""
     return [variable.value for variable in model.trainable_variables]
 
 

@@ -1,7 +1,7 @@
 """Stage ``baseline``: a linear model's probabilities, to be shown beside ours and to teach it.
 
 It learns from all reviews of train, whatever ``train.fraction`` is. It reads the test reviews'
-texts to say what it thinks of them, never their labels: those only ``evaluate`` opens.
+words to say what it thinks of them, never their labels: those only ``evaluate`` opens.
 """
 
 import logging
@@ -11,36 +11,38 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnpipe.baseline import fit_baseline, predict_baseline
+from rnnpipe.baseline import fit_baseline
 from rnnpipe.files import atomic_file, write_json
 from rnnpipe.params import Params
+from rnnpipe.sequences import open_sequences
 
-REVIEWS = Path("data/reviews.parquet")
-INDEX = Path("data/sequences/index.parquet")
+SEQUENCES = Path("data/sequences")
 PREDICTIONS = Path("data/baseline.parquet")
 REPORT = Path("reports/baseline.json")
 
 
 def run(params: Params) -> None:
     """Fit on train, predict validation, test, and the unlabelled reviews."""
-    index = pq.read_table(INDEX, columns=["id", "split", "label"]).to_pandas()
-    texts = pq.read_table(REVIEWS, columns=["id", "text"]).to_pandas().set_index("id")["text"]
-    train = index[index["split"] == "train"]
+    index, sequences = open_sequences(SEQUENCES)
+    train = (index["split"] == "train").to_numpy()
     model = fit_baseline(
-        texts.loc[train["id"]].tolist(), train["label"].to_numpy(np.int8), params.baseline
+        sequences, np.flatnonzero(train), index["label"][train].to_numpy(np.int8), params.baseline
     )
-    judged = index[index["split"] != "train"][["id", "split"]]
-    judged = judged.assign(probability=predict_baseline(model, texts.loc[judged["id"]].tolist()))
+    judged = index[~train][["id", "split"]]
+    judged = judged.assign(probability=model.predict(sequences, np.flatnonzero(~train)))
     with atomic_file(PREDICTIONS) as partial:
         table = pa.Table.from_pandas(judged, preserve_index=False).replace_schema_metadata()
         pq.write_table(table, partial, compression="zstd")
 
-    labels = index.set_index("id")["label"]
     validation = judged[judged["split"] == "validation"]
-    right = (validation["probability"] > 0.5) == (labels.loc[validation["id"]].to_numpy() == 1)
-    features = len(model[0].vocabulary_)
+    labels = index["label"].loc[validation.index]
+    right = (validation["probability"] > 0.5) == (labels == 1)
+    features = int(model.known.sum())
     accuracy = round(float(right.mean()), 6)
-    write_json(REPORT, {"features": features, "train": len(train), "validation_accuracy": accuracy})
+    write_json(
+        REPORT,
+        {"features": features, "train": int(train.sum()), "validation_accuracy": accuracy},
+    )
     logging.getLogger(__name__).info(
         "linear baseline: %d features, validation accuracy %.4f", features, accuracy
     )
