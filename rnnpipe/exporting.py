@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rnnpipe.backend import keras
 from rnnpipe.errors import TrainingError
 from rnnpipe.files import atomic_file
-from rnnpipe.models import Pooling, RightAligned
+from rnnpipe.models import BIGRAM_MULTIPLIER, NgramEmbedding, Pooling, RightAligned
 from rnnpipe.recurrent import Recurrent
 from rnnpipe.tokens import PADDING_ID
 
@@ -42,7 +42,8 @@ def require_exportable(model: keras.Model) -> None:
     if size > _MOST_BYTES:
         raise TrainingError(
             f"the network has {size / 2**30:.1f} GiB of weights, its exported form holds less than"
-            " 2 GiB: lower sequences.vocabulary_size, train.embedding_size or train.hidden_size"
+            " 2 GiB: lower sequences.vocabulary_size, train.embedding_size, train.bigram_buckets or"
+            " train.hidden_size"
         )
 
 
@@ -93,8 +94,8 @@ def _exported(model: keras.Model) -> onnx.ModelProto:
         match layer:
             case RightAligned():
                 value, lengths = _aligned(graph, layer, value)
-            case keras.layers.Embedding():
-                value = graph.add("Gather", graph.weight(layer.embeddings), value)
+            case NgramEmbedding():
+                value = _embedded(graph, layer, value)
             case Recurrent():
                 value = _recurrent(graph, layer, value, lengths)
             case Pooling():
@@ -142,6 +143,21 @@ def _aligned(graph: _Graph, layer: RightAligned, token_ids: str) -> tuple[str, s
         for ends in (whole, lengths):
             token_ids = graph.add("ReverseSequence", token_ids, ends, batch_axis=0, time_axis=1)
     return graph.add("Transpose", token_ids, perm=[1, 0]), _cast(graph, lengths, np.int32)
+
+
+def _embedded(graph: _Graph, layer: NgramEmbedding, token_ids: str) -> str:
+    """Map ``int32[time, batch]`` to ``float32[time, batch, width]``."""
+    vectors = graph.add("Gather", graph.weight(layer.words.embeddings), token_ids)
+    if layer.bigrams is None:
+        return vectors
+    ids = _cast(graph, token_ids, np.int64)
+    ends = graph.constant([1, 0, 0, 0])  # one step more at the start, on the axis of time
+    shifted = graph.add("Pad", ids, ends, graph.constant(PADDING_ID))
+    before = graph.add("Slice", shifted, graph.constant([0]), graph.constant([-1]))
+    scaled = graph.add("Mul", before, graph.constant(BIGRAM_MULTIPLIER))
+    buckets = graph.add("Mod", graph.add("Add", scaled, ids), graph.constant(layer.bigram_buckets))
+    pairs = graph.add("Gather", graph.weight(layer.bigrams.embeddings), buckets)
+    return graph.add("Concat", vectors, pairs, axis=2)
 
 
 def _recurrent(graph: _Graph, layer: Recurrent, inputs: str, lengths: str) -> str:

@@ -21,6 +21,7 @@ from rnnpipe.params import Train
 from rnnpipe.recurrent import Recurrent
 from rnnpipe.tokens import PADDING_ID
 
+BIGRAM_MULTIPLIER = 1_000_003  # a prime: neighbours of one word spread over all buckets
 _EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
 
 
@@ -54,6 +55,69 @@ class RightAligned(keras.layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """Give the arguments of the constructor."""
         return {**super().get_config(), "mask": self.mask, "padding_side": self.padding_side}
+
+
+@keras.saving.register_keras_serializable("rnnpipe")
+class NgramEmbedding(keras.layers.Layer):  # type: ignore[misc]
+    """A vector for each word and, beside it, one for the pair that it forms with the word before.
+
+    Pairs (bigrams) are too many for a row each: a hash puts them into ``bigram_buckets`` rows
+    (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning"). With
+    ``bigram_size`` 0 there are only words. The first word's pair is with the padding.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding_size: int,
+        bigram_size: int,
+        bigram_buckets: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.embedding_size = embedding_size
+        self.bigram_size = bigram_size
+        self.bigram_buckets = bigram_buckets
+        self.words = keras.layers.Embedding(vocabulary_size, embedding_size, name="words")
+        # Zeros: a pair that was never trained on says nothing.
+        self.bigrams = (
+            keras.layers.Embedding(
+                bigram_buckets, bigram_size, embeddings_initializer="zeros", name="bigrams"
+            )
+            if bigram_size
+            else None
+        )
+
+    def build(self, token_ids_shape: Any) -> None:
+        """Create the weights."""
+        for layer in (self.words, self.bigrams):
+            if layer is not None:
+                layer.build(token_ids_shape)
+
+    def call(self, token_ids: Any) -> Any:
+        """Map ``int32[batch, time]`` to ``float32[batch, time, embedding_size + bigram_size]``."""
+        vectors = self.words(token_ids)
+        if self.bigrams is None:
+            return vectors
+        ids = tf.cast(token_ids, tf.int64)
+        before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=PADDING_ID)
+        buckets = (before * BIGRAM_MULTIPLIER + ids) % self.bigram_buckets
+        return tf.concat([vectors, self.bigrams(buckets)], axis=-1)
+
+    def compute_output_shape(self, token_ids_shape: Any) -> Any:
+        """Give the shape of the vectors."""
+        return (*token_ids_shape, self.embedding_size + self.bigram_size)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "embedding_size": self.embedding_size,
+            "bigram_size": self.bigram_size,
+            "bigram_buckets": self.bigram_buckets,
+        }
 
 
 @keras.saving.register_keras_serializable("rnnpipe")
@@ -113,7 +177,13 @@ def build_classifier(
         A model from ``int32[batch, time]`` to ``float32[batch]``; a positive logit means pos.
     """
     keras.utils.set_random_seed(params.seed)
-    embedding = keras.layers.Embedding(vocabulary_size, params.embedding_size, name="embedding")
+    embedding = NgramEmbedding(
+        vocabulary_size,
+        params.embedding_size,
+        params.bigram_size,
+        params.bigram_buckets,
+        name="embedding",
+    )
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     aligned, lengths = RightAligned(params.mask, params.padding_side, name="aligned")(token_ids)
     states = embedding(aligned)
@@ -135,7 +205,7 @@ def build_classifier(
         token_ids, keras.layers.Reshape((), name="logit")(logits), name="classifier"
     )
     if word_vectors is not None:
-        embedding.embeddings.assign(word_vectors[:, : params.embedding_size])
+        embedding.words.embeddings.assign(word_vectors[:, : params.embedding_size])
     return model
 
 

@@ -209,6 +209,20 @@ class Train(_Section):
     embedding_size: int = _knob(
         128, "width of a word's vector", "larger: finer meanings, slower", ge=1, le=1024
     )
+    bigram_size: int = _knob(
+        16,
+        "width of a vector for each pair of neighbouring words, beside the word's own; 0: none",
+        "16: tells 'not bad' from 'bad' before the recurrence does; on IMDB worth a point",
+        ge=0,
+        le=1024,
+    )
+    bigram_buckets: int = _knob(
+        524288,
+        "rows that all pairs share by a hash",
+        "larger: fewer pairs share a row, a larger model file",
+        ge=2,
+        le=2**31 - 1,
+    )
     embedding_dropout_rate: Real = _knob(
         0.5,
         "fraction of embedding values dropped in training",

@@ -27,7 +27,7 @@ SIDES = ["right", "left"]
 @pytest.fixture(scope="session")
 def build(params):
     def run(seed=1, **changes):
-        small = {"hidden_size": 4, "embedding_size": 3, **changes}
+        small = {"hidden_size": 4, "embedding_size": 3, "bigram_buckets": 64, **changes}
         model = build_classifier(params.train.model_copy(update=small), VOCABULARY, None)
         random = np.random.default_rng(seed)
         for weight in model.trainable_variables:  # biases start at zero: fill everything
@@ -90,6 +90,7 @@ def test_an_exported_network_answers_like_keras(build, tmp_path, cell, bidirecti
             "num_layers": st.integers(1, 3),
             "hidden_size": st.integers(1, 9),
             "embedding_size": st.integers(1, 9),
+            "bigram_size": st.integers(0, 5),
             "mask": st.booleans(),
             "padding_side": st.sampled_from(SIDES),
         }

@@ -19,7 +19,13 @@ CELLS = ["simple_rnn", "lstm", "gru"]
 @pytest.fixture
 def build(params):
     def run(**changes):
-        small = {"hidden_size": 4, "embedding_size": 3, "embedding": "uniform", **changes}
+        small = {
+            "hidden_size": 4,
+            "embedding_size": 3,
+            "bigram_buckets": 64,
+            "embedding": "uniform",
+            **changes,
+        }
         model = build_classifier(params.train.model_copy(update=small), VOCABULARY, None)
         random = np.random.default_rng(1)  # biases start at zero: fill everything
         for weight in model.trainable_variables:
@@ -76,7 +82,9 @@ def expected_logit(model, ids, cell, layers, bidirectional, pooling):
     flat = [np.array(weight) for weight in model.trainable_variables]
     run = {"simple_rnn": simple_rnn, "lstm": lstm, "gru": gru}[cell]
     assert weights
-    x = flat.pop(0)[ids].astype(np.float64)
+    words, pairs = flat.pop(0), flat.pop(0)
+    before = np.insert(ids[:-1], 0, 0).astype(np.int64)
+    x = np.hstack([words[ids], pairs[(before * 1_000_003 + ids) % len(pairs)]]).astype(np.float64)
     for _ in range(layers):
         states = run(x, *(flat.pop(0) for _ in range(3)))
         if bidirectional:
@@ -132,7 +140,7 @@ def test_word_vectors_start_the_embedding_and_may_be_narrowed(params):
     vectors = np.random.default_rng(1).normal(size=(VOCABULARY, 8)).astype(np.float32)
     train = params.train.model_copy(update={"embedding_size": 5, "hidden_size": 4})
     model = build_classifier(train, VOCABULARY, vectors)
-    np.testing.assert_array_equal(model.get_layer("embedding").embeddings, vectors[:, :5])
+    np.testing.assert_array_equal(model.get_layer("embedding").words.embeddings, vectors[:, :5])
 
 
 def test_the_same_seed_gives_the_same_weights(params):
