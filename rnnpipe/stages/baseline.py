@@ -28,7 +28,7 @@ def run(params: Params) -> None:
     model = fit_baseline(
         sequences, np.flatnonzero(train), index["label"][train].to_numpy(np.int8), params.baseline
     )
-    judged = index[~train][["id", "split"]]
+    judged = index[~train][["id", "split"]].astype({"split": "str"})
     judged = judged.assign(probability=model.predict(sequences, np.flatnonzero(~train)))
     with atomic_file(PREDICTIONS) as partial:
         table = pa.Table.from_pandas(judged, preserve_index=False).replace_schema_metadata()
