@@ -3,7 +3,8 @@
 The archive is the one of Maas et al., "Learning Word Vectors for Sentiment Analysis", ACL 2011:
 ``aclImdb/{train,test}/{pos,neg}/ID_RATING.txt``, ``aclImdb/train/unsup/ID_0.txt``, and beside
 those folders ``urls_{pos,neg,unsup}.txt``, whose line ID (from 0) names the film. It is read as
-a stream: nothing is unpacked to disk and no name in it is trusted.
+a stream, and no name in it is trusted. The texts wait on disk until their order is known, in a
+file without a name: in memory a review takes some dozens of bytes, however long it is.
 """
 
 import bz2
@@ -13,23 +14,30 @@ import io
 import logging
 import lzma
 import math
+import os
 import re
+import sys
 import tarfile
+import tempfile
 import zlib
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from rnnpipe.errors import IntegrityError, SourceError, quoted
 from rnnpipe.files import atomic_file
 from rnnpipe.params import Prepare
-from rnnpipe.tables import read_columns
+from rnnpipe.tables import read_batches
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +74,7 @@ _REVIEW = re.compile(
 )
 _URLS = re.compile(r"(train|test)/urls_(pos|neg|unsup)\.txt")
 _FILM = re.compile(rb"tt[0-9]+")
+_PATH_BYTES = len("train/unsup/999999999_0.txt")  # the longest path that is a review's
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class Prepared:
 
 
 class _Review(NamedTuple):
-    """One row before it is written; a tuple because there are 100,000 of them."""
+    """One row before it is written; a tuple because there are 100,000 of them and more."""
 
     id: str
     split: Split
@@ -91,7 +100,7 @@ class _Review(NamedTuple):
     rating: int | None
     film: str | None
     text: bytes
-    path: str
+    sha256: bytes
 
 
 def content_digest(files: Iterable[tuple[str, bytes]]) -> str:
@@ -103,8 +112,66 @@ def content_digest(files: Iterable[tuple[str, bytes]]) -> str:
     >>> content_digest([])
     'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
     """
-    lines = sorted(path.encode() + b"\t" + sha.hex().encode() + b"\n" for path, sha in files)
-    return hashlib.sha256(b"".join(lines)).hexdigest()
+    return _digest_in_order(sorted(files, key=lambda file: file[0].encode()))
+
+
+def _digest_in_order(files: Iterable[tuple[str, bytes]]) -> str:
+    digest = hashlib.sha256()
+    for path, sha in files:
+        digest.update(b"%s\t%s\n" % (path.encode(), sha.hex().encode()))
+    return digest.hexdigest()
+
+
+class _SetAside:
+    """Texts in a file, numbered from 0; 16 bytes of each stay in memory.
+
+    A mark is the beginning of a SHA-256: texts of unlike marks differ, those of like marks may.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._ends = array("q", [0])
+        self._marks = array("Q")
+
+    def append(self, text: bytes) -> None:
+        """Put a text behind the others."""
+        sha = hashlib.sha256(text).digest()
+        self._file.write(sha + text)
+        self._ends.append(self._ends[-1] + len(sha) + len(text))
+        self._marks.append(_mark(sha))
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+    def __getitem__(self, number: int) -> tuple[bytes, bytes]:
+        """Give the SHA-256 of a text, raw, and the text."""
+        start, end = self._ends[number], self._ends[number + 1]
+        return self.sha256(number), self._read(start + hashlib.sha256().digest_size, end)
+
+    def sha256(self, number: int) -> bytes:
+        start = self._ends[number]
+        return self._read(start, start + hashlib.sha256().digest_size)
+
+    def repeated_marks(self) -> set[int]:
+        """Marks that several texts bear; texts of other marks stand once."""
+        marks = np.sort(np.frombuffer(self._marks, np.uint64))
+        return set(marks[1:][marks[1:] == marks[:-1]].tolist())
+
+    def _read(self, start: int, end: int) -> bytes:
+        self._file.flush()
+        return os.pread(self._file.fileno(), end - start, start)
+
+
+def _mark(sha256: bytes) -> int:
+    return int.from_bytes(sha256[:8], "big")
+
+
+@contextmanager
+def _set_aside(out: Path) -> Iterator[_SetAside]:
+    """Open an empty file beside ``out`` that has no name: it ends with the process at the latest."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out.parent) as file:
+        yield _SetAside(file)
 
 
 def prepare_archive(archive: Path, out: Path, content_digest: str) -> Prepared:
@@ -121,18 +188,27 @@ def prepare_archive(archive: Path, out: Path, content_digest: str) -> Prepared:
         SourceError: the archive is broken, hostile, or not in the IMDB layout.
         IntegrityError: the reviews are not those of the digest.
     """
-    contents: dict[str, bytes] = {}
-    urls: dict[str, bytes] = {}
-    for member, content in _members(Path(archive)):
-        (urls if _URLS.fullmatch(member) else contents)[member] = content
-    found = _digest(contents)
-    if found != content_digest:
-        raise IntegrityError(
-            f"{archive}: the digest of its {len(contents):,} reviews is {found}, expected"
-            f" {content_digest}: reviews were added, removed or changed. Delete it and download it"
-            " again; if you changed the reviews on purpose, put the new digest into the card"
-        )
-    return _write(Path(out), _archive_reviews(contents, urls))
+    archive, out = Path(archive), Path(out)
+    paths, urls = bytearray(), dict[str, bytes]()
+    with _set_aside(out) as texts:
+        for path, content in _members(archive):
+            if not _URLS.fullmatch(path):
+                paths += path.encode().ljust(_PATH_BYTES, b"\0")
+                texts.append(content)
+            elif path in urls:
+                raise _twice(archive, path)
+            else:
+                urls[path] = content
+        named = np.frombuffer(paths, f"S{_PATH_BYTES}")
+        order = np.argsort(named)
+        found = _digest_in_order(_in_order(archive, named, order, texts))
+        if found != content_digest:
+            raise IntegrityError(
+                f"{archive}: the digest of its {len(named):,} reviews is {found}, expected"
+                f" {content_digest}: reviews were added, removed or changed. Delete it and download"
+                " it again; if you changed the reviews on purpose, put the new digest into the card"
+            )
+        return _write(out, _archive_reviews(named, order, texts, urls), texts, found)
 
 
 def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
@@ -158,19 +234,28 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
         "group": params.group_column,
     }
     columns = {role: name for role, name in chosen.items() if name is not None}
-    rows = read_columns(table, columns, advice="Set prepare.{role}_column in params.yaml")
-    texts = _texts(table, rows["text"])
-    labels = _labels(table, rows["label"], params)
-    groups = [_plain(value) for value in rows["group"].to_pylist()] if "group" in rows else None
-    films = groups or [None] * len(texts)
-    if "split" in rows:
-        splits = _given_splits(table, rows["split"], labels, params)
-    else:
-        splits = [
-            "unlabelled" if label is None else _hashed_split(film, text)
-            for label, film, text in zip(labels, films, texts, strict=True)
-        ]
-    return _write(Path(out), _table_reviews(splits, labels, films, texts))
+    labels, groups, given = _Column(), _Column(), _Column()
+    splits = bytearray()  # of each row, its place in SPLITS
+    with _set_aside(out := Path(out)) as texts:
+        for batch in read_batches(
+            table, columns, advice="Set prepare.{role}_column in params.yaml"
+        ):
+            for role, column in (("label", labels), ("group", groups), ("split", given)):
+                if role in batch:
+                    column.extend(batch[role])
+            for text in _texts(table, batch["text"], first_row=len(texts)):
+                if "split" not in batch:
+                    group = groups[len(texts)] if "group" in batch else None
+                    splits.append(SPLITS.index(_hashed_split(group, text)))
+                texts.append(text)
+        if not len(texts):
+            raise SourceError(f"{table} has no rows below its header")
+        meanings = _meanings(table, labels, params)
+        if "split" in columns:
+            splits = _given_splits(table, given, labels, params)
+        rows = _TableRows(splits, labels, meanings, groups if "group" in columns else None)
+        digest = _digest_in_order((path, texts.sha256(row)) for row, path in rows.paths())
+        return _write(out, rows.reviews(texts), texts, digest)
 
 
 # --- The archive --------------------------------------------------------------------------------
@@ -178,7 +263,6 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (path inside aclImdb/, bytes) of every review and urls file, in archive order."""
-    seen: set[bytes] = set()
     try:
         with _unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             count = 0
@@ -191,10 +275,6 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
                 path = _checked(archive, member)
                 if path is None:
                     continue
-                key = hashlib.sha256(path.encode()).digest()[:16]
-                if key in seen:
-                    raise _refused(archive, member, "stands in it twice")
-                seen.add(key)
                 file = tar.extractfile(member)
                 assert file is not None  # a regular file, as checked
                 yield path, file.read()
@@ -242,6 +322,10 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> str | None:
 
 def _refused(archive: Path, member: tarfile.TarInfo, reason: str) -> SourceError:
     return SourceError(f"{archive}: member {quoted(member.name)} {reason}")
+
+
+def _twice(archive: Path, path: str) -> SourceError:
+    return SourceError(f"{archive}: member {quoted(_ROOT + path)} stands in it twice")
 
 
 class _Forward(io.RawIOBase):
@@ -305,16 +389,31 @@ def _unpacked(archive: Path) -> _Forward:
     return _Forward(opener(archive, "rb"), str(archive))
 
 
-def _digest(contents: dict[str, bytes]) -> str:
-    return content_digest(
-        (path, hashlib.sha256(content).digest()) for path, content in contents.items()
-    )
+def _in_order(
+    archive: Path, paths: NDArray[np.bytes_], order: NDArray[np.int64], texts: _SetAside
+) -> Iterator[tuple[str, bytes]]:
+    """Yield path and SHA-256 of each review, and refuse a path that stands twice."""
+    before = None
+    for number in order:
+        path = paths[number].decode()
+        if path == before:
+            raise _twice(archive, path)
+        yield path, texts.sha256(number)
+        before = path
 
 
-def _archive_reviews(contents: dict[str, bytes], urls: dict[str, bytes]) -> Iterator[_Review]:
-    """Yield the rows in the order of their ids; each text leaves ``contents`` on the way."""
-    films = {name: _films(name, content) for name, content in urls.items()}
-    for path in sorted(contents):
+def _archive_reviews(
+    paths: NDArray[np.bytes_],
+    order: NDArray[np.int64],
+    texts: _SetAside,
+    urls: dict[str, bytes],
+) -> Iterator[_Review]:
+    """Yield the rows in the order of their ids."""
+    films = {}
+    for name in list(urls):
+        films[name] = _films(name, urls.pop(name))
+    for number_in_archive in order:
+        path = paths[number_in_archive].decode()
         match = _REVIEW.fullmatch(path)
         assert match is not None  # as checked
         part, kind, number, rating = (group for group in match.groups() if group is not None)
@@ -327,14 +426,15 @@ def _archive_reviews(contents: dict[str, bytes], urls: dict[str, bytes]) -> Iter
                 f"{_ROOT}{list_name} has {len(films_of_kind):,} lines; {path} needs line"
                 f" {int(number) + 1:,} to name its film"
             )
+        sha256, text = texts[number_in_archive]
         yield _Review(
             id=path,
             split="unlabelled" if kind == "unsup" else part,  # type: ignore[arg-type]
             label=LABELS[kind],
             rating=int(rating) or None,
             film=films_of_kind[int(number)],
-            text=_readable(path, contents.pop(path)),
-            path=path,
+            text=_readable(path, text),
+            sha256=sha256,
         )
 
 
@@ -344,7 +444,7 @@ def _films(name: str, content: bytes) -> list[str]:
         film = _FILM.search(line)
         if film is None:
             raise SourceError(f"{_ROOT}{name}, line {number:,}: no film (tt and digits) in it")
-        films.append(film[0].decode())
+        films.append(sys.intern(film[0].decode()))  # a film has many reviews
     return films
 
 
@@ -363,25 +463,57 @@ def _readable(path: str, content: bytes) -> bytes:
 # --- Own tables ---------------------------------------------------------------------------------
 
 
-def _texts(table: Path, column: pa.ChunkedArray) -> list[bytes]:
-    if not len(column):
-        raise SourceError(f"{table} has no rows below its header")
+class _Column:
+    """A column's values as text, each distinct one kept once."""
+
+    def __init__(self) -> None:
+        self._codes = array("i")
+        self._code_of: dict[str | None, int] = {}
+        self._values: list[str | None] = []
+
+    def extend(self, cells: pa.Array) -> None:
+        for cell in cells.to_pylist():
+            value = _plain(cell)
+            code = self._code_of.setdefault(value, len(self._values))
+            if code == len(self._values):
+                self._values.append(value)
+            self._codes.append(code)
+
+    def __getitem__(self, row: int) -> str | None:
+        return self._values[self._codes[row]]
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    @property
+    def distinct(self) -> set[str]:
+        return {value for value in self._values if value is not None}
+
+    def first_row(self, value: str) -> int:
+        return self._codes.index(self._code_of[value])
+
+
+def _texts(table: Path, column: pa.Array, first_row: int) -> list[bytes]:
     if not pa.types.is_large_string(column.type):
         raise SourceError(f"{table}: the text column holds {column.type}, expected text")
     length = pc.utf8_length(pc.utf8_trim_whitespace(column))
     empty = pc.index(pc.equal(pc.fill_null(length, 0), 0), value=True).as_py()
     if empty >= 0:
-        raise SourceError(f"{table}, row {empty}: the text is empty; fill it or delete the row")
+        raise SourceError(
+            f"{table}, row {first_row + empty}: the text is empty; fill it or delete the row"
+        )
     texts: list[bytes] = column.cast(pa.large_binary()).to_pylist()
     return texts
 
 
-def _labels(table: Path, column: pa.ChunkedArray, params: Prepare) -> list[int | None]:
-    values = [_plain(value) for value in column.to_pylist()]
-    distinct = {value for value in values if value is not None}
+def _meanings(table: Path, column: _Column, params: Prepare) -> dict[str | None, int | None]:
+    """The label, 0 or 1, that each of a column's values stands for; None for none."""
+    distinct = column.distinct
     foreign = sorted(distinct - params.labels.keys())
     if foreign:
-        shown = ", ".join(f"{quoted(value)} (row {values.index(value)})" for value in foreign[:5])
+        shown = ", ".join(
+            f"{quoted(value)} (row {column.first_row(value)})" for value in foreign[:5]
+        )
         classes = (
             f" The column holds {len(distinct)} different labels; rnnpipe learns two classes:"
             " map several to one class, or leave the other rows out."
@@ -400,15 +532,13 @@ def _labels(table: Path, column: pa.ChunkedArray, params: Prepare) -> list[int |
             f" {'only ' + classes_found.pop() if classes_found else 'no'} labels, expected both"
             " neg and pos: there is nothing to tell apart"
         )
-    return [None if value is None else LABELS[params.labels[value]] for value in values]
+    return {None: None} | {value: LABELS[params.labels[value]] for value in distinct}
 
 
-def _given_splits(
-    table: Path, column: pa.ChunkedArray, labels: list[int | None], params: Prepare
-) -> list[Split]:
-    splits: list[Split] = []
-    for row, (value, label) in enumerate(zip(column.to_pylist(), labels, strict=True)):
-        split = _plain(value)
+def _given_splits(table: Path, column: _Column, labels: _Column, params: Prepare) -> bytearray:
+    splits = bytearray()
+    for row in range(len(column)):
+        split, label = column[row], labels[row]
         where = f"{table}, row {row}, column {params.split_column!r}"
         if split not in SPLITS:
             hint = "; validation is taken from train by itself" if split == "validation" else ""
@@ -418,7 +548,7 @@ def _given_splits(
             raise SourceError(
                 f"{where}: {split}, but the row has no label; label it or write unlabelled"
             )
-        splits.append(split)
+        splits.append(SPLITS.index(split))
     return splits
 
 
@@ -430,14 +560,48 @@ def _hashed_split(film: str | None, text: bytes) -> Split:
     return "test" if share < TEST_SHARE else "train"
 
 
-def _table_reviews(
-    splits: list[Split], labels: list[int | None], films: list[str | None], texts: list[bytes]
-) -> Iterator[_Review]:
-    for row, (split, label, film) in enumerate(zip(splits, labels, films, strict=True)):
-        kept = None if split == "unlabelled" else label
-        name = f"row/{row:08}"
-        kind = "unsup" if kept is None else ("neg", "pos")[kept]
-        yield _Review(name, split, kept, None, film, texts[row], f"{split}/{kind}/{name}")
+class _TableRows:
+    """The rows of a table but for their texts."""
+
+    def __init__(
+        self,
+        splits: bytearray,
+        labels: _Column,
+        meanings: dict[str | None, int | None],
+        films: _Column | None,
+    ) -> None:
+        self._splits = splits
+        self._labels = labels
+        self._meanings = meanings
+        self._films = films
+
+    def _side(self, row: int) -> tuple[Split, int | None]:
+        """A row's split, and its label where the split has any."""
+        split, label = SPLITS[self._splits[row]], self._meanings[self._labels[row]]
+        return ("unlabelled", None) if label is None or split == "unlabelled" else (split, label)
+
+    def paths(self) -> Iterator[tuple[int, str]]:
+        """Yield each row with its path as a review of an archive, in the order of the paths."""
+        rows: dict[str, array[int]] = {}
+        for row in range(len(self._labels)):
+            split, label = self._side(row)
+            kind = "unsup" if label is None else ("neg", "pos")[label]
+            rows.setdefault(f"{split}/{kind}", array("q")).append(row)
+        for folder in sorted(rows):
+            for row in rows[folder]:
+                yield row, f"{folder}/{_row_id(row)}"
+
+    def reviews(self, texts: _SetAside) -> Iterator[_Review]:
+        """Yield the rows in the order of their ids."""
+        for row in range(len(texts)):
+            split, label = self._side(row)
+            film = self._films[row] if self._films else None
+            sha256, text = texts[row]
+            yield _Review(_row_id(row), split, label, None, film, text, sha256)
+
+
+def _row_id(row: int) -> str:
+    return f"row/{row:08}"
 
 
 def _plain(value: Any) -> str | None:
@@ -457,11 +621,11 @@ def _plain(value: Any) -> str | None:
 # --- The table of reviews -----------------------------------------------------------------------
 
 
-def _write(out: Path, reviews: Iterable[_Review]) -> Prepared:
+def _write(out: Path, reviews: Iterable[_Review], texts: _SetAside, digest: str) -> Prepared:
     """Write rows that come in the order of their ids."""
     splits: Counter[str] = Counter()
-    first_with: dict[bytes, str] = {}
-    hashes: list[tuple[str, bytes]] = []
+    repeated = texts.repeated_marks()
+    first_with: dict[bytes, str] = {}  # of texts that may stand twice alone: most do not
     duplicates = text_bytes = 0
     with (
         atomic_file(out) as partial,
@@ -472,15 +636,15 @@ def _write(out: Path, reviews: Iterable[_Review]) -> Prepared:
         for batch in _batches(reviews):
             duplicates_of: list[str | None] = []
             for review in batch:
-                sha = hashlib.sha256(review.text).digest()
-                first = first_with.setdefault(sha, review.id)
+                first = review.id
+                if _mark(review.sha256) in repeated:
+                    first = first_with.setdefault(review.sha256, review.id)
                 duplicates_of.append(None if first == review.id else first)
-                hashes.append((review.path, sha))
                 splits[review.split] += 1
                 text_bytes += len(review.text)
             duplicates += len(batch) - duplicates_of.count(None)
-            ids, parts, labels, ratings, films, texts, _ = zip(*batch, strict=True)
-            columns = (ids, parts, labels, ratings, films, texts, duplicates_of)
+            ids, parts, labels, ratings, films, contents, _ = zip(*batch, strict=True)
+            columns = (ids, parts, labels, ratings, films, contents, duplicates_of)
             writer.write_table(
                 pa.table(
                     [
@@ -491,7 +655,6 @@ def _write(out: Path, reviews: Iterable[_Review]) -> Prepared:
                 ),
                 row_group_size=ROW_GROUP,
             )
-        digest = content_digest(hashes)
         writer.add_key_value_metadata({"content_digest": digest})
     counts: dict[str, int] = {split: splits[split] for split in SPLITS}
     logger.info("%s: %s", out, ", ".join(f"{count:,} {split}" for split, count in counts.items()))

@@ -5,14 +5,17 @@ the padded width nor on the batch it rides in.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -20,12 +23,13 @@ from rnnpipe.files import atomic_directory
 from rnnpipe.params import Sequences, Train
 from rnnpipe.tokens import (
     CHUNK,
+    FIRST_WORD_ID,
     PADDING_ID,
     UNKNOWN_ID,
     Ragged,
+    StoredIds,
     Vocabulary,
     Words,
-    concatenate,
     split_words_in_chunks,
 )
 
@@ -38,6 +42,19 @@ _DROPPED = (
     "dropped_unlabelled_in_test",
     "dropped_unlabelled_repeated",
 )
+_FATES = (*SPLITS, *_DROPPED)
+_TRAIN, _VALIDATION, _TEST, _UNLABELLED = range(len(SPLITS))
+_INDEX = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("label", pa.int8()),
+        ("film", pa.string()),
+        ("length", pa.int32()),
+    ]
+)
+_INDEX_ROWS = 1 << 17  # of one row group
+_BLOCK = 1 << 20  # words that are given their ids at once
 _BUCKET_BATCHES = 64  # batches of like length are cut from a shuffled run of so many
 
 
@@ -81,52 +98,121 @@ def build_sequences(reviews: Path, out: Path, params: Sequences) -> SequencesRep
             (``int32[total]``), ``offsets.npy`` (``int64[n + 1]``).
         params: how many words, how frequent, counted where.
     """
-    table = pq.ParquetFile(reviews)
-    rows = table.read(columns=["id", "split", "label", "film", "duplicate_of"]).to_pandas()
-    rows["fate"] = _divide(rows, table)
-    learn_from = ["train", "unlabelled"] if params.use_unlabelled else ["train"]
-    learnt = rows["fate"].isin(learn_from).to_numpy()
+    table = pq.ParquetFile(reviews, read_dictionary=["film"])
+    rows = table.read(columns=["id", "split", "label", "film", "duplicate_of"])
+    rows = rows.unify_dictionaries().combine_chunks()
+    fate = _divide(rows, table)
+    learn_from = [_TRAIN, _UNLABELLED] if params.use_unlabelled else [_TRAIN]
+    learnt = np.isin(fate, learn_from)
+    with atomic_directory(out) as folder, ExitStack() as stack:
+        # The words wait on disk, a file without a name a split, until the vocabulary is known.
+        waiting = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in SPLITS]
+        lengths, words = _set_aside_words(table, fate, learnt, waiting)
+        vocabulary = Vocabulary.learn(
+            words.occurrences(params.min_count), params.vocabulary_size, params.min_count
+        )
+        vocabulary.save(folder / "vocabulary.json")
 
-    chunks: list[Words] = []
-    counts: Counter[str] = Counter()
+        order = np.concatenate([np.flatnonzero(fate == split) for split in range(len(SPLITS))])
+        lengths = lengths[order]
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        np.save(folder / "offsets.npy", offsets)
+        with (folder / "token_ids.npy").open("wb") as file:
+            unknown = _write_ids(file, int(offsets[-1]), waiting, words.ids_of(vocabulary))
+        with pq.ParquetWriter(folder / "index.parquet", _INDEX, compression="zstd") as writer:
+            for start in range(0, len(order), _INDEX_ROWS) or [0]:
+                part = slice(start, start + _INDEX_ROWS)
+                writer.write_table(_index(rows, fate, order[part], lengths[part]))
+    return _report(fate, lengths, unknown, len(vocabulary))
+
+
+class _DistinctWords:
+    """All words that were met, numbered as they came, and how often each stands in what is learnt.
+
+    Number 0 is no word: it stands in a text that holds none.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {"": 0}
+        self._occurrences = np.zeros(0, np.int64)
+
+    def number(self, words: Words) -> Ragged:
+        numbers = self._numbers
+        distinct = [numbers.setdefault(word, len(numbers)) for word in words.distinct.to_pylist()]
+        return words.numbered(np.array(distinct, np.int32), 0)
+
+    def count(self, numbers: NDArray[np.int32]) -> None:
+        found = np.bincount(numbers, minlength=len(self._numbers))
+        found[: len(self._occurrences)] += self._occurrences
+        self._occurrences = found
+
+    def occurrences(self, least: int) -> dict[str, int]:
+        """How often each word stands there that does so ``least`` times at the least."""
+        return {
+            word: count
+            for (word, number), count in zip(
+                self._numbers.items(), self._occurrences.tolist(), strict=False
+            )
+            if count >= least and number
+        }
+
+    def ids_of(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
+        """Give the token id of each number, ``int32``."""
+        ids = np.full(len(self._numbers), UNKNOWN_ID, np.int32)
+        for token_id, word in enumerate(vocabulary.words, FIRST_WORD_ID):
+            ids[self._numbers[word]] = token_id
+        return ids
+
+
+def _set_aside_words(
+    table: pq.ParquetFile,
+    fate: NDArray[np.int8],
+    learnt: NDArray[np.bool_],
+    files: Sequence[IO[bytes]],
+) -> tuple[NDArray[np.int32], _DistinctWords]:
+    """Write the numbers of each split's words to its file, and return each review's length."""
+    distinct = _DistinctWords()
+    lengths = np.empty(len(fate), np.int32)
     start = 0
     for words in split_words_in_chunks(_texts(table)):
-        lengths = words.codes.lengths
-        counted = np.repeat(learnt[start : start + len(lengths)], lengths)
-        occurrences = np.bincount(words.codes.values[counted], minlength=len(words.distinct))
-        counts.update(dict(zip(words.distinct.to_pylist(), occurrences.tolist(), strict=True)))
-        chunks.append(words)
-        start += len(lengths)
+        numbered = distinct.number(words)
+        part = slice(start, start + len(numbered))
+        lengths[part] = numbered.lengths
+        distinct.count(numbered.values[np.repeat(learnt[part], numbered.lengths)])
+        for split, file in enumerate(files):
+            here = np.repeat(fate[part] == split, numbered.lengths)
+            file.write(numbered.values[here].data)
+        start = part.stop
+    return lengths, distinct
 
-    vocabulary = Vocabulary.learn(counts, params.vocabulary_size, params.min_count)
-    encoded = concatenate([vocabulary.encode(words) for words in chunks])
-    del chunks
-    fates = rows["fate"].to_numpy()
-    order = np.concatenate([np.flatnonzero(fates == split) for split in SPLITS])
-    sequences = encoded.take(order)
-    index = rows.iloc[order][["id", "label", "film"]]
-    index.insert(1, "split", fates[order])
-    index["length"] = sequences.lengths.astype(np.int32)
 
-    with atomic_directory(out) as folder:
-        vocabulary.save(folder / "vocabulary.json")
-        np.save(folder / "token_ids.npy", sequences.values)
-        np.save(folder / "offsets.npy", sequences.offsets)
-        schema = pa.schema(
-            [
-                ("id", pa.string()),
-                ("split", pa.string()),
-                ("label", pa.int8()),
-                ("film", pa.string()),
-                ("length", pa.int32()),
-            ]
-        )
-        pq.write_table(
-            pa.Table.from_pandas(index, schema, preserve_index=False).replace_schema_metadata(),
-            folder / "index.parquet",
-            compression="zstd",
-        )
-    return _report(rows["fate"], index, sequences, vocabulary)
+def _write_ids(
+    file: IO[bytes], total: int, waiting: Sequence[IO[bytes]], ids: NDArray[np.int32]
+) -> list[int]:
+    """Write all token ids as ``.npy``, a split after the other; how many of each are unknown."""
+    header = {"descr": np.dtype(np.int32).str, "fortran_order": False, "shape": (total,)}
+    np.lib.format.write_array_header_1_0(file, header)
+    unknown = []
+    for numbers in waiting:
+        unknown.append(0)
+        numbers.seek(0)
+        while block := numbers.read(_BLOCK * np.dtype(np.int32).itemsize):
+            values = ids[np.frombuffer(block, np.int32)]
+            file.write(values.data)
+            unknown[-1] += int(np.count_nonzero(values == UNKNOWN_ID))
+    return unknown
+
+
+def _index(
+    rows: pa.Table,
+    fate: NDArray[np.int8],
+    order: NDArray[np.int64],
+    lengths: NDArray[np.int32],
+) -> pa.Table:
+    taken = rows.select(["id", "label", "film"]).take(pa.array(order))
+    split = pa.array(SPLITS, pa.string()).take(pa.array(fate[order]))
+    columns = [taken["id"], split, taken["label"], taken["film"].cast(pa.string())]
+    return pa.table([*columns, pa.array(lengths)], schema=_INDEX).combine_chunks()
 
 
 def _texts(table: pq.ParquetFile) -> Iterator[pa.Array]:
@@ -134,47 +220,76 @@ def _texts(table: pq.ParquetFile) -> Iterator[pa.Array]:
         yield batch.column(0)
 
 
-def _divide(rows: pd.DataFrame, table: pq.ParquetFile) -> pd.Series:
-    """Give each review its split, or the reason why it is dropped."""
-    fate = rows["split"].astype(object)
-    text = rows["duplicate_of"].fillna(rows["id"])  # equal for equal texts
-    in_test = text.isin(set(text[rows["split"] == "test"]))
-    for split in ("train", "unlabelled"):
-        here = rows["split"] == split
-        fate[here & in_test] = f"dropped_{split}_in_test"
-        left = here & ~in_test
-        # Rows are sorted by id, so the first is the lowest.
-        fate[left & text.where(left).duplicated()] = f"dropped_{split}_repeated"
-        if split == "train":
-            contradicting = rows["label"].where(left).groupby(text).transform("nunique") > 1
-            fate[left & contradicting] = "dropped_train_contradicting"
-    train = fate == "train"
-    group = ("film:" + rows["film"]).astype(object)
-    filmless = np.flatnonzero(train & rows["film"].isna())
-    if len(filmless):
-        texts = table.read(columns=["text"]).column(0).take(pa.array(filmless))
-        group[filmless] = ["text:" + value for value in texts.to_pylist()]
-    chosen = {value for value in group[train].unique() if in_validation(value)}
-    fate[train & group.isin(chosen)] = "validation"
+def _divide(rows: pa.Table, table: pq.ParquetFile) -> NDArray[np.int8]:
+    """Give each review its split, or the reason why it is dropped, as its place in the fates."""
+    split = pc.index_in(rows["split"], pa.array(SPLITS, pa.string()))
+    fate: NDArray[np.int8] = split.to_numpy().astype(np.int8)
+    _drop_repeated(rows, fate)
+    film = rows["film"].combine_chunks()
+    names = film.dictionary.to_pylist()
+    numbers = pc.fill_null(film.indices, len(names)).to_numpy(zero_copy_only=False)
+    held_out = np.array([*(in_validation(f"film:{name}") for name in names), False])[numbers]
+    filmless = numbers == len(names)
+    if np.any(filmless & (fate == _TRAIN)):
+        start = 0
+        for texts in _texts(table):
+            for row in np.flatnonzero(filmless[start : start + len(texts)]).tolist():
+                held_out[start + row] = in_validation(f"text:{texts[row].as_py()}")
+            start += len(texts)
+    fate[(fate == _TRAIN) & held_out] = _VALIDATION
     return fate
 
 
-def _report(
-    fate: pd.Series, index: pd.DataFrame, sequences: Ragged, vocabulary: Vocabulary
-) -> SequencesReport:
-    numbers = fate.value_counts()
-    unknown = np.add.reduceat(sequences.values == UNKNOWN_ID, sequences.offsets[:-1])
-    sums = pd.DataFrame({"unknown": unknown, "words": sequences.lengths}).groupby(
-        index["split"].to_numpy()
+def _drop_repeated(rows: pa.Table, fate: NDArray[np.int8]) -> None:
+    """Give train and unlabelled reviews whose text stands elsewhere too their reason to go."""
+    firsts = rows["duplicate_of"].combine_chunks().drop_null().unique()
+    numbers = pc.coalesce(
+        pc.index_in(rows["duplicate_of"], firsts), pc.index_in(rows["id"], firsts)
     )
-    shares = sums["unknown"].sum() / sums["words"].sum()
-    learnt = sequences.lengths[(index["split"] == "train").to_numpy()]
+    text = pc.fill_null(numbers, -1).to_numpy()  # equal for equal texts; -1 stands once
+    several = np.flatnonzero(text >= 0)
+    found = pd.DataFrame(
+        {
+            "split": fate[several],
+            "text": text[several],
+            "label": rows["label"].take(pa.array(several)).to_pandas(),
+        }
+    )
+    reason = found["split"].copy()
+    in_test = found["text"].isin(found["text"][found["split"] == _TEST])
+    for split in (_TRAIN, _UNLABELLED):
+        here = found["split"] == split
+        reason[here & in_test] = _FATES.index(f"dropped_{SPLITS[split]}_in_test")
+        left = here & ~in_test
+        # Rows are sorted by id, so the first is the lowest.
+        repeated = left & found["text"].where(left).duplicated()
+        reason[repeated] = _FATES.index(f"dropped_{SPLITS[split]}_repeated")
+        if split == _TRAIN:
+            labels = found["label"].where(left).groupby(found["text"])
+            contradicting = left & (labels.transform("nunique") > 1)
+            reason[contradicting] = _FATES.index("dropped_train_contradicting")
+    fate[several] = reason
+
+
+def _report(
+    fate: NDArray[np.int8],
+    lengths: NDArray[np.int32],
+    unknown: Sequence[int],
+    vocabulary_size: int,
+) -> SequencesReport:
+    numbers = np.bincount(fate, minlength=len(_FATES)).tolist()
+    of_split = np.split(lengths, np.cumsum(numbers[: len(SPLITS)])[:-1])
+    learnt = of_split[_TRAIN]
     quantiles = {"50 %": 0.5, "90 %": 0.9, "99 %": 0.99, "100 %": 1.0}
     return SequencesReport(
-        **{name: int(numbers.get(name, 0)) for name in (*SPLITS, *_DROPPED)},
-        vocabulary_size=len(vocabulary),
-        words=len(sequences.values),
-        unknown_share={name: round(float(shares[name]), 6) for name in SPLITS if name in shares},
+        **dict(zip(_FATES, numbers, strict=True)),
+        vocabulary_size=vocabulary_size,
+        words=int(lengths.sum(dtype=np.int64)),
+        unknown_share={
+            name: round(count / int(here.sum(dtype=np.int64)), 6)
+            for name, here, count in zip(SPLITS, of_split, unknown, strict=True)
+            if len(here)
+        },
         length_quantiles={
             name: int(np.quantile(learnt, share, method="higher")) if len(learnt) else 0
             for name, share in quantiles.items()
@@ -189,7 +304,7 @@ class Split:
     Attributes:
         ids: the reviews' ids, ``n`` of them.
         labels: ``int8[n]``; -1 where there is none.
-        sequences: their token ids, ragged, memory-mapped.
+        sequences: their token ids, ragged; they stay on disk.
     """
 
     ids: list[str]
@@ -207,8 +322,11 @@ def open_sequences(folder: Path) -> tuple[pd.DataFrame, Ragged]:
         A table of id, split and label (missing where there is none), sorted by split, and the
         token ids of the same rows.
     """
-    index = pq.read_table(folder / "index.parquet", columns=["id", "split", "label"]).to_pandas()
-    values = np.load(folder / "token_ids.npy", mmap_mode="r")
+    table = pq.read_table(
+        folder / "index.parquet", columns=["id", "split", "label"], read_dictionary=["split"]
+    )
+    index = table.to_pandas(types_mapper={pa.string(): pd.ArrowDtype(pa.string())}.get)
+    values = StoredIds.open(folder / "token_ids.npy").as_values()
     return index, Ragged(values, np.load(folder / "offsets.npy"))
 
 
@@ -218,10 +336,11 @@ def load_split(folder: Path, name: str) -> Split:
     rows = np.flatnonzero(index["split"] == name)  # one run: the table is sorted by split
     first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
     offsets = everything.offsets[first : last + 1]
+    values = StoredIds.open(folder / "token_ids.npy").between(int(offsets[0]), int(offsets[-1]))
     return Split(
         index["id"].iloc[first:last].tolist(),
         index["label"].iloc[first:last].fillna(-1).to_numpy(np.int8),
-        Ragged(everything.values[offsets[0] : offsets[-1]], offsets - offsets[0]),
+        Ragged(values.as_values(), offsets - offsets[0]),
     )
 
 

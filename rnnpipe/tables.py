@@ -3,7 +3,7 @@
 import csv
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,12 +14,27 @@ from rnnpipe.errors import SourceError, quoted
 
 # A row of a CSV has to fit into a block, and a review may be a book.
 _BLOCK_BYTES = 64 << 20
+_BUFFER_BYTES = 1 << 20  # of each parquet column
+_BATCH_ROWS = 5_000
 
 
 def read_columns(
     table: Path, columns: Mapping[str, str], *, advice: str, blank_lines: bool = False
 ) -> dict[str, pa.ChunkedArray]:
-    """Read some columns of a table.
+    """Read some columns of a table at once: what :func:`read_batches` gives, end to end."""
+    batches = list(read_batches(table, columns, advice=advice, blank_lines=blank_lines))
+    return {
+        role: pa.chunked_array(
+            [batch[role] for batch in batches], None if batches else pa.large_string()
+        )
+        for role in columns
+    }
+
+
+def read_batches(
+    table: Path, columns: Mapping[str, str], *, advice: str, blank_lines: bool = False
+) -> Iterator[dict[str, pa.Array]]:
+    """Read some columns of a table, some thousand rows at a time.
 
     Args:
         table: a ``.csv`` (UTF-8, commas) or ``.parquet`` file.
@@ -28,7 +43,8 @@ def read_columns(
         blank_lines: whether an empty line of a CSV is a row (of one empty cell).
 
     Returns:
-        By role, ``large_string[n]``; from parquet also numbers and truth values as they are.
+        Batches in the order of the rows; by role, ``large_string[n]``; from parquet also
+        numbers and truth values as they are. A table without rows gives no batch.
 
     Raises:
         SourceError: the file is missing, of another kind, broken, or lacks a column.
@@ -46,11 +62,12 @@ def read_columns(
 
 def _read_csv(
     table: Path, columns: Mapping[str, str], advice: str, blank_lines: bool
-) -> dict[str, pa.ChunkedArray]:
+) -> Iterator[dict[str, pa.Array]]:
     _check_columns(table, _csv_header(table), columns, advice)
     names = list(dict.fromkeys(columns.values()))
+    first_row = 0
     try:
-        rows = pa.csv.read_csv(
+        batches = pa.csv.open_csv(
             table,
             read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
             parse_options=pa.csv.ParseOptions(
@@ -62,6 +79,11 @@ def _read_csv(
                 strings_can_be_null=False,
             ),
         )
+        for rows in batches:
+            yield {
+                role: _utf8(table, rows[name], name, first_row) for role, name in columns.items()
+            }
+            first_row += len(rows)
     except pa.ArrowInvalid as error:
         # Arrow's message quotes the row, which holds a review: take the numbers only.
         faults = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+", str(error))
@@ -70,7 +92,6 @@ def _read_csv(
             f"{table} is no CSV that can be read{reason}: expected commas between the columns,"
             " double quotes around a text with commas or line breaks"
         ) from None
-    return {role: _utf8(table, rows[name], name) for role, name in columns.items()}
 
 
 def _csv_header(table: Path) -> list[str]:
@@ -87,10 +108,19 @@ def _csv_header(table: Path) -> list[str]:
 
 def _read_parquet(
     table: Path, columns: Mapping[str, str], advice: str
-) -> dict[str, pa.ChunkedArray]:
+) -> Iterator[dict[str, pa.Array]]:
+    first_row = 0
     try:
         _check_columns(table, pq.read_schema(table).names, columns, advice)
-        rows = pq.read_table(table, columns=list(dict.fromkeys(columns.values())))
+        names = list(dict.fromkeys(columns.values()))
+        # A row group may hold the whole table: it is read through a buffer, not at once.
+        with pq.ParquetFile(table, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            for rows in file.iter_batches(_BATCH_ROWS, columns=names):
+                yield {
+                    role: _decoded(table, rows[name], name, first_row)
+                    for role, name in columns.items()
+                }
+                first_row += len(rows)
     except FileNotFoundError:
         raise SourceError(f"{table} is not here: check the path") from None
     except (pa.ArrowException, OSError) as error:
@@ -99,7 +129,6 @@ def _read_parquet(
         raise SourceError(
             f"{table} is no parquet file that can be read: write it anew, or use CSV"
         ) from None
-    return {role: _decoded(table, rows[name], name) for role, name in columns.items()}
 
 
 def _check_columns(table: Path, found: list[str], columns: Mapping[str, str], advice: str) -> None:
@@ -116,18 +145,18 @@ def _check_columns(table: Path, found: list[str], columns: Mapping[str, str], ad
         )
 
 
-def _decoded(table: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def _decoded(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
     """A parquet column without its dictionary, its strings in one type."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _decoded(table, column.cast(kind.value_type), name)
+        return _decoded(table, column.cast(kind.value_type), name, first_row)
     if any(
         test(kind)
         for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     ):
         return column.cast(pa.large_string())
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return _utf8(table, column, name)
+        return _utf8(table, column, name, first_row)
     if any(
         test(kind)
         for test in (
@@ -141,12 +170,12 @@ def _decoded(table: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray
     raise SourceError(f"{table}: column {name!r} holds {kind}, expected text, numbers or booleans")
 
 
-def _utf8(table: Path, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def _utf8(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
     try:
         return column.cast(pa.large_string())
     except pa.ArrowInvalid:
         pass
-    for row, value in enumerate(column.to_pylist()):
+    for row, value in enumerate(column.to_pylist(), first_row):
         try:
             (value or b"").decode()
         except UnicodeDecodeError as error:

@@ -6,12 +6,13 @@ beat word-level tokenizers about three times over on the IMDB reviews.
 """
 
 import functools
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import IO, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -66,11 +67,79 @@ class Ragged:
 
 
 @dataclass(frozen=True)
+class StoredIds:
+    """Token ids in a file, of which only what is asked for comes into memory.
+
+    A memory map would do the same, but each of its pages that was ever touched counts as the
+    process's memory. This stands in the place of an array wherever slices of it and its length
+    are all that is wanted; ``np.asarray`` reads it whole.
+
+    Attributes:
+        file: open for reading.
+        begin: where the first id lies in it, in bytes.
+        length: number of ids.
+        dtype: of an id; ``int32`` in what this program writes.
+    """
+
+    file: IO[bytes]
+    begin: int
+    length: int
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def open(cls, path: Path) -> "StoredIds":
+        """Open a ``.npy`` file of one dimension."""
+        header = np.load(path, mmap_mode="r")  # no more of it is read than the header
+        return cls(Path(path).open("rb"), header.offset, len(header), header.dtype)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, part: slice) -> NDArray[np.int32]:
+        start, stop, _ = part.indices(self.length)
+        ids = np.empty(max(0, stop - start), self.dtype)
+        unread = ids.view(np.uint8).data
+        place = self.begin + start * self.dtype.itemsize
+        while unread:
+            count = os.preadv(self.file.fileno(), [unread], place)
+            if not count:
+                raise EOFError(f"{self.file.name} ends before its {self.length:,} ids do")
+            unread, place = unread[count:], place + count
+        return ids
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.int32]:
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+    def between(self, start: int, stop: int) -> "StoredIds":
+        """Give some of the ids in a row, still unread."""
+        begin = self.begin + start * self.dtype.itemsize
+        return StoredIds(self.file, begin, stop - start, self.dtype)
+
+    def as_values(self) -> NDArray[np.int32]:
+        """Give this as the values of a :class:`Ragged`, of which slices alone are taken."""
+        return cast("NDArray[np.int32]", self)
+
+
+@dataclass(frozen=True)
 class Words:
     """The words of some texts: each text's words as positions in ``distinct``."""
 
     distinct: pa.Array
     codes: Ragged
+
+    def numbered(self, numbers: NDArray[np.int32], wordless: int) -> Ragged:
+        """Put a number in the place of each word, ``int32``.
+
+        Args:
+            numbers: ``int32``, one for each of ``distinct``.
+            wordless: what a text without words becomes.
+        """
+        values, offsets = numbers[self.codes.values], self.codes.offsets
+        empty = np.flatnonzero(np.diff(offsets) == 0)
+        if len(empty):
+            values = np.insert(values, offsets[empty], wordless).astype(np.int32)
+            offsets = offsets + np.searchsorted(empty, np.arange(len(offsets)))
+        return Ragged(values, offsets)
 
 
 def split_words(texts: pa.Array) -> Words:
@@ -123,7 +192,7 @@ class Vocabulary:
         return len(self.words) + FIRST_WORD_ID
 
     @classmethod
-    def learn(cls, counts: Counter[str], size: int, min_count: int) -> "Vocabulary":
+    def learn(cls, counts: Mapping[str, int], size: int, min_count: int) -> "Vocabulary":
         """Take the most frequent words, ties in alphabetical order.
 
         Args:
@@ -147,13 +216,7 @@ class Vocabulary:
         """
         distinct = words.distinct.to_pylist()
         ids = np.array([self._ids.get(word, UNKNOWN_ID) for word in distinct], np.int32)
-        values = ids[words.codes.values]
-        offsets = words.codes.offsets
-        wordless = np.flatnonzero(np.diff(offsets) == 0)
-        if len(wordless):
-            values = np.insert(values, offsets[wordless], UNKNOWN_ID).astype(np.int32)
-            offsets = offsets + np.searchsorted(wordless, np.arange(len(offsets)))
-        return Ragged(values, offsets)
+        return words.numbered(ids, UNKNOWN_ID)
 
     @functools.cached_property
     def _ids(self) -> dict[str, int]:

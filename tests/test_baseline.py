@@ -1,7 +1,12 @@
+import errno
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
 
 from rnnpipe import baseline
 from rnnpipe.baseline import fit_baseline
@@ -46,28 +51,59 @@ def examples(n: int, seed: int) -> tuple[Ragged, np.ndarray]:
     return ragged(lines.tolist()), labels
 
 
-def test_word_pairs_are_learnt_from_the_named_rows_alone():
+def test_word_pairs_are_learnt_from_the_named_rows_alone(tmp_path):
     sequences, labels = examples(400, seed=1)
     rows = np.arange(0, 400, 2)
-    model = fit_baseline(sequences, rows, labels[rows], Baseline())
+    model = fit_baseline(sequences, rows, labels[rows], Baseline(), tmp_path)
     others = np.arange(1, 400, 2)
     assert np.mean((model.predict(sequences, others) > 0.5) == labels[others]) > 0.99
-    single = fit_baseline(sequences, rows, labels[rows], Baseline(max_ngram=1))
+    single = fit_baseline(sequences, rows, labels[rows], Baseline(max_ngram=1), tmp_path)
     assert np.mean((single.predict(sequences, others) > 0.5) == labels[others]) < 0.7
     # What stands in no named row changes nothing.
     changed = Ragged(sequences.values.copy(), sequences.offsets)
     for row in others:
         changed.values[sequences.offsets[row] : sequences.offsets[row + 1]] = 7
-    again = fit_baseline(changed, rows, labels[rows], Baseline())
+    again = fit_baseline(changed, rows, labels[rows], Baseline(), tmp_path)
     np.testing.assert_array_equal(model.weights, again.weights)
 
 
-def test_a_prediction_does_not_depend_on_its_company():
+def test_a_prediction_does_not_depend_on_its_company(tmp_path):
     sequences, labels = examples(200, seed=2)
     rows = np.arange(200)
-    model = fit_baseline(sequences, rows, labels, Baseline())
+    model = fit_baseline(sequences, rows, labels, Baseline(), tmp_path)
     together = model.predict(sequences, rows)
     alone = [model.predict(sequences, np.array([row]))[0] for row in rows[:20]]
     np.testing.assert_allclose(together[:20], alone, rtol=1e-6)
     assert model.predict(sequences, rows[:0]).shape == (0,)
     assert ((together > 0) & (together < 1)).all()
+
+
+def test_the_model_is_that_of_all_features_in_memory(tmp_path, monkeypatch):
+    """Set aside a few rows at a time, it comes near the optimum that liblinear finds."""
+    sequences, labels = examples(400, seed=3)
+    rows = np.arange(400)
+    monkeypatch.setattr(baseline, "CHUNK", 50)
+    params = Baseline(inverse_regularization=1.0)
+    model = fit_baseline(sequences, rows, labels, params, tmp_path)
+    assert not list(tmp_path.iterdir())
+    features = baseline._unit(baseline._ngrams(sequences, 2)[:, model.known])
+    shares = np.array(
+        [1.0 + features[labels == label].astype(bool).sum(axis=0) for label in (0, 1)]
+    )
+    shares /= shares.sum(axis=1, keepdims=True)
+    features = features @ sparse.diags_array(np.log(shares[1] / shares[0]))
+    exact = LogisticRegression(C=1.0, solver="liblinear").fit(features, labels)
+    expected = exact.predict_proba(features)[:, 1]
+    np.testing.assert_allclose(model.predict(sequences, rows), expected, atol=0.02)
+
+
+def test_a_failure_half_way_leaves_nothing_behind(tmp_path, monkeypatch):
+    sequences, labels = examples(100, seed=4)
+
+    def fail(*_args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(baseline, "_weighted", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        fit_baseline(sequences, np.arange(100), labels, Baseline(), tmp_path)
+    assert not list(tmp_path.iterdir())

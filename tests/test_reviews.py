@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnnpipe.reviews
+import rnnpipe.tables
 from rnnpipe.errors import IntegrityError, RnnpipeError, SourceError
 from rnnpipe.params import Prepare
 from rnnpipe.reviews import (
@@ -190,6 +191,71 @@ def test_long_tables_are_written_in_groups(
     prepare(tarred(small()))
     metadata = pq.read_metadata(tmp_path / "reviews.parquet")
     assert [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)] == [3, 3, 2]
+
+
+NAMES = st.builds(
+    "{}/{}_{}.txt".format,
+    st.sampled_from(["train/pos", "train/neg", "test/pos", "test/neg"]),
+    st.integers(0, 120),
+    st.integers(0, 10),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    reviews=st.dictionaries(NAMES, st.sampled_from(["a", "b", "c", "très long" * 9]), max_size=20),
+    group=st.integers(1, 7),
+    shuffled=st.randoms(use_true_random=False),
+)
+def test_texts_set_aside_come_back_as_if_they_had_been_kept(
+    reviews: dict[str, str], group: int, shuffled: random.Random
+) -> None:
+    files = {path: text.encode() for path, text in reviews.items()}
+    lists = {f"{part}/urls_{kind}.txt": b"".join(map(url, range(121)))
+             for part in ("train", "test") for kind in ("neg", "pos")}  # fmt: skip
+    members = list((files | lists).items())
+    shuffled.shuffle(members)
+    first: dict[str, str] = {}
+    expected = [
+        {
+            "id": path,
+            "split": path.split("/")[0],
+            "label": int("/pos/" in path),
+            "rating": int(path.split("_")[1].removesuffix(".txt")) or None,
+            "film": f"tt{int(path.split('/')[2].split('_')[0]):07}",
+            "text": reviews[path],
+            "duplicate_of": None if first.setdefault(reviews[path], path) == path else first[reviews[path]],
+        }
+        for path in sorted(reviews)
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rnnpipe.reviews, "ROW_GROUP", group)
+        archive, out = Path(name) / "archive", Path(name) / "out.parquet"
+        archive.write_bytes(tarred(dict(members)))
+        prepared = prepare_archive(archive, out, digest_of(files))
+        assert pq.read_table(out, schema=SCHEMA).to_pylist() == expected
+        assert {path.name for path in Path(name).iterdir()} == {"archive", "out.parquet"}
+    assert prepared.duplicates == sum(row["duplicate_of"] is not None for row in expected)
+    assert prepared.text_bytes == sum(map(len, files.values()))
+
+
+@pytest.mark.parametrize("before", [None, b"what stood there"])
+def test_a_failure_half_way_leaves_nothing_behind(
+    tmp_path: Path,
+    prepare: Callable[..., Prepared],
+    monkeypatch: pytest.MonkeyPatch,
+    before: bytes | None,
+) -> None:
+    out = tmp_path / "reviews.parquet"
+    if before is not None:
+        out.write_bytes(before)
+    monkeypatch.setattr(rnnpipe.reviews, "ROW_GROUP", 3)
+    files = small() | {"train/pos/1_10.txt": b"\xff"}  # in the last of three groups
+    with pytest.raises(SourceError, match="not UTF-8"):
+        prepare(tarred(files), digest_of(files))
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    del left["a.tar.gz"]
+    assert left == ({} if before is None else {"reviews.parquet": before})
 
 
 def test_folders_and_foreign_files_do_not_matter(prepare: Callable[..., Prepared]) -> None:
@@ -536,6 +602,34 @@ def test_a_faulty_csv_is_refused(
 ) -> None:
     with pytest.raises(SourceError, match=message):
         table(content, **changes)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_is_read_a_few_rows_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    columns = {
+        "text": [f"{'text ' * 5}{at % 300}" for at in range(400)],
+        "label": ["pos" if at % 2 else "neg" for at in range(400)],
+        "group": [str(at % 37) if at % 5 else "" for at in range(400)],
+    }
+    own, out = tmp_path / f"reviews{suffix}", tmp_path / "out.parquet"
+    write = pa.csv.write_csv if suffix == ".csv" else pq.write_table
+    write(pa.table(columns), own)
+    tables = []
+    for rows, size in ((5_000, 64 << 20), (7, 600)):
+        monkeypatch.setattr(rnnpipe.tables, "_BATCH_ROWS", rows)
+        monkeypatch.setattr(rnnpipe.tables, "_BLOCK_BYTES", size)
+        prepare_table(own, out, params(group_column="group"))
+        tables.append(out.read_bytes())
+    assert tables[0] == tables[1]
+    # A fault is named by its row in the table, not in the batch.
+    for name, value, message in (("text", " ", "row 321: the text"), ("label", "?", "row 321")):
+        faulty = columns | {name: [*columns[name][:321], value, *columns[name][322:]]}
+        write(pa.table(faulty), own)
+        with pytest.raises(SourceError, match=message):
+            prepare_table(own, tmp_path / "none.parquet", params())
+    assert not (tmp_path / "none.parquet").exists()
 
 
 def test_a_row_with_another_number_of_columns_is_refused_without_its_text(table: Table) -> None:

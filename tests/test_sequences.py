@@ -1,13 +1,18 @@
+import errno
+import tempfile
 from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnnpipe import sequences
 from rnnpipe.files import sha256_directory
 from rnnpipe.params import Sequences
 from rnnpipe.sequences import (
@@ -174,6 +179,95 @@ def test_the_same_reviews_give_the_same_bytes(build):
     rows = [(f"train/{n}", "train", n % 2, None, f"a b{n} c{n % 7}") for n in range(50)]
     hashes = {sha256_directory(build(rows)[0]) for _ in range(2)}
     assert len(hashes) == 1
+
+
+REVIEWS = st.lists(
+    st.tuples(
+        st.sampled_from(["train", "test", "unlabelled"]),
+        st.integers(0, 1),
+        st.none() | st.integers(0, 30).map("tt{:07}".format),
+        st.lists(st.sampled_from([*"abcdefghijkl", "'m'", "n!", "?"]), max_size=4).map(" ".join),
+    ),
+    max_size=25,
+)
+
+
+def divided_plainly(rows) -> dict[str, list[str]]:
+    """The rules of ``build_sequences`` once more, a review at a time: ids by their fate."""
+    fates: dict[str, list[str]] = {}
+    in_test = {text for _, split, _, _, text in rows if split == "test"}
+    labels: dict[str, set] = {}
+    for _, split, label, _, text in rows:
+        if split == "train":
+            labels.setdefault(text, set()).add(label)
+    seen = set()
+    for name, split, _, film, text in sorted(rows):
+        fate = split
+        if split != "test" and text in in_test:
+            fate = f"dropped_{split}_in_test"
+        elif split == "train" and len(labels[text]) > 1:
+            fate = "dropped_train_contradicting"
+        elif split != "test" and (split, text) in seen:
+            fate = f"dropped_{split}_repeated"
+        elif split == "train" and in_validation(f"film:{film}" if film else f"text:{text}"):
+            fate = "validation"
+        seen.add((split, text))
+        fates.setdefault(fate, []).append(name)
+    return fates
+
+
+@settings(max_examples=100, deadline=None)
+@given(REVIEWS, st.integers(1, 7), st.integers(1, 3), st.booleans())
+def test_words_set_aside_come_back_as_if_they_had_been_kept(drawn, size, min_count, use_unlabelled):
+    rows = [
+        (f"{split}/{number:02}", split, None if split == "unlabelled" else label, film, text)
+        for number, (split, label, film, text) in enumerate(drawn)
+    ]
+    fates = divided_plainly(rows)
+    texts = {row[0]: row[4] for row in rows}
+    words = {
+        name: [word for run in text.split() if (word := run.strip("'!?"))]
+        for name, text in texts.items()
+    }
+    learnt = fates.get("train", []) + fates.get("unlabelled", []) * use_unlabelled
+    counts = Counter(word for name in learnt for word in words[name])
+    params = Sequences(vocabulary_size=10, min_count=min_count, use_unlabelled=use_unlabelled)
+    known = Vocabulary.learn(counts, 10, min_count).words
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        for constant in ("CHUNK", "_BLOCK", "_INDEX_ROWS"):
+            patch.setattr(sequences, constant, size)
+        write_reviews(folder / "reviews.parquet", rows)
+        report = build_sequences(folder / "reviews.parquet", folder / "sequences", params)
+        assert {path.name for path in folder.iterdir()} == {"reviews.parquet", "sequences"}
+        assert len(list((folder / "sequences").iterdir())) == 4
+        for split in ("train", "validation", "test", "unlabelled"):
+            found = load_split(folder / "sequences", split)
+            assert found.ids == fates.get(split, [])
+            expected = [
+                [known.index(word) + 2 if word in known else 1 for word in words[name]] or [1]
+                for name in found.ids
+            ]
+            assert [found.sequences[row].tolist() for row in range(len(found))] == expected
+            ids = [token_id for line in expected for token_id in line]
+            if ids:
+                assert report.unknown_share[split] == round(ids.count(1) / len(ids), 6)
+    for fate, number in asdict(report).items():
+        if fate in ("train", "validation", "test", "unlabelled") or fate.startswith("dropped"):
+            assert number == len(fates.get(fate, [])), fate
+
+
+def test_a_failure_half_way_leaves_nothing_behind(tmp_path, monkeypatch):
+    rows = [(f"train/{n}", "train", n % 2, None, f"a b{n} c{n % 7}") for n in range(50)]
+    write_reviews(tmp_path / "reviews.parquet", rows)
+
+    def fail(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sequences, "_index", fail)
+    with pytest.raises(OSError, match="No space"):
+        build_sequences(tmp_path / "reviews.parquet", tmp_path / "sequences", PARAMS)
+    assert [path.name for path in tmp_path.iterdir()] == ["reviews.parquet"]
 
 
 @given(LENGTHS, st.integers(1, 50), SIDES, SIDES, st.booleans())

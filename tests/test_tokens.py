@@ -1,5 +1,8 @@
+import os
 import re
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from rnnpipe import tokens
 from rnnpipe.errors import RegistryError
 from rnnpipe.files import read_json, write_json
-from rnnpipe.tokens import CHUNK, UNKNOWN_ID, Vocabulary, concatenate, split_words
+from rnnpipe.tokens import CHUNK, UNKNOWN_ID, StoredIds, Vocabulary, concatenate, split_words
 
 TEXTS = st.lists(st.text(max_size=60), min_size=1, max_size=12)
 
@@ -103,3 +106,30 @@ def test_bytes_that_are_no_text_read_as_question_marks():
 def test_one_text_is_not_taken_for_its_letters():
     with pytest.raises(TypeError, match="brackets"):
         Vocabulary(("a",)).encode_texts("not good")
+
+
+@given(st.data())
+def test_stored_ids_are_those_of_the_file(data):
+    ids = np.arange(data.draw(st.integers(0, 40)), dtype=np.int32)
+    bounds = st.none() | st.integers(-50, 50)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "token_ids.npy"
+        np.save(path, ids)
+        stored = StoredIds.open(path)
+        np.testing.assert_array_equal(np.asarray(stored), ids)
+        for _ in range(3):
+            part = slice(data.draw(bounds), data.draw(bounds))
+            np.testing.assert_array_equal(stored[part], ids[part])
+            start, stop, _ = part.indices(len(ids))
+            if start <= stop:
+                stored, ids = stored.between(start, stop), ids[start:stop]
+            assert len(stored) == len(ids)
+
+
+def test_a_file_of_ids_that_was_cut_off_is_noticed(tmp_path):
+    np.save(tmp_path / "token_ids.npy", np.arange(40, dtype=np.int32))
+    stored = StoredIds.open(tmp_path / "token_ids.npy")
+    os.truncate(tmp_path / "token_ids.npy", 200)
+    assert stored[:10].tolist() == list(range(10))
+    with pytest.raises(EOFError, match="40 ids"):
+        stored[:]

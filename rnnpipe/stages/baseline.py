@@ -25,10 +25,11 @@ def run(params: Params) -> None:
     """Fit on train, predict validation, test, and the unlabelled reviews."""
     index, sequences = open_sequences(SEQUENCES)
     train = (index["split"] == "train").to_numpy()
+    taught = index["label"][train].to_numpy(np.int8)
     model = fit_baseline(
-        sequences, np.flatnonzero(train), index["label"][train].to_numpy(np.int8), params.baseline
+        sequences, np.flatnonzero(train), taught, params.baseline, scratch=PREDICTIONS.parent
     )
-    judged = index[~train][["id", "split"]]
+    judged = index[~train][["id", "split"]].astype({"split": "str"})
     judged = judged.assign(probability=model.predict(sequences, np.flatnonzero(~train)))
     with atomic_file(PREDICTIONS) as partial:
         table = pa.Table.from_pandas(judged, preserve_index=False).replace_schema_metadata()

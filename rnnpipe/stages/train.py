@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dvclive import Live
 
@@ -75,8 +77,9 @@ def _lessons(params: Train) -> list[Lesson]:
     labels = index["label"].iloc[labelled].to_numpy(np.float32)
     lessons = [Lesson(everything, labelled, labels, params.epochs)]
     if params.distillation_epochs and len(unlabelled):
-        teacher = pq.read_table(BASELINE).to_pandas().set_index("id")["probability"]
-        soft = teacher.loc[index["id"].iloc[unlabelled]].to_numpy(np.float32)
+        teacher = pq.read_table(BASELINE, columns=["id", "probability"])
+        places = pc.index_in(pa.array(index["id"].iloc[unlabelled]), teacher["id"])
+        soft = teacher["probability"].take(places).to_numpy().astype(np.float32)
         rows, targets = np.append(labelled, unlabelled), np.append(labels, soft)
         lessons.insert(0, Lesson(everything, rows, targets, params.distillation_epochs))
     return lessons

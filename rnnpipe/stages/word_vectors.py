@@ -7,7 +7,7 @@ import numpy as np
 from rnnpipe.files import atomic_file
 from rnnpipe.params import Params
 from rnnpipe.sequences import load_split
-from rnnpipe.tokens import Vocabulary, concatenate
+from rnnpipe.tokens import Vocabulary
 from rnnpipe.word_vectors import learn_word_vectors
 
 SEQUENCES = Path("data/sequences")
@@ -18,7 +18,7 @@ def run(params: Params) -> None:
     """Learn from train and the unlabelled reviews."""
     texts = [load_split(SEQUENCES, name).sequences for name in ("train", "unlabelled")]
     vectors = learn_word_vectors(
-        concatenate(texts),
+        texts,
         len(Vocabulary.load(SEQUENCES / "vocabulary.json")),
         params.word_vectors.size,
         params.word_vectors.window,

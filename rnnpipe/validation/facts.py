@@ -31,6 +31,8 @@ _INDEX = {
     "length": pa.int32(),
 }
 
+_ROWS = 5_000  # whose token ids are looked at at once
+
 # Control characters, tabulator and line ends apart. Those from 80 on mostly are Windows
 # punctuation that was decoded as Latin-1.
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{80}-\x{9f}]"
@@ -89,13 +91,13 @@ def sequence_facts(folder: Path) -> pd.DataFrame:
     Raises:
         SourceError: the index is no parquet table, or a column has an unusable type.
     """
-    from rnnpipe.tokens import FIRST_WORD_ID, UNKNOWN_ID
+    from rnnpipe.tokens import FIRST_WORD_ID, UNKNOWN_ID, StoredIds
 
     path = Path(folder) / "index.parquet"
     facts = _read(_open(path), path, _INDEX)
     vocabulary_size = len(read_json(Path(folder) / "vocabulary.json")["words"]) + FIRST_WORD_ID
     offsets = np.load(Path(folder) / "offsets.npy")
-    token_ids = np.load(Path(folder) / "token_ids.npy", mmap_mode="r")
+    token_ids = StoredIds.open(Path(folder) / "token_ids.npy")
 
     # Too many or too few offsets must become a fact, not an exception: fill up with empty rows.
     rows = len(facts)
@@ -108,10 +110,18 @@ def sequence_facts(folder: Path) -> pd.DataFrame:
         fit[-1] &= len(offsets) == rows + 1 and ends[-1] == len(token_ids)
     if "length" in facts:
         fit &= ends - starts == facts["length"].to_numpy()
-    outside = (token_ids < UNKNOWN_ID) | (token_ids >= vocabulary_size)
-    unknown = _count(token_ids == UNKNOWN_ID, starts, ends, fit)
+    outside, unknown = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    for first in range(0, rows, _ROWS):
+        part = slice(first, first + _ROWS)
+        usable = fit[part] & (starts[part] < ends[part])
+        if usable.any():
+            low, high = int(starts[part][usable].min()), int(ends[part][usable].max())
+            ids, bounds_here = token_ids[low:high], (starts[part] - low, ends[part] - low)
+            foreign = (ids < UNKNOWN_ID) | (ids >= vocabulary_size)
+            outside[part] = _count(foreign, *bounds_here, usable)
+            unknown[part] = _count(ids == UNKNOWN_ID, *bounds_here, usable)
     facts["offsets_fit"] = fit
-    facts["ids_outside_vocabulary"] = _count(outside, starts, ends, fit)
+    facts["ids_outside_vocabulary"] = outside
     facts["unknown_share"] = unknown / np.maximum(ends - starts, 1)
     if {"film", "split"} <= set(facts):
         for other in ("validation", "test"):
@@ -132,13 +142,17 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _read(table: pq.ParquetFile, path: Path, types: dict[str, pa.DataType]) -> pd.DataFrame:
-    """Those columns of ``types`` that are there; nullable integers stay integers."""
+    """Those columns of ``types`` that are there; nullable integers stay integers.
+
+    Texts stay in Arrow's memory: as Python's strings they would take three times as much.
+    """
     present = [name for name in types if name in table.schema_arrow.names]
     columns = table.read(columns=present)
     frame = {}
     for name in present:
         column = _cast(columns[name], types[name], f"{path}: column {name}")
-        frame[name] = column.to_pandas(types_mapper={pa.int8(): pd.Int8Dtype()}.get)
+        kinds = {pa.int8(): pd.Int8Dtype(), pa.string(): pd.ArrowDtype(pa.string())}
+        frame[name] = column.to_pandas(types_mapper=kinds.get)
     return pd.DataFrame(frame, index=pd.RangeIndex(len(columns)))
 
 
