@@ -44,11 +44,13 @@ from rnnpipe.report import (
     direct,
     mapping,
     number,
+    paired,
     read_pictures,
     read_report,
     reasons,
     share,
     signed,
+    small,
 )
 
 if TYPE_CHECKING:
@@ -333,6 +335,7 @@ def metrics_markdown(metrics: Mapping[str, Any], champion: Mapping[str, Any] | N
         if rows:
             lines.append(f"### {title}: {number(ours.get('n'))} reviews")
             lines.append(table(head, rows, "lr" + "r" * (len(head) - 2)))
+            lines += [text(sentence) for sentence in [paired(theirs.get("mcnemar"))] if sentence]
     lines.append(
         "▲ better, ▼ worse, ≈ the other lies within this model's interval. Of the losses and the"
         " calibration error, less is better."
@@ -363,7 +366,10 @@ def decision_markdown(decision: Mapping[str, Any]) -> str:
     lines.append(table(("", "Gate", "Found", "Required"), rows, "clrr"))
     difference = decision.get("baseline_difference")
     if isinstance(difference, float):
-        lines.append(f"Validation accuracy less that of the linear baseline: {signed(difference)}")
+        lines.append(
+            f"Validation accuracy less that of the linear baseline: {signed(difference)}"
+            f" (McNemar p = {small(decision.get('baseline_p_value'))})"
+        )
     return "\n\n".join(lines) + "\n"
 
 

@@ -345,7 +345,9 @@ class Register(_Section):
         0.85, "least validation accuracy", "the gate every model passes", ge=0.0, le=1.0
     )
     require_better_than_baseline: bool = _knob(
-        False, "refuse a model that the linear baseline beats on validation", "true: the gate is on"
+        True,
+        "refuse a model that is not better than the linear baseline on validation",
+        "false: the baseline is only shown",
     )
 
 

@@ -95,7 +95,11 @@ class Lineage:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a model may be published, and why; ``registration.json`` is this, as JSON."""
+    """Whether a model may be published, and why; ``registration.json`` is this, as JSON.
+
+    ``baseline_difference`` is the accuracy on validation less that of the linear baseline,
+    ``baseline_p_value`` how easily chance explains it; None in what older versions wrote.
+    """
 
     name: str
     verdict: Literal["approved", "refused"]
@@ -103,6 +107,7 @@ class Decision:
     reasons: tuple[Gate, ...]
     baseline_difference: float
     lineage: Lineage
+    baseline_p_value: float | None = None
 
 
 def trace(
@@ -176,6 +181,7 @@ def decide(
     try:
         accuracy = float(metrics["validation"]["accuracy"])
         baseline = float(metrics["baseline"]["validation"]["accuracy"])
+        p_value = float(metrics["baseline"]["validation"]["mcnemar"]["p_value"])
         verdicts = [(str(suite["suite"]), suite["passed"] is True) for suite in suites]
     except (KeyError, TypeError) as error:
         raise RegistryError(
@@ -186,6 +192,7 @@ def decide(
     gates = [Gate("validation_accuracy", accuracy, least, accuracy >= least)]
     gates += [Gate(f"suite_{suite}", passed, True, passed) for suite, passed in verdicts]
     if rules.require_better_than_baseline:
+        # Not by its p value: a validation split is too small to show what a test split shows.
         gates.append(Gate("better_than_baseline", difference > 0, True, difference > 0))
     return Decision(
         name=name,
@@ -193,6 +200,7 @@ def decide(
         model=model,
         reasons=tuple(gates),
         baseline_difference=difference,
+        baseline_p_value=p_value,
         lineage=lineage,
     )
 
@@ -224,6 +232,7 @@ def parse_decision(text: str, origin: str) -> Decision:
             model=values["model"],
             reasons=tuple(Gate(**gate) for gate in values["reasons"]),
             baseline_difference=values["baseline_difference"],
+            baseline_p_value=values.get("baseline_p_value"),
             lineage=Lineage(**{**values["lineage"], "params": tuple(values["lineage"]["params"])}),
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -358,7 +367,7 @@ With intervals in brackets, beside the baseline: a linear model on runs of words
 | --- | --- | --- | --- | --- |
 {rows}
 
-The validation texts chose the model; the test texts were opened once, after that.
+{_paired(baseline)}The validation texts chose the model; the test texts were opened once, after that.
 No group of texts (a film, an author) stands in both train and validation.
 
 ## Data
@@ -391,6 +400,18 @@ Loading runs no code from these files. Both use `network.onnx`, which any ONNX r
 `token_ids`, `int32[batch, time]`, to `logit`, `float32[batch]`. `network.keras` is the same network
 for going on with it in Keras.
 """
+
+
+def _paired(baseline: Mapping[str, Any]) -> str:
+    """A paragraph on the paired tests against the baseline; nothing where there are none."""
+    sentences = [
+        f"On {split} this network alone is right about {test['only_ours']} texts, the baseline"
+        f" alone about {test['only_theirs']} (McNemar's exact test, two-sided:"
+        f" p = {test['p_value']:.2g})."
+        for split, of_split in (("test", baseline), ("validation", baseline.get("validation", {})))
+        if (test := of_split.get("mcnemar"))
+    ]
+    return "\n".join(sentences) + "\n\n" if sentences else ""
 
 
 def _figure(figures: Mapping[str, Any], key: str) -> str:
@@ -480,7 +501,7 @@ def compare(champion: Path, challenger: Path) -> Comparison:
     """
     import pandas as pd
 
-    from rnnpipe.evaluation import THRESHOLD
+    from rnnpipe.evaluation import THRESHOLD, mcnemar
 
     def right(path: Path) -> "pd.Series[Any]":
         """Whether each text was labelled rightly, by (hash, label); the first of equal texts."""
@@ -501,25 +522,11 @@ def compare(champion: Path, challenger: Path) -> Comparison:
         champion_accuracy=float(both["champion"].mean()) if shared else 0.0,
         challenger_only=challenger_only,
         champion_only=champion_only,
-        p_value=mcnemar(challenger_only, champion_only) if shared >= MIN_SHARED else None,
+        # One-sided: a champion is replaced by what is better, not by what only differs.
+        p_value=mcnemar(challenger_only, champion_only, "greater")
+        if shared >= MIN_SHARED
+        else None,
     )
-
-
-def mcnemar(challenger_only: int, champion_only: int) -> float:
-    """One-sided exact McNemar test: the chance of so many wins among equals, or more.
-
-    Only the texts on which exactly one of the two is right count; among equals each is won by
-    either with probability 1/2. McNemar (1947), Psychometrika 12, 153-157.
-
-    >>> mcnemar(challenger_only=3, champion_only=0)
-    0.125
-    """
-    from scipy.stats import binomtest
-
-    discordant = challenger_only + champion_only
-    if discordant == 0:
-        return 1.0
-    return float(binomtest(challenger_only, discordant, 0.5, alternative="greater").pvalue)
 
 
 # --- Finding -----------------------------------------------------------------------------

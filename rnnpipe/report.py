@@ -341,6 +341,30 @@ def _real(value: Any) -> float | None:
     return float(value)
 
 
+def paired(test: Any) -> str:
+    """The paired test against the baseline as a sentence; nothing where there is none.
+
+    >>> paired({"only_ours": 812, "only_theirs": 1040, "p_value": 1.3e-07})
+    'The network alone is right about 812 reviews, the baseline alone about 1,040: McNemar p = 1.3e-07.'
+    """
+    counts = [mapping(test).get(name) for name in ("only_ours", "only_theirs")]
+    if not all(isinstance(count, int) for count in counts):
+        return ""
+    return (
+        f"The network alone is right about {number(counts[0])} reviews, the baseline alone about"
+        f" {number(counts[1])}: McNemar p = {small(mapping(test).get('p_value'))}."
+    )
+
+
+def small(value: Any) -> str:
+    """A p value with two digits, however small; a dash for what is none.
+
+    >>> small(0.0071), small(1.3e-07), small(None)
+    ('0.0071', '1.3e-07', '–')
+    """
+    return ABSENT if (known := _real(value)) is None else f"{known:.2g}"
+
+
 @dataclass(frozen=True)
 class Reason:
     """One gate, in words: what it looks at, what was found, what is required."""
@@ -488,7 +512,8 @@ def _comparisons(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     ):
         if figures := compare(ours, theirs):
             rows = list(zip(figures, _bars(figures), strict=True))
-            yield {"name": name, "n": ours.get("n"), "figures": rows}
+            test = paired(theirs.get("mcnemar"))
+            yield {"name": name, "n": ours.get("n"), "figures": rows, "paired": test}
 
 
 def _bars(figures: Sequence[Figure]) -> Iterator[dict[str, float] | None]:

@@ -1,3 +1,5 @@
+from math import comb
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -10,6 +12,8 @@ from rnnpipe.evaluation import (
     calibration_error,
     curves,
     flatten,
+    mcnemar,
+    paired_test,
 )
 
 ROWS = st.lists(
@@ -104,3 +108,61 @@ def test_each_picture_gets_its_table(rows):
     for end in (0, -1):
         assert tables["roc"].iloc[end].tolist() == [-end, -end]
     assert 0 <= calibration_error(tables["calibration"]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "expected"),
+    [(0, 0, 1.0), (1, 0, 1 / 2), (5, 1, 7 / 64), (1, 5, 63 / 64), (10, 2, 79 / 4096)],
+)
+def test_mcnemar_by_hand(wins, losses, expected):
+    assert mcnemar(wins, losses, "greater") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "expected"),
+    [(0, 0, 1.0), (1, 0, 1.0), (5, 1, 7 / 32), (1, 5, 7 / 32), (4, 4, 1.0), (10, 2, 79 / 2048)],
+)
+def test_mcnemar_in_both_directions_by_hand(wins, losses, expected):
+    assert mcnemar(wins, losses) == pytest.approx(expected)
+
+
+counts = st.integers(0, 300)
+
+
+@given(wins=counts, losses=counts)
+def test_mcnemar_both_ways_share_only_the_tie(wins, losses):
+    there, back = mcnemar(wins, losses, "greater"), mcnemar(losses, wins, "greater")
+    exactly = comb(wins + losses, wins) / 2 ** (wins + losses)
+    assert there + back == pytest.approx(1 + exactly)
+    assert (
+        mcnemar(wins, losses)
+        == mcnemar(losses, wins)
+        == pytest.approx(min(1, 2 * min(there, back)))
+    )
+
+
+@given(wins=counts, losses=counts)
+def test_mcnemar_falls_with_wins_and_rises_with_losses(wins, losses):
+    p = mcnemar(wins, losses, "greater")
+    assert mcnemar(wins + 1, losses, "greater") <= p + 1e-12
+    assert mcnemar(wins, losses + 1, "greater") >= p - 1e-12
+
+
+@given(ROWS, st.integers(0, 1000))
+def test_two_models_are_compared_row_by_row(rows, seed):
+    labels, ours = arrays(rows)
+    theirs = np.random.default_rng(seed).permutation(ours)
+    found = paired_test(labels, ours, theirs)
+    right = [
+        ((one > 0.5) == (label == 1), (other > 0.5) == (label == 1))
+        for label, one, other in zip(labels, ours, theirs, strict=True)
+    ]
+    assert found.only_ours == right.count((True, False))
+    assert found.only_theirs == right.count((False, True))
+    assert found.p_value == pytest.approx(mcnemar(found.only_ours, found.only_theirs), rel=1e-3)
+
+
+def test_a_tiny_p_value_is_kept():
+    found = paired_test(np.ones(1000, np.int8), np.full(1000, 0.9), np.full(1000, 0.1))
+    assert (found.only_ours, found.only_theirs) == (1000, 0)
+    assert found.p_value == pytest.approx(2.0**-999, rel=1e-3)

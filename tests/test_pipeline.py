@@ -86,8 +86,16 @@ def test_every_stage_ran_and_a_model_came_out(done):
     assert metrics["accuracy_low"] < metrics["accuracy"] < metrics["accuracy_high"]
     assert metrics["accuracy"] > 0.9
     assert metrics["accuracy"] > metrics["baseline"]["accuracy"]
+    for baseline in (metrics["baseline"], metrics["baseline"]["validation"]):
+        test = baseline["mcnemar"]
+        ahead = test["only_ours"] - test["only_theirs"]
+        ours = metrics if baseline is metrics["baseline"] else metrics["validation"]
+        difference = ours["accuracy"] - baseline["accuracy"]
+        assert ahead == round(difference * baseline["n"])
+        assert 0 < test["p_value"] <= 1
     decision = read_json(done.folder / "models/registration.json")
     assert decision["verdict"] == "approved"
+    assert "better_than_baseline" in {gate["name"] for gate in decision["reasons"]}
     assert decision["model"] == sha256_directory(done.folder / "models/sentiment")
 
 

@@ -1,9 +1,8 @@
-"""The registry's judgement: gates, the model folder, McNemar's test, and the tags' meaning."""
+"""The registry's judgement: gates, the model folder, comparing two, and the tags' meaning."""
 
 import json
 import shutil
 from dataclasses import asdict, replace
-from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def metrics(accuracy: float = 0.9, baseline: float = 0.88) -> dict[str, Any]:
         bounds |= {f"{key}_high": value + 0.01 for key in keys}
         return dict.fromkeys(keys, value) | bounds | {"n": 1000}
 
-    below = figures(baseline)
+    below = figures(baseline) | {"mcnemar": {"only_ours": 9, "only_theirs": 1, "p_value": 0.02148}}
     ours = figures(accuracy)
     return ours | {"validation": ours, "baseline": below | {"validation": below}}
 
@@ -81,12 +80,50 @@ def test_every_reason_says_what_was_found_and_required() -> None:
     ]
 
 
-def test_baseline_is_recorded_always_and_a_gate_on_request() -> None:
-    below = decide(0.9, baseline=0.91)
-    assert (below.verdict, below.baseline_difference) == ("approved", -0.01)
-    assert decide(0.9, baseline=0.91, better=True).verdict == "refused"
+def test_being_better_than_the_baseline_is_a_gate() -> None:
+    assert Register().require_better_than_baseline
+    below = decide(0.9, baseline=0.91, better=True)
+    assert (below.verdict, below.baseline_difference) == ("refused", -0.01)
+    assert str(below.reasons[-1]) == "better_than_baseline: found false, required true"
     assert decide(0.9, baseline=0.9, better=True).verdict == "refused"
     assert decide(0.9, baseline=0.89, better=True).verdict == "approved"
+
+
+def test_without_the_gate_the_baseline_is_recorded_all_the_same() -> None:
+    below = decide(0.9, baseline=0.91)
+    assert (below.verdict, below.baseline_difference) == ("approved", -0.01)
+    assert below.baseline_p_value == 0.02148
+
+
+def test_the_gate_looks_at_validation_alone() -> None:
+    figures = metrics(0.9, baseline=0.89)
+    figures["baseline"] = figures["baseline"] | {"accuracy": 0.99}
+    judged = registry.decide(
+        NAME,
+        Register(),
+        model="0" * 64,
+        metrics=figures,
+        suites=[],
+        lineage=LINEAGE,
+    )
+    assert judged.verdict == "approved"
+
+
+@pytest.mark.parametrize("part", ["accuracy", "mcnemar"])
+def test_a_baseline_that_was_not_measured_is_named(part: str) -> None:
+    figures = metrics()
+    del figures["baseline"]["validation"][part]
+    with pytest.raises(RegistryError, match=f"'{part}'"):
+        registry.decide(
+            NAME, Register(), model="0" * 64, metrics=figures, suites=[], lineage=LINEAGE
+        )
+
+
+def test_a_decision_of_an_older_version_can_be_read() -> None:
+    values = asdict(decide())
+    del values["baseline_p_value"]
+    decision = registry.parse_decision(json.dumps(values), "here")
+    assert decision == replace(decide(), baseline_p_value=None)
 
 
 def test_truthy_is_not_passed() -> None:
@@ -184,6 +221,8 @@ def test_card_shows_figures_with_intervals_beside_the_baseline() -> None:
     ours, baseline = "0.9000 (0.8900 to 0.9100)", "0.8800 (0.8700 to 0.8900)"
     assert f"| accuracy | {ours} | {baseline} | {ours} | {baseline} |" in card
     assert "| texts | 1000 | 1000 | 1000 | 1000 |" in card
+    assert "On test this network alone is right about 9 texts, the baseline alone about 1" in card
+    assert "p = 0.021" in card
     assert LINEAGE.reviews in card
     assert 'rnnpipe predict --model PATH "text"' in card
     assert "at most 400 words" in card
@@ -248,32 +287,7 @@ def test_trace_takes_the_content_digest_from_the_reviews(tmp_path: Path) -> None
     assert lineage.reviews == sha256_file(tmp_path / "table")
 
 
-# --- McNemar -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("wins", "losses", "expected"),
-    [(0, 0, 1.0), (1, 0, 1 / 2), (5, 1, 7 / 64), (1, 5, 63 / 64), (10, 2, 79 / 4096)],
-)
-def test_mcnemar_by_hand(wins: int, losses: int, expected: float) -> None:
-    assert registry.mcnemar(wins, losses) == pytest.approx(expected)
-
-
-counts = st.integers(0, 300)
-
-
-@given(wins=counts, losses=counts)
-def test_mcnemar_both_ways_share_only_the_tie(wins: int, losses: int) -> None:
-    there, back = registry.mcnemar(wins, losses), registry.mcnemar(losses, wins)
-    exactly = comb(wins + losses, wins) / 2 ** (wins + losses)
-    assert there + back == pytest.approx(1 + exactly)
-
-
-@given(wins=counts, losses=counts)
-def test_mcnemar_falls_with_wins_and_rises_with_losses(wins: int, losses: int) -> None:
-    p = registry.mcnemar(wins, losses)
-    assert registry.mcnemar(wins + 1, losses) <= p + 1e-12
-    assert registry.mcnemar(wins, losses + 1) >= p - 1e-12
+# --- Comparing ---------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,11 @@ def story() -> Story:
             "calibration_error": 0.03,
             "validation": figures(0.91),
             "without_shared": figures(0.905) | {"n": 24877},
-            "baseline": figures(0.85) | {"validation": figures(0.86)},
+            "baseline": figures(0.85)
+            | {
+                "mcnemar": {"only_ours": 1852, "only_theirs": 640, "p_value": 3.1e-08},
+                "validation": figures(0.86),
+            },
         },
         suites={
             "reports/validation.json": {
@@ -215,6 +219,14 @@ def test_a_refused_model_shows_why(story):
     assert "Accuracy on validation : found 0.7100, required at least 0.8500." in text
     assert "Better than the linear baseline on validation : found no, required yes." in text
     assert text.count("does not hold") == 2
+
+
+def test_the_paired_test_stands_below_the_figures(story):
+    said = "The network alone is right about 1,852 reviews, the baseline alone about 640"
+    text = " ".join(Reader(page(story)).text.split())
+    assert text.count(f"{said}: McNemar p = 3.1e-08.") == 2  # at the head and below the figures
+    untested = {**story.metrics, "baseline": figures(0.85)}
+    assert "alone is right" not in page(replace(story, metrics=untested))
 
 
 def test_a_verdict_nobody_knows_is_no_approval(story):

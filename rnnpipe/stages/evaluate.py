@@ -1,6 +1,7 @@
 """Stage ``evaluate``: figures, pictures and predictions; it alone opens the test split."""
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rnnpipe.evaluation import (
     calibration_error,
     curves,
     flatten,
+    paired_test,
     probabilities_of,
 )
 from rnnpipe.files import atomic_directory, read_json, write_json
@@ -64,6 +66,14 @@ def run(params: Params) -> None:
         )
         return flatten(intervals, len(rows))
 
+    def measure_baseline(rows: pd.DataFrame) -> dict[str, Any]:
+        labels, ours, theirs = (
+            rows[column].to_numpy() for column in ("label", "probability", "baseline_probability")
+        )
+        return measure(rows, "baseline_probability") | {
+            "mcnemar": asdict(paired_test(labels, ours, theirs))
+        }
+
     validation, test = predictions["validation"], predictions["test"]
     shown = curves(
         test["label"].to_numpy(),
@@ -74,8 +84,7 @@ def run(params: Params) -> None:
     metrics = measure(test) | {
         "calibration_error": round(calibration_error(shown["calibration"]), 6),
         "validation": measure(validation),
-        "baseline": measure(test, "baseline_probability")
-        | {"validation": measure(validation, "baseline_probability")},
+        "baseline": measure_baseline(test) | {"validation": measure_baseline(validation)},
     }
     unshared = test[~test["id"].isin(_shared(reviews))]
     if len(unshared):
@@ -107,11 +116,12 @@ def run(params: Params) -> None:
             folder / "mistakes.csv", index=False
         )
     logging.getLogger(__name__).info(
-        "test accuracy %.4f (%.4f to %.4f), linear baseline %.4f",
+        "test accuracy %.4f (%.4f to %.4f), linear baseline %.4f, McNemar p = %.2g",
         metrics["accuracy"],
         metrics["accuracy_low"],
         metrics["accuracy_high"],
         metrics["baseline"]["accuracy"],
+        metrics["baseline"]["mcnemar"]["p_value"],
     )
 
 

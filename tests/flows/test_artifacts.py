@@ -70,7 +70,11 @@ def metrics(accuracy: float) -> dict[str, Any]:
         "loss": 1 - accuracy,
         "n": 1000,
     }
-    return own | {"validation": own, "baseline": {"accuracy": 0.8, "validation": own}}
+    test = {"only_ours": 150, "only_theirs": 50, "p_value": 8.1e-13}
+    return own | {
+        "validation": own,
+        "baseline": {"accuracy": 0.8, "validation": own, "mcnemar": test},
+    }
 
 
 def suite(name: str = "reviews", expected: str = "all is well") -> dict[str, Any]:
@@ -100,6 +104,7 @@ def decision(verdict: str = "approved", name: str = "sentiment") -> dict[str, An
             {"name": "suite_reviews", "found": True, "required": True, "passed": True},
         ],
         "baseline_difference": -0.1,
+        "baseline_p_value": 0.0213,
         "lineage": {
             "source": None,
             "reviews": "b" * 64,
@@ -210,6 +215,8 @@ def test_figures_stand_beside_baseline_and_champion(champion):
     assert "▲\u00a0+0.1000" in found.cells
     assert ("Champion v0.3.0" in found.cells) == bool(champion)
     assert ("no champion" in found.text) != bool(champion)
+    said = "The network alone is right about 150 reviews, the baseline alone about 50"
+    assert found.text.count(f"{said}: McNemar p = 8.1e-13.") == 1, "of the test split only"
 
 
 def test_a_worse_model_is_called_worse():
@@ -233,6 +240,7 @@ def test_a_refused_model_shows_its_reasons():
 def test_an_approved_model_is_approved():
     found = Reader(artifacts.decision_markdown(decision()))
     assert "Approved" in found.text
+    assert "less that of the linear baseline: −0.1000 (McNemar p = 0.021)" in found.text
     assert "does not hold" not in found.text
 
 
