@@ -113,6 +113,16 @@ def measure_gradient_flow(
     ]
 
 
+def spread_over_lengths(lengths: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """Choose rows evenly from the shortest to the longest, always the same ones.
+
+    >>> spread_over_lengths(np.array([30, 10, 50, 20, 40]), 3).tolist()
+    [1, 0, 2]
+    """
+    order = np.argsort(lengths, kind="stable")
+    return order[np.unique(np.linspace(0, len(order) - 1, rows).round().astype(np.int64))]
+
+
 def _directions(layer: Recurrent) -> list[keras.layers.Layer]:
     return [layer.onward] if layer.backward is None else [layer.onward, layer.backward]
 
