@@ -94,11 +94,13 @@ def measure_gradient_flow(
         lambda ids, targets: _gradient_norms(model, cells, ids, targets),
         input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.float32)],
         autograph=False,
-    )
+    ).get_concrete_function()
     parts = []
     for start in range(0, len(token_ids), _BATCH):
         rows = slice(start, start + _BATCH)
-        norms, lengths = backpropagate(token_ids[rows], labels[rows].astype(np.float32))
+        norms, lengths = backpropagate(
+            tf.constant(token_ids[rows]), tf.constant(labels[rows], tf.float32)
+        )
         parts.append([_from_the_end(one.numpy(), lengths.numpy()) for one in norms])
     flows = (
         (layer.name, direction, state)
