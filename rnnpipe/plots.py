@@ -161,7 +161,7 @@ def draw_gradient_flow(panels: Mapping[str, pd.DataFrame], path: Path, columns: 
         for axes, (title, table) in zip(grid.flat, panels.items(), strict=False):
             _draw_flow(axes, table)
             axes.set_title(title)
-            axes.legend(loc="lower left", fontsize="small")
+            axes.legend(loc="best", fontsize="small")
         grid[0, 0].set_yscale("log", nonpositive="mask")
         grid[0, 0].set_ylim(*_decades(everything))
         grid[0, 0].set_xlim(everything["steps_before_end"].max() + 1, -1)
