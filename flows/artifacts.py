@@ -30,6 +30,7 @@ from rnnpipe.report import (
     CAPTIONS,
     DECISION,
     DROPPED,
+    GRADIENT_FLOW,
     HISTORY,
     LINEAGE,
     METRICS,
@@ -136,6 +137,10 @@ def show_stage(stage: str, folder: Path, champion: Mapping[str, Any] | None) -> 
                 if _find("training-progress"):
                     _show_progress(100, f"Done: {len(rows)} epochs, those of epoch {best} kept")
                 _show("training", training_markdown(rows, len(rows), best), _TRAINING)
+        case "gradient_flow":
+            if pictures := read_pictures(folder / GRADIENT_FLOW):
+                page = pictures_markdown(pictures)
+                _show("gradient-flow", page, "How far the loss reaches back")
         case "evaluate":
             if metrics := read_report(folder / METRICS):
                 _show("metrics", metrics_markdown(metrics, champion), "Figures and differences")

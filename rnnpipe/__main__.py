@@ -26,6 +26,7 @@ STAGES = {
     "word_vectors": "learn word vectors from co-occurrence, without labels",
     "baseline": "fit the linear model that ours is shown beside",
     "train": "train the recurrent network",
+    "gradient_flow": "measure how far the loss reaches back, before and after training",
     "evaluate": "take the figures and draw the pictures",
     "register": "judge the model and assemble its folder",
     "report": "tell the whole story on one page that needs no server",

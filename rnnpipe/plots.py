@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _INK, _QUIET, _ACCENT, _SECOND = "#222222", "#8a8a8a", "#1f6fb4", "#d1602b"
+_LAYERS = (_ACCENT, _SECOND, "#2e8b57", "#8457b2")  # from the input upwards, then again
+_FLOAT32 = (1.2e-38, 3.4e38)  # the least normal and the largest number
 _STYLE: Any = {
     "axes.edgecolor": _QUIET,
     "axes.spines.right": False,
@@ -137,6 +139,68 @@ def draw_training(epochs: pd.DataFrame, best_epoch: int, path: Path) -> None:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
         figure.savefig(path)
+
+
+def draw_gradient_flow(panels: Mapping[str, pd.DataFrame], path: Path, columns: int = 2) -> None:
+    """The gradient's norm at each recurrent state, from a review's first word to its last.
+
+    A line is the median over the reviews, the shade around it their 10 % to 90 % quantile.
+
+    Args:
+        panels: tables of :func:`rnnpipe.gradients.flow_table`, by title; all on one scale.
+        path: the PNG to write.
+        columns: panels side by side.
+    """
+    everything = pd.concat(panels.values())
+    with mpl.rc_context(_STYLE):
+        rows = -(-len(panels) // columns)
+        figure = Figure(figsize=(5.1 * columns, 3.3 * rows + 0.4), layout="constrained")
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_visible(False)
+        for axes, (title, table) in zip(grid.flat, panels.items(), strict=False):
+            _draw_flow(axes, table)
+            axes.set_title(title)
+            axes.legend(loc="best", fontsize="small")
+        grid[0, 0].set_yscale("log", nonpositive="mask")
+        grid[0, 0].set_ylim(*_decades(everything))
+        grid[0, 0].set_xlim(everything["steps_before_end"].max() + 1, -1)
+        figure.supxlabel("steps before the last one", fontsize="medium")
+        figure.supylabel("norm of the loss's gradient", fontsize="medium")
+        figure.savefig(path)
+
+
+def _draw_flow(axes: Axes, table: pd.DataFrame) -> None:
+    layers = list(dict.fromkeys(table["layer"]))
+    for (layer, direction, state), rows in table.groupby(
+        ["layer", "direction", "state"], sort=False
+    ):
+        style: Any = {
+            "color": _LAYERS[layers.index(layer) % len(_LAYERS)],
+            "linestyle": "--" if direction == "backward" else "-",
+            "linewidth": 1.5 if state == "hidden" else 0.7,
+        }
+        words = [str(layer).replace("_", " ").replace("recurrent", "layer")]
+        words += [str(word) for word in (direction, state) if word in ("backward", "carry")]
+        axes.plot(rows["steps_before_end"], rows["median"], label=", ".join(words), **style)
+        if state == "hidden":
+            axes.fill_between(
+                rows["steps_before_end"], rows["low"], rows["high"],
+                color=style["color"], alpha=0.13, linewidth=0,
+            )  # fmt: skip
+    for bound in _FLOAT32:
+        axes.axhline(bound, color=_QUIET, linestyle=":", linewidth=1)
+
+
+def _decades(table: pd.DataFrame) -> tuple[float, float]:
+    """Give whole powers of ten around all medians, no further than just past what float32 holds."""
+    medians = table["median"][(table["median"] > 0) & np.isfinite(table["median"])]
+    low, high = (medians.min(), medians.max()) if len(medians) else (1.0, 1.0)
+    least, most = np.log10(_FLOAT32)
+    return (
+        float(10.0 ** max(np.floor(np.log10(low)) - 1, np.floor(least) - 2)),
+        float(10.0 ** min(np.ceil(np.log10(high)) + 1, np.ceil(most) + 2)),
+    )
 
 
 def _axes(title: str) -> tuple[Figure, Axes]:

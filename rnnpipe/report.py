@@ -25,6 +25,7 @@ METRICS = Path("reports/metrics.json")
 SUITES = (Path("reports/validation.json"), Path("reports/validation_sequences.json"))
 SEQUENCES = Path("reports/sequences.json")
 PICTURES = Path("reports/plots")
+GRADIENT_FLOW = Path("reports/gradient_flow")
 HISTORY = Path("models/network/history.json")
 DECISION = Path("models/registration.json")
 
@@ -81,6 +82,11 @@ CAPTIONS = {
     "precision_recall": ("Precision and recall", "What either costs when the other is raised."),
     "calibration": ("Calibration", "On the dotted line a probability means what it says."),
     "accuracy_by_length": ("Accuracy by length", "Whether long reviews are harder than short."),
+    "gradient_flow": (
+        "Gradient flow",
+        "How much each hidden state moves the loss. A line that falls to the left: the words far"
+        " from the end teach the network nothing.",
+    ),
 }
 
 LINEAGE = {
@@ -127,7 +133,7 @@ def read_story(folder: Path) -> Story:
         sequences=read_report(folder / SEQUENCES),
         history=read_report(folder / HISTORY),
         decision=read_report(folder / DECISION),
-        pictures=read_pictures(folder / PICTURES),
+        pictures=read_pictures(folder / PICTURES) | read_pictures(folder / GRADIENT_FLOW),
     )
 
 
@@ -545,7 +551,7 @@ def _pictures(pictures: Mapping[str, bytes]) -> Iterator[dict[str, str | bool]]:
         yield {
             "title": title,
             "caption": caption,
-            "wide": name == "training",
+            "wide": name in ("training", "gradient_flow"),
             "address": data_uri(content) if small else "",
         }
 

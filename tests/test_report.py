@@ -444,12 +444,19 @@ def test_the_stage_writes_the_page_of_a_folder(story, tmp_path, monkeypatch):
     for name in ("training", "confusion", "<odd>"):
         report.PICTURES.mkdir(parents=True, exist_ok=True)
         (report.PICTURES / f"{name}.png").write_bytes(PIXEL)
+    report.GRADIENT_FLOW.mkdir()
+    (report.GRADIENT_FLOW / "gradient_flow.png").write_bytes(PIXEL)
     stage.run(params)
     first = stage.PAGE.read_bytes()
     stage.run(params)
     assert stage.PAGE.read_bytes() == first
     assert_loads_nothing(first.decode())
-    assert list(read_story(tmp_path).pictures) == ["training", "confusion", "<odd>"]
+    assert list(read_story(tmp_path).pictures) == [
+        "training",
+        "confusion",
+        "<odd>",
+        "gradient_flow",
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"accuracy": ', "\udcff"])

@@ -17,7 +17,17 @@ from prefect.client.orchestration import get_client
 
 from flows import artifacts
 from rnnpipe.files import write_json
-from rnnpipe.report import DECISION, HISTORY, METRICS, PICTURES, SEQUENCES, SUITES, direct, read_dag
+from rnnpipe.report import (
+    DECISION,
+    GRADIENT_FLOW,
+    HISTORY,
+    METRICS,
+    PICTURES,
+    SEQUENCES,
+    SUITES,
+    direct,
+    read_dag,
+)
 
 ROOT = Path(__file__).parents[2]
 DAG = read_dag(ROOT / "dvc.yaml")
@@ -319,6 +329,8 @@ def reported(tmp_path: Path) -> Path:
     write_json(tmp_path / DECISION, decision())
     (tmp_path / PICTURES).mkdir()
     (tmp_path / PICTURES / "roc.png").write_bytes(PIXEL)
+    (tmp_path / GRADIENT_FLOW).mkdir()
+    (tmp_path / GRADIENT_FLOW / "gradient_flow.png").write_bytes(PIXEL)
     (tmp_path / artifacts.PAGE).write_text("<p>page</p>")
     (tmp_path / "data" / "predictions").mkdir(parents=True)
     (tmp_path / "data" / "predictions" / "mistakes.csv").write_text("id,text\n1,A REVIEW\n")
@@ -362,7 +374,7 @@ def test_a_whole_run_shows_itself(prefect_server, reported):
     found = shown()
     keys = {
         "dag", "validate", "validate-sequences", "sequences", "training", "training-progress",
-        "metrics", "pictures", "verdict", "lineage", "report", "summary",
+        "gradient-flow", "metrics", "pictures", "verdict", "lineage", "report", "summary",
     }  # fmt: skip
     assert set(found) == keys
     assert all(len(of_key) == 1 for of_key in found.values()), "one of each, changed in place"

@@ -1,0 +1,52 @@
+"""Stage ``gradient_flow``: how far the loss reaches back, before and after training."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rnnpipe import plots
+from rnnpipe.files import atomic_directory, write_json
+from rnnpipe.gradients import (
+    flow_table,
+    measure_gradient_flow,
+    spread_over_lengths,
+    summarize,
+)
+from rnnpipe.models import load_network
+from rnnpipe.params import Params
+from rnnpipe.problems import problem_of
+from rnnpipe.sequences import Padding, load_split
+from rnnpipe.tokens import Vocabulary
+
+SEQUENCES = Path("data/sequences")
+WORD_VECTORS = Path("data/word_vectors.npy")
+NETWORK = Path("models/network/network.keras")
+FLOW = Path("reports/gradient_flow")
+SUMMARY = Path("reports/gradient_flow.json")
+
+_REVIEWS = 64  # of validation: short and long ones, as many of the one as of the other
+
+
+def run(params: Params) -> None:
+    """Measure the network as it was built and as it was kept, then draw and write."""
+    validation = load_split(SEQUENCES, "validation")
+    rows = spread_over_lengths(validation.sequences.lengths, _REVIEWS)
+    token_ids = Padding.of(params.train).pad(validation.sequences, rows)
+    size = len(Vocabulary.load(SEQUENCES / "vocabulary.json"))
+    vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
+    untrained = problem_of(params).build_network(params.train, size, vectors)
+    flows = {
+        name: measure_gradient_flow(network, token_ids, validation.labels[rows])
+        for name, network in (("before", untrained), ("after", load_network(NETWORK)))
+    }
+    tables = {name: flow_table(flow) for name, flow in flows.items()}
+    with atomic_directory(FLOW) as folder:
+        pd.concat(tables, names=["training"]).reset_index("training").to_csv(
+            folder / "gradient_flow.csv", index=False, float_format="%.6g"
+        )
+        plots.draw_gradient_flow(
+            {f"{name.capitalize()} training": table for name, table in tables.items()},
+            folder / "gradient_flow.png",
+        )
+    write_json(SUMMARY, {"reviews": len(rows)} | {n: summarize(flow) for n, flow in flows.items()})
