@@ -218,7 +218,7 @@ def main() -> None:
         path = sandbox.folder / "params.yaml"
         params = yaml.safe_load(path.read_text(encoding="utf-8"))
         params["download"]["source"] = "data/growth.json"
-        params["train"] |= {"epochs": 1, "distillation_epochs": 0}
+        params["train"] |= {"epochs": 1, "distillation": False}
         path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
         for factor in FACTORS:
             rows.append(measure(sandbox, archive, factor, names))

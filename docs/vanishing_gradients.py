@@ -139,10 +139,10 @@ def _train(network: Any, params: Train, validation: Split) -> float:
     """Train on a fraction of the labelled reviews and give the accuracy on validation."""
     train = load_split(SEQUENCES, "train")
     rows = draw_fraction(np.arange(len(train)), params)
-    lesson = Lesson(train.sequences, rows, train.labels[rows].astype(np.float32), params.epochs)
+    lesson = Lesson(train.sequences, rows, train.labels[rows].astype(np.float32))
     with tempfile.TemporaryDirectory() as scratch:
         history = fit(
-            network, [lesson], validation, params, Path(scratch) / "state.npz", lambda epoch: None
+            network, lesson, validation, params, Path(scratch) / "state.npz", lambda epoch: None
         )
     return history.epochs[history.best_epoch - 1].validation_accuracy
 

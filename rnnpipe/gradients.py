@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rnnpipe.backend import keras, tf
-from rnnpipe.models import Pooling, RightAligned
+from rnnpipe.models import NgramEmbedding, Pooling, RightAligned
 from rnnpipe.recurrent import Recurrent
 
 LANDMARKS = (0, 100, 300)  # steps before the end that the summary tells of
@@ -172,7 +172,7 @@ def _gradient_norms(
                     value = tf.concat(outputs, axis=-1)
                 case Pooling():
                     value = layer(value, lengths)
-                case keras.layers.Embedding() | keras.layers.Dense() | keras.layers.Reshape():
+                case NgramEmbedding() | keras.layers.Dense() | keras.layers.Reshape():
                     value = layer(value)
                 case keras.layers.InputLayer() | keras.layers.Dropout():
                     pass

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,20 +63,18 @@ class History:
 
 @dataclass(frozen=True)
 class Lesson:
-    """Examples, and how often to go through them; the learning rate starts anew with each lesson.
+    """What to learn from.
 
     Attributes:
         sequences: token ids, ragged; they may stay on disk.
         rows: ``int64[n]``, which of the sequences belong to the lesson.
         targets: ``float32[n]``, the probability of label 1 for each of ``rows``: 0 and 1 where it
             is known, something between where a teacher only thinks so.
-        epochs: most passes.
     """
 
     sequences: Ragged
     rows: NDArray[np.int64]
     targets: NDArray[np.float32]
-    epochs: int
 
 
 def draw_fraction(rows: NDArray[np.int64], params: Train) -> NDArray[np.int64]:
@@ -92,7 +90,7 @@ def make_deterministic() -> None:
 
 def fit(
     model: keras.Model,
-    lessons: Sequence[Lesson],
+    lesson: Lesson,
     validation: Split,
     params: Train,
     checkpoint: Path,
@@ -102,7 +100,7 @@ def fit(
 
     Args:
         model: maps ``int32[batch, time]`` to ``float32[batch]``; freshly built.
-        lessons: what to learn from, one after the other; patience may end the last one early.
+        lesson: what to learn from.
         validation: what decides which epoch was best (least loss), and when to stop.
         params: batches, optimizer, length and end of the training.
         checkpoint: file that keeps the state after each epoch; where it exists, training goes
@@ -112,10 +110,7 @@ def fit(
     Raises:
         TrainingError: there is nothing to learn from, or the loss is no number.
     """
-    for name, size in (
-        *(("train", len(lesson.rows)) for lesson in lessons),
-        ("validation", len(validation)),
-    ):
+    for name, size in (("train", len(lesson.rows)), ("validation", len(validation))):
         if not size:
             raise TrainingError(
                 f"{name} holds no labelled review, expected some: see reports/sequences.json"
@@ -129,9 +124,8 @@ def fit(
     for done in state.epochs:
         on_epoch(done)
 
-    while not _finished(state.epochs, lessons, params.patience):
+    while not _finished(state.epochs, params):
         epoch = len(state.epochs)
-        lesson, epoch_of_lesson = _lesson_of(epoch, lessons)
         _seed_dropout(model, params.seed, epoch)
         losses, right, norms = 0.0, 0, 0.0
         batches = draw_batches(
@@ -143,7 +137,7 @@ def fit(
         )
         bar = tqdm(batches, desc=f"epoch {epoch + 1}", unit="batch", disable=None, leave=False)
         for number, batch in enumerate(bar):
-            passed = (epoch_of_lesson + number / len(batches)) / lesson.epochs
+            passed = (epoch + number / len(batches)) / params.epochs
             optimizer.learning_rate.assign(_learning_rate(params, passed))
             loss, hits, norm = (
                 float(value)
@@ -208,6 +202,17 @@ def training_key(params: Train, *contents: str) -> str:
 
 
 def compile_step(model: keras.Model, optimizer: Optimizer, clip_norm: float | None) -> Step:
+    """Compile one step of the training, once for every shape of batch.
+
+    Args:
+        model: maps ``int32[batch, time]`` to ``float32[batch]``.
+        optimizer: over the model's variables, in their order.
+        clip_norm: longest gradient over all weights; None clips nothing.
+
+    Returns:
+        A function of ``int32[batch, time]`` token ids and ``float32[batch]`` targets to the mean
+        loss, the number of right answers, and the gradient's norm before clipping.
+    """
     variables = tensorflow_variables(model)
 
     def step(token_ids: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -236,7 +241,7 @@ def tensorflow_variables(model: keras.Model) -> list[tf.Variable]:
 
 
 def _learning_rate(params: Train, passed: float) -> float:
-    """Give the step size when a share of the lesson has passed."""
+    """Give the step size when a share of the training has passed."""
     return params.learning_rate * (1.0 if params.schedule == "constant" else 1 - passed)
 
 
@@ -269,21 +274,11 @@ def _best(epochs: list[Epoch]) -> Epoch:
     return min(epochs, key=lambda epoch: epoch.validation_loss)
 
 
-def _lesson_of(epoch: int, lessons: Sequence[Lesson]) -> tuple[Lesson, int]:
-    """Give the lesson of an epoch, and which of the lesson's epochs it is, both from 0."""
-    for lesson in lessons:
-        if epoch < lesson.epochs:
-            return lesson, epoch
-        epoch -= lesson.epochs
-    raise IndexError(epoch)
-
-
-def _finished(epochs: list[Epoch], lessons: Sequence[Lesson], patience: int) -> bool:
-    before_last = sum(lesson.epochs for lesson in lessons[:-1])
-    if len(epochs) <= before_last:
+def _finished(epochs: list[Epoch], params: Train) -> bool:
+    if not epochs:
         return False
-    waited = len(epochs) - max(_best(epochs).epoch, before_last)
-    return len(epochs) >= before_last + lessons[-1].epochs or waited >= patience
+    waited = len(epochs) - _best(epochs).epoch
+    return len(epochs) >= params.epochs or waited >= params.patience
 
 
 class _State:

@@ -53,7 +53,7 @@ def run(params: Params) -> None:
 
         history = training.fit(
             network,
-            _lessons(params.train),
+            _lesson(params.train),
             sequences.load_split(SEQUENCES, "validation"),
             params.train,
             checkpoint,
@@ -67,22 +67,20 @@ def run(params: Params) -> None:
     logging.getLogger(__name__).info("kept the weights of epoch %d", history.best_epoch)
 
 
-def _lessons(params: Train) -> list[Lesson]:
-    """What the labels say; before it, where there are unlabelled reviews, the baseline's view."""
+def _lesson(params: Train) -> Lesson:
+    """What the labels say and, of the unlabelled reviews, what the baseline thinks."""
     index, everything = sequences.open_sequences(SEQUENCES)
     labelled, unlabelled = (
         training.draw_fraction(np.flatnonzero(index["split"] == split), params)
         for split in ("train", "unlabelled")
     )
     labels = index["label"].iloc[labelled].to_numpy(np.float32)
-    lessons = [Lesson(everything, labelled, labels, params.epochs)]
-    if params.distillation_epochs and len(unlabelled):
-        teacher = pq.read_table(BASELINE, columns=["id", "probability"])
-        places = pc.index_in(pa.array(index["id"].iloc[unlabelled]), teacher["id"])
-        soft = teacher["probability"].take(places).to_numpy().astype(np.float32)
-        rows, targets = np.append(labelled, unlabelled), np.append(labels, soft)
-        lessons.insert(0, Lesson(everything, rows, targets, params.distillation_epochs))
-    return lessons
+    if not params.distillation:
+        return Lesson(everything, labelled, labels)
+    teacher = pq.read_table(BASELINE, columns=["id", "probability"])
+    places = pc.index_in(pa.array(index["id"].iloc[unlabelled]), teacher["id"])
+    soft = teacher["probability"].take(places).to_numpy().astype(np.float32)
+    return Lesson(everything, np.append(labelled, unlabelled), np.append(labels, soft))
 
 
 def _key(params: Params) -> str:
