@@ -174,8 +174,8 @@ class Train(_Section):
         "simple_rnn forgets (vanishing gradients); lstm and gru keep a gated memory",
     )
     hidden_size: int = _knob(
-        128,
-        "units in a recurrent layer, a direction; typically 128 to 512",
+        64,
+        "units in a recurrent layer, a direction; typically 128 to 512, in both directions half",
         "larger: more complex patterns, more cost, more overfitting",
         ge=1,
         le=4096,
@@ -194,7 +194,7 @@ class Train(_Section):
         le=8,
     )
     bidirectional: bool = _knob(
-        False, "read from both ends", "true: every step knows what follows; twice the cost"
+        True, "read from both ends", "true: every step knows what follows; twice the cost"
     )
     pooling: Literal["last", "max", "mean", "max_mean"] = _knob(
         "max_mean",
