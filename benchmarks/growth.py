@@ -172,7 +172,7 @@ def measure(sandbox: Sandbox, archive: Path, factor: int, names: list[str]) -> d
     for before in raw.iterdir():
         before.unlink()
     card = sandbox.folder / "data" / "growth.json"
-    # Of its own accord: a child's peak counts from that of the process that started it.
+    # By a process of its own: a child's peak counts from that of the process that started it.
     writer = multiprocessing.get_context("spawn").Process(
         target=write_copies, args=(archive, raw / "growth.tar.gz", card, factor)
     )
@@ -220,6 +220,7 @@ def main() -> None:
         params["download"]["source"] = "data/growth.json"
         params["train"] |= {"epochs": 1, "distillation": False}
         path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+        sandbox.commit("Begin")  # the training's log asks for a commit
         for factor in FACTORS:
             rows.append(measure(sandbox, archive, factor, names))
             limits = {"memory": MAX_MEMORY, "time": MAX_TIME}
