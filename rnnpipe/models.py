@@ -209,6 +209,20 @@ def build_classifier(
     return model
 
 
+def split_at_vectors(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Divide a classifier where token ids have become vectors; the weights stay shared.
+
+    Returns:
+        A model from ``int32[batch, time]`` to ``float32[batch, time, width]`` and lengths
+        ``int32[batch]``, and one from these two to the logits.
+    """
+    _, lengths = model.get_layer("aligned").output
+    vectors = model.get_layer("embedding").output
+    return keras.Model(model.input, [vectors, lengths]), keras.Model(
+        [vectors, lengths], model.output
+    )
+
+
 def save_network(model: keras.Model, path: Path) -> None:
     """Write a model as a ``.keras`` file whose bytes depend on nothing but the model.
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from rnnpipe.backend import keras, tf
 from rnnpipe.errors import TrainingError
 from rnnpipe.files import atomic_file
+from rnnpipe.models import split_at_vectors
 from rnnpipe.optimizers import Optimizer
 from rnnpipe.params import Train
 from rnnpipe.sequences import Padding, Split, draw_batches, sorted_batches
@@ -117,7 +118,7 @@ def fit(
             )
     padding = Padding.of(params)
     optimizer = Optimizer(params.optimizer, tensorflow_variables(model))
-    step = compile_step(model, optimizer, params.gradient_clip_norm)
+    step = compile_step(model, optimizer, params.gradient_clip_norm, params.adversarial_norm)
     state = _State(model, optimizer, checkpoint)
     forward = compile_forward(model)
     state.load()
@@ -201,27 +202,45 @@ def training_key(params: Train, *contents: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def compile_step(model: keras.Model, optimizer: Optimizer, clip_norm: float | None) -> Step:
+def compile_step(
+    model: keras.Model,
+    optimizer: Optimizer,
+    clip_norm: float | None,
+    adversarial_norm: float = 0.0,
+) -> Step:
     """Compile one step of the training, once for every shape of batch.
 
     Args:
         model: maps ``int32[batch, time]`` to ``float32[batch]``.
         optimizer: over the model's variables, in their order.
         clip_norm: longest gradient over all weights; None clips nothing.
+        adversarial_norm: length of the adversarial step over a review's vectors; 0 for none.
 
     Returns:
         A function of ``int32[batch, time]`` token ids and ``float32[batch]`` targets to the mean
         loss, the number of right answers, and the gradient's norm before clipping.
     """
     variables = tensorflow_variables(model)
+    to_vectors, to_logits = split_at_vectors(model)
 
     def step(token_ids: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def loss_of(vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            logits = to_logits([vectors, lengths], training=True)
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
+            return tf.reduce_mean(losses), logits
+
         with tf.GradientTape() as tape:
-            logits = model(token_ids, training=True)
-            loss = tf.reduce_mean(
-                tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
-            )
-        norm = optimizer.step(tape.gradient(loss, variables), clip_norm)
+            vectors, lengths = to_vectors(token_ids, training=True)
+            with tf.GradientTape() as slope:
+                slope.watch(vectors)
+                loss, logits = loss_of(vectors)
+            learnt = loss
+            if adversarial_norm:
+                with tape.stop_recording():
+                    # One length over all words of a review, as in the paper.
+                    steepest = tf.math.l2_normalize(slope.gradient(loss, vectors), [1, 2], 1e-30)
+                learnt += loss_of(vectors + adversarial_norm * steepest)[0]
+        norm = optimizer.step(tape.gradient(learnt, variables), clip_norm)
         hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, targets > 0.5), tf.int32))
         return loss, hits, norm
 

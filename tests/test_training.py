@@ -1,18 +1,22 @@
 import numpy as np
 import pytest
 
+from rnnpipe.backend import tf
 from rnnpipe.errors import TrainingError
 from rnnpipe.files import sha256_file
-from rnnpipe.models import build_classifier, save_network
+from rnnpipe.models import build_classifier, save_network, split_at_vectors
+from rnnpipe.optimizers import Optimizer
 from rnnpipe.sequences import Padding, Split
 from rnnpipe.tokens import Ragged
 from rnnpipe.training import (
     Lesson,
     compile_forward,
+    compile_step,
     draw_fraction,
     fit,
     make_deterministic,
     predict_logits,
+    tensorflow_variables,
 )
 
 VOCABULARY = 12
@@ -142,6 +146,44 @@ def test_a_training_that_was_cut_off_ends_in_the_same_bytes(train_params, tmp_pa
         save_network(model, tmp_path / f"{name}.keras")
         hashes.append((sha256_file(tmp_path / f"{name}.keras"), history))
     assert hashes[0] == hashes[1]
+
+
+def test_an_adversarial_step_learns_from_the_loss_uphill_too(train_params):
+    changes = {"embedding_dropout_rate": 0.0, "dropout_rate": 0.0, "bigram_size": 3}
+    params = train_params.model_copy(update=changes)
+    model = build_classifier(params, VOCABULARY, None)
+    token_ids, targets = tf.constant([[2, 5, 6], [3, 4, 0]]), tf.constant([1.0, 0.0])
+    to_vectors, to_logits = split_at_vectors(model)
+    np.testing.assert_array_equal(model(token_ids), to_logits(to_vectors(token_ids)))
+
+    def loss(vectors, lengths):
+        logits = to_logits([vectors, lengths])
+        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits))
+
+    vectors, lengths = to_vectors(token_ids)
+    with tf.GradientTape() as tape:
+        tape.watch(vectors)
+        here = loss(vectors, lengths)
+    slope = tape.gradient(here, vectors).numpy()
+    lengths_of_slopes = np.sqrt((slope**2).sum(axis=(1, 2), keepdims=True))
+    moved = vectors + 0.5 * slope / lengths_of_slopes
+    assert loss(moved, lengths) > here
+    with tf.GradientTape() as tape:
+        added = moved - vectors
+        given, lengths = to_vectors(token_ids)
+        both = loss(given, lengths) + loss(given + added, lengths)
+    gradients = tape.gradient(both, tensorflow_variables(model))
+
+    class Kept(Optimizer):
+        def step(self, given, clip_norm):
+            self.given = [tf.convert_to_tensor(gradient) for gradient in given]
+            return super().step(given, clip_norm)
+
+    optimizer = Kept("sgd", tensorflow_variables(model))
+    step = compile_step(model, optimizer, None, adversarial_norm=0.5).python_function
+    assert float(step(token_ids, targets)[0]) == pytest.approx(float(here), rel=1e-6)
+    for found, expected in zip(optimizer.given, gradients, strict=True):
+        np.testing.assert_allclose(found, tf.convert_to_tensor(expected), rtol=1e-4, atol=1e-7)
 
 
 def test_a_loss_that_is_no_number_stops_with_what_to_do(train_params, tmp_path):
