@@ -110,7 +110,10 @@ def rnnpipe_cases() -> Iterator[tuple[str, Round]]:
     if BATCHES_VARIABLE in os.environ:
         batches = [(tf.constant(a), tf.constant(b)) for a, b in real_batches(fixed=False)]
         for cell in CELLS:
-            params = Train(cell=cell)
+            # The network that the peers are given below: one direction, words alone.
+            params = Train(
+                cell=cell, hidden_size=WIDTH, bidirectional=False, bigram_size=0, shortcut=False
+            )
             model = build_classifier(params, VOCABULARY, None)
             optimizer = Optimizer(params.optimizer, training.tensorflow_variables(model))
             optimizer.learning_rate.assign(1e-3)

@@ -89,17 +89,17 @@ class _Graph:
 
 def _exported(model: keras.Model) -> onnx.ModelProto:
     graph = _Graph()
-    value, lengths = "token_ids", ""  # what the layers so far have made of the input
+    value, vectors, lengths = "token_ids", "", ""  # what the layers so far have made of the input
     for layer in model.layers:
         match layer:
             case RightAligned():
                 value, lengths = _aligned(graph, layer, value)
             case NgramEmbedding():
-                value = _embedded(graph, layer, value)
+                value = vectors = _embedded(graph, layer, value)
             case Recurrent():
                 value = _recurrent(graph, layer, value, lengths)
             case Pooling():
-                value = _pooled(graph, layer, value, lengths)
+                value = _pooled(graph, layer, value, vectors, lengths)
             case keras.layers.Dense():
                 # In float64: summed one by one in float32, large logits would be off by 1e-5.
                 weights = (graph.constant(part, np.float64) for part in (layer.kernel, layer.bias))
@@ -192,37 +192,52 @@ def _recurrent(graph: _Graph, layer: Recurrent, inputs: str, lengths: str) -> st
     return graph.add("Reshape", side_by_side, graph.constant([0, 0, 2 * layer.hidden_size]))
 
 
-def _pooled(graph: _Graph, layer: Pooling, states: str, lengths: str) -> str:
+def _pooled(graph: _Graph, layer: Pooling, states: str, vectors: str, lengths: str) -> str:
     """Map ``float32[time, batch, width]`` to one vector a row, as :class:`Pooling` does."""
     lengths = _cast(graph, graph.add("Max", lengths, graph.constant(1, np.int32)), np.int64)
-    if layer.how == "last":
-        rows = _numbered(graph, states, axis=1)
-        ends = graph.add("Sub", lengths, graph.constant(1))
-        places = [graph.add("Unsqueeze", number, graph.constant([1])) for number in (ends, rows)]
-        last = graph.add("GatherND", states, graph.add("Concat", *places, axis=1))
-        if not layer.bidirectional:
-            return last
-        # The last state of the backward direction is the one at the first word.
-        first = graph.add("Gather", states, graph.constant(0), axis=0)
-        width = layer.input[0].shape[-1]
-        bounds = [graph.constant([bound]) for bound in (0, width // 2, width)]
-        halves = [
-            graph.add("Slice", last, bounds[0], bounds[1], graph.constant([1])),
-            graph.add("Slice", first, bounds[1], bounds[2], graph.constant([1])),
-        ]
-        return graph.add("Concat", *halves, axis=1)
-    steps = graph.add("Unsqueeze", _numbered(graph, states, axis=0), graph.constant([1]))
-    real = graph.add("Unsqueeze", graph.add("Less", steps, lengths), graph.constant([2]))
     pooled = []
+    if layer.how == "last":
+        pooled += _last(graph, layer, states, lengths)
     if layer.how in ("max", "max_mean"):
-        kept = graph.add("Where", real, states, graph.weight(np.finfo(np.float32).min))
+        least = graph.weight(np.finfo(np.float32).min)
+        kept = graph.add("Where", _real(graph, states, lengths), states, least)
         pooled.append(graph.add("ReduceMax", kept, axes=[0], keepdims=0))
     if layer.how in ("mean", "max_mean"):
-        kept = graph.add("Where", real, states, graph.weight(0))
-        total = graph.add("ReduceSum", kept, graph.constant([0]), keepdims=0)
-        divisors = graph.add("Unsqueeze", _cast(graph, lengths, np.float32), graph.constant([1]))
-        pooled.append(graph.add("Div", total, divisors))
+        pooled.append(_mean(graph, states, lengths))
+    if layer.shortcut:
+        pooled.append(_mean(graph, vectors, lengths))
     return graph.add("Concat", *pooled, axis=1)
+
+
+def _last(graph: _Graph, layer: Pooling, states: str, lengths: str) -> list[str]:
+    rows = _numbered(graph, states, axis=1)
+    ends = graph.add("Sub", lengths, graph.constant(1))
+    places = [graph.add("Unsqueeze", number, graph.constant([1])) for number in (ends, rows)]
+    last = graph.add("GatherND", states, graph.add("Concat", *places, axis=1))
+    if not layer.bidirectional:
+        return [last]
+    # The last state of the backward direction is the one at the first word.
+    first = graph.add("Gather", states, graph.constant(0), axis=0)
+    width = layer.input[0].shape[-1]
+    bounds = [graph.constant([bound]) for bound in (0, width // 2, width)]
+    return [
+        graph.add("Slice", last, bounds[0], bounds[1], graph.constant([1])),
+        graph.add("Slice", first, bounds[1], bounds[2], graph.constant([1])),
+    ]
+
+
+def _real(graph: _Graph, sequences: str, lengths: str) -> str:
+    """Tell, ``bool[time, batch, 1]``, which steps lie before a sequence's end."""
+    steps = graph.add("Unsqueeze", _numbered(graph, sequences, axis=0), graph.constant([1]))
+    return graph.add("Unsqueeze", graph.add("Less", steps, lengths), graph.constant([2]))
+
+
+def _mean(graph: _Graph, sequences: str, lengths: str) -> str:
+    real = _real(graph, sequences, lengths)
+    kept = graph.add("Where", real, sequences, graph.weight(0))
+    total = graph.add("ReduceSum", kept, graph.constant([0]), keepdims=0)
+    divisors = graph.add("Unsqueeze", _cast(graph, lengths, np.float32), graph.constant([1]))
+    return graph.add("Div", total, divisors)
 
 
 def _numbered(graph: _Graph, value: str, axis: int) -> str:

@@ -150,7 +150,8 @@ def _gradient_norms(
     Time runs as the recurrence does: of a backward direction from each review's last word on.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        value, lengths = token_ids, None  # what the layers so far have made of the input
+        # What the layers so far have made of the input.
+        value, vectors, lengths = token_ids, None, None
         added: list[Any] = []
         for layer in model.layers:
             match layer:
@@ -171,8 +172,10 @@ def _gradient_norms(
                         outputs.append(_reversed(states, lengths) if backward else states)
                     value = tf.concat(outputs, axis=-1)
                 case Pooling():
-                    value = layer(value, lengths)
-                case NgramEmbedding() | keras.layers.Dense() | keras.layers.Reshape():
+                    value = layer(value, vectors, lengths)
+                case NgramEmbedding():
+                    value = vectors = layer(value)
+                case keras.layers.Dense() | keras.layers.Reshape():
                     value = layer(value)
                 case keras.layers.InputLayer() | keras.layers.Dropout():
                     pass

@@ -122,21 +122,33 @@ class NgramEmbedding(keras.layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("rnnpipe")
 class Pooling(keras.layers.Layer):  # type: ignore[misc]
-    """The hidden states of all steps as one vector."""
+    """The hidden states of all steps as one vector; with ``shortcut`` the inputs' mean beside it.
 
-    def __init__(self, how: str, bidirectional: bool, **kwargs: Any) -> None:
+    What single words and pairs say reaches the head by the shortcut, as in a linear model, so that
+    the recurrence is free for what they do not say (Cheng et al. 2016, "Wide & Deep Learning").
+    """
+
+    def __init__(self, how: str, bidirectional: bool, shortcut: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.how = how
         self.bidirectional = bidirectional
+        self.shortcut = shortcut
 
-    def call(self, states: Any, lengths: Any) -> Any:
+    def call(self, states: Any, vectors: Any, lengths: Any) -> Any:
         """Map ``float32[batch, time, width]`` to ``float32[batch, width]``, max_mean to twice that.
 
         Args:
             states: hidden states, right-padded.
+            vectors: ``float32[batch, time, any]``, what the recurrence was given.
             lengths: ``int32[batch]``; a sequence of length 0 counts as one step.
         """
         lengths = tf.maximum(lengths, 1)
+        pooled = self._pooled(states, lengths)
+        if self.shortcut:
+            pooled = tf.concat([pooled, _mean(vectors, lengths)], axis=-1)
+        return pooled
+
+    def _pooled(self, states: Any, lengths: Any) -> Any:
         if self.how == "last":
             # The last state of the backward direction is the one at the first word.
             last = tf.gather(states, lengths - 1, axis=1, batch_dims=1)
@@ -149,17 +161,31 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]
         if self.how in ("max", "max_mean"):
             pooled.append(tf.reduce_max(tf.where(real, states, states.dtype.min), axis=1))
         if self.how in ("mean", "max_mean"):
-            total = tf.reduce_sum(tf.where(real, states, 0.0), axis=1)
-            pooled.append(total / tf.cast(lengths, states.dtype)[:, None])
+            pooled.append(_mean(states, lengths))
         return tf.concat(pooled, axis=-1)
 
-    def compute_output_shape(self, states_shape: Any, lengths_shape: Any) -> Any:
+    def compute_output_shape(
+        self, states_shape: Any, vectors_shape: Any, lengths_shape: Any
+    ) -> Any:
         """Give the shape of the pooled vector."""
-        return states_shape[0], states_shape[-1] * (2 if self.how == "max_mean" else 1)
+        width = states_shape[-1] * (2 if self.how == "max_mean" else 1)
+        return states_shape[0], width + (vectors_shape[-1] if self.shortcut else 0)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments of the constructor."""
-        return {**super().get_config(), "how": self.how, "bidirectional": self.bidirectional}
+        return {
+            **super().get_config(),
+            "how": self.how,
+            "bidirectional": self.bidirectional,
+            "shortcut": self.shortcut,
+        }
+
+
+def _mean(sequences: Any, lengths: Any) -> Any:
+    """Average ``float32[batch, time, width]`` over each sequence's own steps."""
+    real = tf.sequence_mask(lengths, tf.shape(sequences)[1])[:, :, None]
+    total = tf.reduce_sum(tf.where(real, sequences, 0.0), axis=1)
+    return total / tf.cast(lengths, sequences.dtype)[:, None]
 
 
 def build_classifier(
@@ -186,8 +212,8 @@ def build_classifier(
     )
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     aligned, lengths = RightAligned(params.mask, params.padding_side, name="aligned")(token_ids)
-    states = embedding(aligned)
-    states = keras.layers.Dropout(params.embedding_dropout_rate, name="embedding_dropout")(states)
+    dropout = keras.layers.Dropout(params.embedding_dropout_rate, name="embedding_dropout")
+    states = vectors = dropout(embedding(aligned))
     for number in range(1, params.num_layers + 1):
         if number > 1:
             states = keras.layers.Dropout(params.dropout_rate, name=f"dropout_{number}")(states)
@@ -198,7 +224,8 @@ def build_classifier(
             params.precision,
             name=f"recurrent_{number}",
         )(states, lengths)
-    pooled = Pooling(params.pooling, params.bidirectional, name="pooling")(states, lengths)
+    pooling = Pooling(params.pooling, params.bidirectional, params.shortcut, name="pooling")
+    pooled = pooling(states, vectors, lengths)
     pooled = keras.layers.Dropout(params.dropout_rate, name="head_dropout")(pooled)
     logits = keras.layers.Dense(1, name="head")(pooled)
     model = keras.Model(

@@ -201,6 +201,11 @@ class Train(_Section):
         "how the hidden states of all steps become one vector",
         "last asks the cell to remember a whole review; max and mean look at every step",
     )
+    shortcut: bool = _knob(
+        True,
+        "hand the mean of the vectors of all words and pairs to the head, past the recurrence",
+        "true: what single words say need not be carried through time",
+    )
     embedding: Literal["word_vectors", "uniform"] = _knob(
         "word_vectors",
         "start of the embedding: vectors from co-occurrence, or random",

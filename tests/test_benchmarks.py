@@ -137,12 +137,22 @@ def test_the_weights_of_a_network_are_counted(tmp_path):
     from rnnpipe.models import build_classifier, save_network
     from rnnpipe.params import Train
 
-    params = Train(cell="gru", hidden_size=5, embedding_size=3, num_layers=2, embedding="uniform")
+    params = Train(
+        cell="gru",
+        hidden_size=5,
+        bidirectional=False,
+        num_layers=2,
+        shortcut=False,
+        embedding="uniform",
+        embedding_size=3,
+        bigram_size=2,
+        bigram_buckets=9,
+    )
     save_network(build_classifier(params, 7, None), tmp_path / "network.keras")
-    first, second = 3 * (3 * 5 + 5 * 5 + 2 * 5), 3 * (5 * 5 + 5 * 5 + 2 * 5)
+    first, second = 3 * (5 * 5 + 5 * 5 + 2 * 5), 3 * (5 * 5 + 5 * 5 + 2 * 5)
     size = cells.size_of(tmp_path / "network.keras")
     assert size.recurrent_parameters == first + second
-    assert size.parameters == first + second + 7 * 3 + 2 * 5 + 1
+    assert size.parameters == first + second + 7 * 3 + 9 * 2 + 2 * 5 + 1
 
 
 @pytest.mark.parametrize("name", ["seeds", "cells"])

@@ -92,6 +92,7 @@ def test_an_exported_network_answers_like_keras(build, tmp_path, cell, bidirecti
             "embedding_size": st.integers(1, 9),
             "bigram_size": st.integers(0, 5),
             "mask": st.booleans(),
+            "shortcut": st.booleans(),
             "padding_side": st.sampled_from(SIDES),
         }
     ),

@@ -84,7 +84,9 @@ def expected_logit(model, ids, cell, layers, bidirectional, pooling):
     assert weights
     words, pairs = flat.pop(0), flat.pop(0)
     before = np.insert(ids[:-1], 0, 0).astype(np.int64)
-    x = np.hstack([words[ids], pairs[(before * 1_000_003 + ids) % len(pairs)]]).astype(np.float64)
+    x = vectors = np.hstack([words[ids], pairs[(before * 1_000_003 + ids) % len(pairs)]]).astype(
+        np.float64
+    )
     for _ in range(layers):
         states = run(x, *(flat.pop(0) for _ in range(3)))
         if bidirectional:
@@ -92,7 +94,8 @@ def expected_logit(model, ids, cell, layers, bidirectional, pooling):
             states = np.concatenate([states, backward], axis=1)
         x = states
     kernel, bias = flat
-    return (pool(x, pooling, 2 if bidirectional else 1) @ kernel + bias).item()
+    pooled = np.concatenate([pool(x, pooling, 2 if bidirectional else 1), vectors.mean(axis=0)])
+    return (pooled @ kernel + bias).item()
 
 
 @pytest.mark.parametrize("cell", CELLS)
