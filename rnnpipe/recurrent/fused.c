@@ -27,17 +27,20 @@ typedef struct TF_DimensionHandle TF_DimensionHandle;
 #include "tensorflow/c/tf_tensor.h"
 
 #if defined(__AVX512F__)
-enum { LANES = 16 };
+enum { LANES = 16, GROUPS = 4 };
 #define ROWS 6  // 6 x 4 sums and 4 columns: 28 of 32 registers
 #include <immintrin.h>
 #elif defined(__AVX2__)
-enum { LANES = 8 };
-#define ROWS 3  // 3 x 4 sums of 16 registers
+enum { LANES = 8, GROUPS = 2 };
+#define ROWS 6  // 6 x 2 sums, 2 columns and a factor: 15 of 16 registers
 #else
-enum { LANES = 4 };
+enum { LANES = 4, GROUPS = 4 };
 #define ROWS 4
 #endif
-enum { GROUPS = 4, PANEL = GROUPS * LANES, SLAB = 16, CHUNK = 128 };
+enum { PANEL = GROUPS * LANES, SLAB = 16, CHUNK = 128 };
+// Elements between the rows of a matrix that is read down its columns: were these a power of two
+// apart, a column would fall into a few sets of the cache and push itself out.
+enum { GAP = 16 };
 
 typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t ivec __attribute__((vector_size(LANES * 4)));

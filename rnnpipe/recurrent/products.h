@@ -73,13 +73,14 @@ static void NAMED(multiply)(long rows, const ELEMENT *a, long a_row, const ELEME
   }
 }
 
-// C[m, columns] += A^T B over k rows of A[k, m] and B[k, columns], columns a multiple of PANEL.
-static void NAMED(multiply_transposed)(long m, long columns, long k, const ELEMENT *a,
-                                       const ELEMENT *b, const Span *spans, float *c) {
+// C[m, columns] += A^T B over k rows of A[k, m] and B[k, columns], columns a multiple of PANEL;
+// a_k and b_k are from row to row.
+static void NAMED(multiply_transposed)(long columns, long k, const ELEMENT *a, long a_k,
+                                       const ELEMENT *b, long b_k, const Span *spans, float *c) {
   for (long column = 0; column < columns; column += PANEL) {
     const Span rows = spans[column / PANEL];
     float *target = c + rows.from * columns + column;
-    NAMED(block)(rows.to - rows.from, a + rows.from, 1, m, b + column, columns, k, target, columns,
+    NAMED(block)(rows.to - rows.from, a + rows.from, 1, a_k, b + column, b_k, k, target, columns,
                  target, columns);
   }
 }

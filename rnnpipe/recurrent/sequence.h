@@ -83,8 +83,9 @@ static void NAMED(backward)(Work *work, long slab) {
   float *first_carry = allocate(s->padded_hidden * sizeof *first_carry);
   // Of many steps: both factors of the weights' gradient.
   float *seen = allocate((SLAB + 1) * terms * sizeof *seen);
-  ELEMENT *many_seen = allocate((CHUNK + SLAB) * terms * sizeof *many_seen);
-  ELEMENT *many_dz = allocate((CHUNK + SLAB) * s->columns * sizeof *many_dz);
+  const long seen_row = terms + GAP, dz_row = s->columns + GAP;
+  ELEMENT *many_seen = allocate((CHUNK + SLAB) * seen_row * sizeof *many_seen);
+  ELEMENT *many_dz = allocate((CHUNK + SLAB) * dz_row * sizeof *many_dz);
   float *weights = work->d_weights + slab * terms * s->columns;
   float *bias = work->d_bias + slab * s->columns;
   long held = 0;  // elements along the sum
@@ -120,8 +121,8 @@ static void NAMED(backward)(Work *work, long slab) {
     memset(dz + active * s->columns, 0, s->columns * sizeof *dz);  // the row to fill a pair
     for (long r = 0; r < active; r += STEP, held++) {
       NAMED(across)(dz + r * s->columns, dz + (r + 1) * s->columns, s->columns,
-                    many_dz + held * s->columns);
-      NAMED(across)(seen + r * terms, seen + (r + 1) * terms, terms, many_seen + held * terms);
+                    many_dz + held * dz_row);
+      NAMED(across)(seen + r * terms, seen + (r + 1) * terms, terms, many_seen + held * seen_row);
     }
     NAMED(multiply)(active, left, s->columns / STEP, work->packed_transposed, s->columns / STEP,
                     s->back_columns / PANEL, s->backward_spans, work->zeros, before,
@@ -134,8 +135,8 @@ static void NAMED(backward)(Work *work, long slab) {
       for (long u = 0; u < s->padded_hidden; u++) d[u] = both[s->padded_width + u] + more[u];
     }
     if (held * STEP >= CHUNK || step == 0) {
-      NAMED(multiply_transposed)(terms, s->columns, held, many_seen, many_dz, s->weight_spans,
-                                 weights);
+      NAMED(multiply_transposed)(s->columns, held, many_seen, seen_row, many_dz, dz_row,
+                                 s->weight_spans, weights);
       held = 0;
     }
   }
