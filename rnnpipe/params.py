@@ -5,7 +5,7 @@ out of range ends in a :class:`~rnnpipe.errors.ParameterError` that names the ke
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -373,28 +373,41 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     Raises:
         ParameterError: the file is missing or no YAML mapping, or a value is not allowed.
     """
-    return check_params(_read(path), str(path))
+    return check_params(read_values(path), str(path))
 
 
-def merge_params(base: Path, overrides: Path, out: Path) -> Params:
+def merge_params(
+    base: Path, overrides: Mapping[str, Any], out: Path, name: str = "overrides"
+) -> Params:
     """Write ``base`` with the values of ``overrides`` in their place, checked, to ``out``.
+
+    Args:
+        base: a parameter file.
+        overrides: sections with what differs.
+        out: the file to write.
+        name: what an error calls the overrides.
 
     Raises:
         ParameterError: as :func:`load_params`, also for a key of the overrides.
     """
-    values = _read(base)
-    for section, changes in _read(overrides).items():
+    values = read_values(base)
+    for section, changes in overrides.items():
         if isinstance(changes, dict) and isinstance(values.get(section), dict):
             values[section] |= changes
         else:
             values[section] = changes
-    params = check_params(values, str(overrides))
+    params = check_params(values, name)
     with atomic_file(out) as partial:
         partial.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return params
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_values(path: Path) -> dict[str, Any]:
+    """Read a parameter file, whole or only of what differs, as it stands: unchecked.
+
+    Raises:
+        ParameterError: the file is missing or no YAML mapping.
+    """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from typing import Any
 from rnnpipe.corpus import write_corpus
 from rnnpipe.errors import RnnpipeError
 from rnnpipe.files import read_json, write_json
-from rnnpipe.params import PARAMS_FILE, merge_params
+from rnnpipe.params import PARAMS_FILE, merge_params, read_values
 from rnnpipe.sources import Card
 
 _RUNNING = re.compile(r"^Running stage '(?:dvc\.yaml:)?([^']+)'")
@@ -58,8 +58,14 @@ class Sandbox:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--allow-empty", "--message", message)
 
-    def reproduce(self) -> dict[str, float]:
+    def reproduce(self, *targets: str) -> dict[str, float]:
         """Run ``dvc repro``, its output shown as it comes, and return the seconds of each stage.
+
+        Args:
+            targets: the stages to bring up to date, with all they need; none for every stage.
+
+        Returns:
+            Seconds of the stages that ran; one that was restored from the cache is not named.
 
         Raises:
             RnnpipeError: a stage failed.
@@ -67,7 +73,7 @@ class Sandbox:
         seconds: dict[str, float] = {}
         stage, started = None, time.monotonic()
         with subprocess.Popen(
-            [sys.executable, "-m", "dvc", "repro"],
+            [sys.executable, "-m", "dvc", "repro", *targets],
             cwd=self.folder,
             env=self.environment,
             text=True,
@@ -158,7 +164,8 @@ def make_demo(root: Path, folder: Path, reviews: int) -> Sandbox:
         citation="Written by `rnnpipe corpus` from a small grammar.",
     )
     write_json(folder / "data" / "generated.json", asdict(card))
-    merge_params(root / PARAMS_FILE, root / "params" / "demo.yaml", folder / PARAMS_FILE)
+    small = root / "params" / "demo.yaml"
+    merge_params(root / PARAMS_FILE, read_values(small), folder / PARAMS_FILE, str(small))
     # Nothing of the project's own runs belongs into this history.
     (folder / "dvc.lock").unlink(missing_ok=True)
     return sandbox
@@ -166,14 +173,32 @@ def make_demo(root: Path, folder: Path, reviews: int) -> Sandbox:
 
 def attempt(overrides: Path) -> int:
     """Run the pipeline with other parameters in ``.try/NAME`` and print what came out."""
-    folder = Path(".try") / overrides.stem
+    values, folder = read_values(overrides), Path(".try") / overrides.stem
+    return _run(make_attempt(Path(), folder, values, str(overrides)))
+
+
+def make_attempt(
+    root: Path, folder: Path, overrides: Mapping[str, Any], name: str = "overrides"
+) -> Sandbox:
+    """Copy the project, with other parameters; what they do not touch comes from its cache.
+
+    Args:
+        root: the project's folder, a git work tree.
+        folder: where the copy goes; what an earlier copy left there is removed.
+        overrides: sections with what differs from the project's parameters.
+        name: what an error calls the overrides.
+
+    Raises:
+        ParameterError: the overrides are not allowed; nothing was removed.
+        RnnpipeError: as :func:`make_sandbox`.
+    """
     # Checked first: a misspelt name or key must not cost the result of an earlier try.
     with tempfile.TemporaryDirectory() as scratch:
-        merged = Path(scratch) / "params.yaml"
-        merge_params(PARAMS_FILE, overrides, merged)
-        sandbox = make_sandbox(Path(), folder, share_cache=True)
+        merged = Path(scratch) / PARAMS_FILE.name
+        merge_params(root / PARAMS_FILE, overrides, merged, name)
+        sandbox = make_sandbox(root, folder, share_cache=True)
         shutil.copyfile(merged, folder / PARAMS_FILE)
-    return _run(sandbox)
+    return sandbox
 
 
 def _run(sandbox: Sandbox) -> int:

@@ -4,7 +4,13 @@ import pytest
 import yaml
 
 from rnnpipe.errors import ParameterError
-from rnnpipe.params import check_params, describe_params, load_params, merge_params
+from rnnpipe.params import (
+    check_params,
+    describe_params,
+    load_params,
+    merge_params,
+    read_values,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,8 +23,11 @@ def values():
 def test_the_projects_own_files_are_valid(tmp_path):
     load_params(ROOT / "params.yaml")
     for overrides in (ROOT / "params").glob("*.yaml"):
-        merged = merge_params(ROOT / "params.yaml", overrides, tmp_path / "params.yaml")
+        changes = read_values(overrides)
+        merged = merge_params(ROOT / "params.yaml", changes, tmp_path / "params.yaml")
         assert load_params(tmp_path / "params.yaml") == merged
+        for section, values in changes.items():
+            assert merged.model_dump(by_alias=True)[section].items() >= values.items()
 
 
 def test_sections_are_the_stages_of_the_dag(values):

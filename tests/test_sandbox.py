@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from rnnpipe.errors import ParameterError, RnnpipeError
-from rnnpipe.sandbox import attempt, make_sandbox
+from rnnpipe.params import load_params
+from rnnpipe.sandbox import attempt, make_attempt, make_sandbox
 
 
 @pytest.fixture
@@ -33,6 +34,15 @@ def test_a_misspelt_override_costs_nothing(project):
     with pytest.raises(ParameterError, match="did you mean hidden_size"):
         attempt(Path("small.yaml"))
     assert (project / ".try" / "small" / "result").read_text() == "earlier"
+
+
+def test_a_copy_with_other_parameters_leaves_the_projects_alone(project):
+    (project / ".dvc").mkdir()
+    (project / ".dvc" / "config").touch()
+    sandbox = make_attempt(project, project / ".try" / "small", {"train": {"seed": 7}})
+    assert load_params(sandbox.folder / "params.yaml").train.seed == 7
+    assert load_params(project / "params.yaml").train.seed != 7
+    assert not (sandbox.folder / "result").exists()
 
 
 @pytest.mark.parametrize("folder", [".", "..", ".try/..", "/"])
