@@ -6,7 +6,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH= DVC_NO_ANALYTICS=1 DO_NOT_TRACK=1
 
-.PHONY: help demo test repro flow ui notebook lint format lock clean
+.PHONY: help demo test repro flow ui notebook bench seeds cells lint format lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,15 @@ ui: $(INSTALLED) ## Prefect's server, worker and deployments in the foreground; 
 
 notebook: $(INSTALLED) ## the teaching notebook's own configuration, in .try/notebook/
 	@$(RUN) python -m rnnpipe try params/notebook.yaml
+
+bench: $(INSTALLED) ## time training steps and predictions beside Keras (and PyTorch: BENCH_TORCH=python)
+	@$(RUN) python -m benchmarks.bench
+
+seeds: $(INSTALLED) ## the whole pipeline once for each of several seeds, in .try/seeds/
+	@$(RUN) python -m benchmarks.seeds $(FLAGS)
+
+cells: $(INSTALLED) ## the three cells with all else alike, and the sets in params/, in .try/cells/
+	@$(RUN) python -m benchmarks.cells $(FLAGS)
 
 lint: $(INSTALLED) ## ruff, mypy, and who may import whom
 	@$(RUN) ruff check .

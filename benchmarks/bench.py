@@ -11,24 +11,31 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, steps
+from benchmarks import machine, predict, steps
+from rnnpipe.errors import RnnpipeError
 from rnnpipe.files import write_json
 
 ROUNDS = 7
 REPORT = Path("reports/bench.json")
 HERE = Path(__file__).parent
-# Multiplications and additions of one training step at the fixed shape: three products of
-# [batch * time, 2 * width] by [2 * width, gates * width], forward and twice backward.
+PEERS = ("keras", "torch")
+PRECISIONS = ("mixed_bfloat16", "float32")
+# Gates whose weights take part in the products.
 GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 
 
 class Worker:
-    """A child process that times rounds of one framework."""
+    """A child process that times rounds of one framework.
 
-    def __init__(self, name: str, interpreter: str, environment: dict[str, str]) -> None:
+    Raises:
+        RnnpipeError: on its creation or in a round, when the process has ended.
+    """
+
+    def __init__(self, name: str, interpreter: str, environment: Mapping[str, str]) -> None:
         self.name = name
         self.process = subprocess.Popen(
             [interpreter, str(HERE / "steps.py"), name],
@@ -37,14 +44,13 @@ class Worker:
             text=True,
             env=os.environ | environment,
         )
-        assert self.process.stdout
-        self.cases: list[str] = json.loads(self.process.stdout.readline() or "[]")
+        self.cases: list[str] = json.loads(self._read())
 
     def seconds(self, case: str) -> float:
         """Time one round."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
         print(case, file=self.process.stdin, flush=True)
-        return float(self.process.stdout.readline())
+        return float(self._read())
 
     def close(self) -> None:
         """End the process."""
@@ -52,117 +58,159 @@ class Worker:
         self.process.stdin.close()
         self.process.wait()
 
+    def _read(self) -> str:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise RnnpipeError(f"the worker of {self.name} ended early; what it printed says why")
+        return line
+
 
 def measure_steps() -> dict[str, dict[str, float]]:
-    """Give the median seconds of every case of every framework."""
+    """Give the median seconds of every case of every framework.
+
+    Raises:
+        RnnpipeError: a framework does not work.
+    """
+    workers: list[Worker] = []
     with tempfile.TemporaryDirectory() as folder:
         environment = {"PYTHONPATH": str(HERE.parent)}
-        if (steps.DATA / "sequences").exists():
+        if steps.SEQUENCES.exists():
             batches = Path(folder) / "batches.npz"
             steps.draw_real_batches(batches)
-            environment["RNNPIPE_BENCH_BATCHES"] = str(batches)
+            environment[steps.BATCHES_VARIABLE] = str(batches)
         else:
-            print(f"no {steps.DATA}/sequences: no rows on real reviews (run `make repro`)")
-        interpreters = {name: sys.executable for name in ("rnnpipe", "keras", "peak")}
-        torch = os.environ.get("BENCH_TORCH", sys.executable)
-        if _has_torch(torch):
-            interpreters["torch"] = torch
-        workers = [Worker(name, path, environment) for name, path in interpreters.items()]
-        times: dict[str, dict[str, list[float]]] = {
-            worker.name: {case: [] for case in worker.cases} for worker in workers
-        }
-        cases = sorted({case for worker in workers for case in worker.cases})
-        for _ in range(ROUNDS):
-            for case in cases:
-                for worker in workers:
-                    if case in worker.cases:
-                        times[worker.name][case].append(worker.seconds(case))
-        for worker in workers:
-            worker.close()
+            print(f"no {steps.SEQUENCES}, so no rows on real reviews: run make repro")
+        try:
+            for name, interpreter in _interpreters():
+                workers.append(Worker(name, interpreter, environment))
+            return _medians(workers)
+        finally:
+            for worker in workers:
+                worker.close()
+
+
+def _interpreters() -> Iterator[tuple[str, str]]:
+    for name in ("peak", "rnnpipe", "keras"):
+        yield name, sys.executable
+    torch = os.environ.get("BENCH_TORCH", sys.executable)
+    if not subprocess.run([torch, "-c", "import torch"], capture_output=True).returncode:
+        yield "torch", torch
+    else:
+        print("no PyTorch, so no rows of it: name an interpreter that has it in BENCH_TORCH")
+
+
+def _medians(workers: list[Worker]) -> dict[str, dict[str, float]]:
+    times: dict[str, dict[str, list[float]]] = {
+        worker.name: {case: [] for case in worker.cases} for worker in workers
+    }
+    cases = sorted({case for worker in workers for case in worker.cases})
+    for number in range(ROUNDS):
+        print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
+        for case in cases:
+            # Side by side in time: what is compared meets the same neighbours.
+            for worker in workers:
+                if case in worker.cases:
+                    times[worker.name][case].append(worker.seconds(case))
     return {
         name: {case: statistics.median(rounds) for case, rounds in cases.items()}
         for name, cases in times.items()
     }
 
 
-def _has_torch(interpreter: str) -> bool:
-    found = subprocess.run([interpreter, "-c", "import torch"], capture_output=True, check=False)
-    return found.returncode == 0
+def peak_gflops(medians: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Give the speed of a large product of matrices, in 10^9 operations a second, by precision."""
+    return {
+        case.removeprefix("product "): round(steps.PEAK_OPERATIONS / seconds / 1e9, 1)
+        for case, seconds in medians["peak"].items()
+    }
 
 
-def rows_of(medians: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
-    """Put the medians into rows: milliseconds a step, and how many times faster ours is."""
-    peak = 2 * 2048**3 / medians["peak"]["product float32"] / 1e9
+def operations(cell: str) -> int:
+    """Count the multiplications and additions of one training step at the fixed shape.
+
+    Three products of ``[batch * time, 2 * width]`` by ``[2 * width, gates * width]``: one forward,
+    and backward one for the inputs' and one for the weights' gradient.
+    """
+    return 3 * 2 * steps.BATCH * steps.TIME * 2 * steps.WIDTH * GATES[cell] * steps.WIDTH
+
+
+def rows_of(medians: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """Put the medians into rows: milliseconds a step, and how many times faster ours is.
+
+    Args:
+        medians: seconds of a round, by framework and case, as :func:`measure_steps` gives them.
+    """
+    peak = peak_gflops(medians)["float32"]
+    shape = f"({steps.BATCH}, {steps.TIME}, {steps.WIDTH} to {steps.WIDTH})"
+    best = next(name for name in PRECISIONS if f"lstm {name}" in medians["rnnpipe"])
     rows = []
     for cell in steps.CELLS:
-        operations = 3 * 2 * steps.BATCH * steps.TIME * 2 * steps.WIDTH * GATES[cell] * steps.WIDTH
-        peers = {
-            name: medians[name][f"{cell} float32"] for name in ("keras", "torch") if name in medians
-        }
-        for precision in ("mixed_bfloat16", "float32"):
-            seconds = medians["rnnpipe"][f"{cell} {precision}"]
-            rows.append(
-                {
-                    "step": f"{cell} (64, 400, 128 to 128)",
-                    "precision": precision,
-                    "milliseconds": _milliseconds({"rnnpipe": seconds} | peers),
-                    "times_faster_than": _ratios(seconds, peers),
-                    "share_of_float32_peak": round(operations / seconds / 1e9 / peak, 3),
-                }
-            )
-        if f"{cell} reviews" in medians["rnnpipe"]:
-            ours = medians["rnnpipe"][f"{cell} reviews"] / steps.BATCHES
-            peers = {
-                name: medians[name][f"{cell} reviews"] / steps.BATCHES
-                for name in ("keras", "torch")
-                if name in medians
-            }
-            rows.append(
-                {
-                    "step": f"{cell} classifier, 64 real reviews",
-                    "precision": "mixed_bfloat16",
-                    "milliseconds": _milliseconds({"rnnpipe": ours} | peers),
-                    "times_faster_than": _ratios(ours, peers),
-                }
-            )
+        for precision in PRECISIONS:
+            # The peers have no lower precision on a CPU that would be faster for them.
+            if row := _row(medians, f"{cell} {precision}", f"{cell} float32", 1):
+                share = round(operations(cell) / (row["milliseconds"]["rnnpipe"] * 1e6) / peak, 3)
+                named = {"step": f"{cell} {shape}", "precision": precision}
+                rows.append(named | row | {"share_of_float32_peak": share})
+        if row := _row(medians, f"{cell} reviews", f"{cell} reviews", steps.BATCHES):
+            name = f"{cell} classifier, {steps.BATCH} real reviews"
+            rows.append({"step": name, "precision": best} | row)
     return rows
 
 
-def _milliseconds(seconds: dict[str, float]) -> dict[str, float]:
-    return {name: round(1000 * value, 1) for name, value in seconds.items()}
+def _row(
+    medians: Mapping[str, Mapping[str, float]], ours: str, theirs: str, steps_a_round: int
+) -> dict[str, Any] | None:
+    if ours not in medians["rnnpipe"]:
+        return None
+    seconds = {"rnnpipe": medians["rnnpipe"][ours]}
+    seconds |= {name: medians[name][theirs] for name in PEERS if name in medians}
+    return {
+        "milliseconds": {
+            name: round(1000 * value / steps_a_round, 2) for name, value in seconds.items()
+        },
+        "times_faster_than": {
+            name: round(seconds[name] / seconds["rnnpipe"], 2) for name in PEERS if name in seconds
+        },
+    }
 
 
-def _ratios(ours: float, peers: dict[str, float]) -> dict[str, float]:
-    return {name: round(value / ours, 2) for name, value in peers.items()}
+_LINE = "{:40} {:14} {:>10} {:>10} {:>10} {:>8} {:>8} {:>8}"
 
 
-def show(report: dict[str, Any]) -> None:
+def show(report: Mapping[str, Any]) -> None:
     """Print the table."""
     peak = report["peak_gflops"]
     print(
-        f"\n{report['machine']['processor']}, {report['machine']['cores']} cores;"
-        f" products: {peak['float32']:.0f} GFLOP/s float32, {peak['bfloat16']:.0f} bfloat16\n"
+        f"\n{report['machine']['processor']}, {report['machine']['cores']} cores; products of"
+        f" matrices: {peak['float32']:.0f} GFLOP/s float32, {peak['bfloat16']:.0f} bfloat16\n"
     )
-    head = ("training step", "precision", "rnnpipe", "keras", "torch", "x keras", "x torch", "peak")
-    print("{:36} {:14} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6}".format(*head))
+    print(
+        _LINE.format(
+            "training step", "precision", "rnnpipe", "keras", "torch",
+            "x keras", "x torch", "of peak",
+        )
+    )  # fmt: skip
     for row in report["steps"]:
         times, ratios = row["milliseconds"], row["times_faster_than"]
-        cells = [
-            *(f"{times[name]:.1f} ms" if name in times else "-" for name in ("rnnpipe", *_PEERS)),
-            *(f"{ratios[name]:.2f}" if name in ratios else "-" for name in _PEERS),
-            f"{row['share_of_float32_peak']:.0%}" if "share_of_float32_peak" in row else "",
-        ]
+        share = row.get("share_of_float32_peak")
         print(
-            "{:36} {:14} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6}".format(
-                row["step"], row["precision"], *cells
+            _LINE.format(
+                row["step"],
+                row["precision"],
+                *(
+                    f"{times[name]:.1f} ms" if name in times else "-"
+                    for name in ("rnnpipe", *PEERS)
+                ),
+                *(f"{ratios[name]:.2f}" if name in ratios else "-" for name in PEERS),
+                "" if share is None else f"{share:.0%}",
             )
         )
-    print()
+    if not any(row["precision"] == "mixed_bfloat16" for row in report["steps"]):
+        print("This processor multiplies no bfloat16: mixed_bfloat16 is float32 here.")
+    print("\nPredictions by ONNX Runtime:")
     for name, value in report["predict"].items():
-        print(f"{name:50} {value}")
-
-
-_PEERS = ("keras", "torch")
+        print(f"  {name:20} {value}")
 
 
 def main() -> None:
@@ -171,10 +219,7 @@ def main() -> None:
     report = {
         "machine": machine.describe(),
         "rounds": ROUNDS,
-        "peak_gflops": {
-            name: round(2 * 2048**3 / medians["peak"][f"product {name}"] / 1e9, 1)
-            for name in ("float32", "bfloat16")
-        },
+        "peak_gflops": peak_gflops(medians),
         "steps": rows_of(medians),
         "predict": predict.measure(),
     }

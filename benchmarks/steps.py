@@ -10,7 +10,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +21,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 CELLS = ("lstm", "gru", "simple_rnn")
 BATCH, TIME, WIDTH = 64, 400, 128
 VOCABULARY = 30_000
-DATA = Path(os.environ.get("RNNPIPE_BENCH_DATA", "data"))
+SEQUENCES = Path("data/sequences")
 BATCHES = 8  # of real reviews, in one round
+BATCHES_VARIABLE = "RNNPIPE_BENCH_BATCHES"  # in the environment, the file of the real batches
+PEAK_SIZE = 2048
+PEAK_OPERATIONS = 2 * PEAK_SIZE**3
+CORES = len(os.sched_getaffinity(0))
 
 Round = Callable[[], None]
 
@@ -32,60 +38,76 @@ def fixed_inputs() -> np.ndarray:
 
 def real_batches(fixed: bool) -> list[tuple[np.ndarray, np.ndarray]]:
     """Give batches of real training reviews, padded to 400 or only to the longest of each."""
-    path = Path(os.environ["RNNPIPE_BENCH_BATCHES"])
-    with np.load(path) as saved:
+    with np.load(os.environ[BATCHES_VARIABLE]) as saved:
         kind = "fixed" if fixed else "bucketed"
         return [(saved[f"{kind}_{i}"], saved[f"{kind}_labels_{i}"]) for i in range(BATCHES)]
 
 
 def draw_real_batches(path: Path) -> None:
-    """Keep the batches that all frameworks train on: the same reviews, padded in two ways."""
+    """Keep the batches that all frameworks train on: the same reviews, padded in two ways.
+
+    ``bucketed`` are batches of the training's own first epoch, as wide as the longest review of
+    each; ``fixed`` are the same reviews, mixed anew and padded to 400.
+    """
     from rnnpipe.params import Train
     from rnnpipe.sequences import Padding, draw_batches, load_split
 
-    train = load_split(DATA / "sequences", "train")
+    train = load_split(SEQUENCES, "train")
     params = Train()
     lengths = np.minimum(train.sequences.lengths, TIME)
+    drawn = draw_batches(lengths, BATCH, bucket=True, seed=params.seed, epoch=0)
+    bucketed = spread([rows for rows in drawn if len(rows) == BATCH], lengths)
+    mixed = np.random.default_rng(1).permutation(np.concatenate(bucketed))
+    kinds = {
+        "bucketed": (bucketed, Padding(TIME)),
+        "fixed": (np.split(mixed, BATCHES), Padding(TIME, fixed=True)),
+    }
     arrays = {}
-    for kind, bucket in (("bucketed", True), ("fixed", False)):
-        padding = Padding(TIME, fixed=not bucket)
-        batches = draw_batches(lengths, BATCH, bucket=bucket, seed=params.seed, epoch=0)
-        # Every nth: long and short ones as they come.
-        for i, rows in enumerate(batches[:: len(batches) // BATCHES][:BATCHES]):
+    for kind, (batches, padding) in kinds.items():
+        for i, rows in enumerate(batches):
             arrays[f"{kind}_{i}"] = padding.pad(train.sequences, rows)
             arrays[f"{kind}_labels_{i}"] = train.labels[rows].astype(np.float32)
     with path.open("wb") as file:
         np.savez(file, **arrays)
 
 
+def spread(batches: list[np.ndarray], lengths: np.ndarray) -> list[np.ndarray]:
+    """Choose ``BATCHES`` of an epoch that stand for all of it: the middles of groups by width.
+
+    Args:
+        batches: rows of each batch.
+        lengths: words of each row.
+    """
+    ordered = sorted(batches, key=lambda rows: int(lengths[rows].max()))
+    return [ordered[len(ordered) * (2 * i + 1) // (2 * BATCHES)] for i in range(BATCHES)]
+
+
 def rnnpipe_cases() -> Iterator[tuple[str, Round]]:
-    """Ours: the layer as the networks use it, and the very step of the training."""
+    """Ours: the layer as the networks use it, and the very step of the training.
+
+    ``mixed_bfloat16`` has a case only where the processor multiplies bfloat16: elsewhere its
+    products are float32.
+    """
     from rnnpipe import training
     from rnnpipe.backend import tf
     from rnnpipe.models import build_classifier
     from rnnpipe.optimizers import Optimizer
     from rnnpipe.params import Train
     from rnnpipe.recurrent import Recurrent
+    from rnnpipe.recurrent.fused import bfloat16_available
 
+    training.make_deterministic()  # as the training does, whatever it costs
     inputs = tf.constant(fixed_inputs())
     lengths = tf.fill([BATCH], TIME)
-    for precision in ("mixed_bfloat16", "float32"):
+    for precision in ("mixed_bfloat16", "float32") if bfloat16_available() else ("float32",):
         for cell in CELLS:
             layer = Recurrent(cell, WIDTH, False, precision)
             layer.build(inputs.shape, lengths.shape)
             weights = [variable.value for variable in layer.trainable_variables]
 
-            def step(layer=layer, weights=weights):
-                with tf.GradientTape() as tape:
-                    tape.watch(inputs)
-                    loss = tf.reduce_mean(layer(inputs, lengths, training=True) ** 2)
-                *gradients, slope = tape.gradient(loss, [*weights, inputs])
-                for weight, gradient in zip(weights, gradients, strict=True):
-                    weight.assign_sub(1e-3 * gradient)
-                return tf.reduce_sum(slope)
-
-            yield f"{cell} {precision}", _called(tf.function(step))
-    if "RNNPIPE_BENCH_BATCHES" in os.environ:
+            call = partial(layer, lengths=lengths, training=True)
+            yield f"{cell} {precision}", _layer_step(call, weights, inputs)
+    if BATCHES_VARIABLE in os.environ:
         batches = [(tf.constant(a), tf.constant(b)) for a, b in real_batches(fixed=False)]
         for cell in CELLS:
             params = Train(cell=cell)
@@ -100,7 +122,11 @@ def rnnpipe_cases() -> Iterator[tuple[str, Round]]:
 
 
 def keras_cases() -> Iterator[tuple[str, Round]]:
-    """Stock Keras: its layers, its optimizer, its training step; padded to 400."""
+    """Stock Keras: its layers, its optimizer, its training step; padded to 400.
+
+    Without a mask, which would slow it down; the gradient of the embedding is what Keras makes
+    of it: its Adam moves every row of the table.
+    """
     from rnnpipe.backend import keras, tf
 
     layers = {
@@ -114,17 +140,9 @@ def keras_cases() -> Iterator[tuple[str, Round]]:
         layer.build(inputs.shape)
         weights = [variable.value for variable in layer.trainable_variables]
 
-        def step(layer=layer, weights=weights):
-            with tf.GradientTape() as tape:
-                tape.watch(inputs)
-                loss = tf.reduce_mean(layer(inputs, training=True) ** 2)
-            *gradients, slope = tape.gradient(loss, [*weights, inputs])
-            for weight, gradient in zip(weights, gradients, strict=True):
-                weight.assign_sub(1e-3 * gradient)
-            return tf.reduce_sum(slope)
-
-        yield f"{cell} float32", _called(tf.function(step))
-    if "RNNPIPE_BENCH_BATCHES" in os.environ:
+        call = partial(layer, training=True)
+        yield f"{cell} float32", _layer_step(call, weights, inputs)
+    if BATCHES_VARIABLE in os.environ:
         batches = real_batches(fixed=True)
         for cell in CELLS:
             token_ids = keras.Input((TIME,), dtype="int32")
@@ -147,9 +165,13 @@ def keras_cases() -> Iterator[tuple[str, Round]]:
 
 
 def torch_cases() -> Iterator[tuple[str, Round]]:
-    """PyTorch: ``nn.LSTM`` and its like, Adam, padded to 400."""
+    """PyTorch: ``nn.LSTM`` and its like, Adam in its fused form, padded to 400.
+
+    Adam moves every row of the embedding's table, as in Keras: PyTorch clips no sparse gradients.
+    """
     import torch
 
+    torch.set_num_threads(CORES)
     layers = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "simple_rnn": torch.nn.RNN}
     inputs = torch.from_numpy(fixed_inputs()).requires_grad_()
     for cell in CELLS:
@@ -164,7 +186,7 @@ def torch_cases() -> Iterator[tuple[str, Round]]:
                     weight -= 1e-3 * weight.grad
 
         yield f"{cell} float32", step
-    if "RNNPIPE_BENCH_BATCHES" in os.environ:
+    if BATCHES_VARIABLE in os.environ:
         batches = [
             (torch.from_numpy(a).long(), torch.from_numpy(b)) for a, b in real_batches(fixed=True)
         ]
@@ -173,7 +195,7 @@ def torch_cases() -> Iterator[tuple[str, Round]]:
             layer = layers[cell](WIDTH, WIDTH, batch_first=True)
             head = torch.nn.Linear(2 * WIDTH, 1)
             weights = [*embedding.parameters(), *layer.parameters(), *head.parameters()]
-            optimizer = torch.optim.Adam(weights, 1e-3)
+            optimizer = torch.optim.Adam(weights, 1e-3, fused=True)
 
             def train(embedding=embedding, layer=layer, head=head, w=weights, o=optimizer):
                 dropout = torch.nn.functional.dropout
@@ -190,12 +212,29 @@ def torch_cases() -> Iterator[tuple[str, Round]]:
 
 
 def peak_cases() -> Iterator[tuple[str, Round]]:
-    """The machine's own limit: one large product of matrices, ``2 * 2048 ** 3`` operations."""
+    """The machine's own limit: one large product of matrices, as TensorFlow computes it."""
     from rnnpipe.backend import tf
 
     for name, dtype in (("float32", tf.float32), ("bfloat16", tf.bfloat16)):
-        factor = tf.cast(np.random.default_rng(1).normal(size=(2048, 2048)), dtype)
+        factor = tf.cast(np.random.default_rng(1).normal(size=(PEAK_SIZE, PEAK_SIZE)), dtype)
         yield f"product {name}", _called(tf.function(lambda a=factor: tf.matmul(a, a)[0, 0]))
+
+
+def _layer_step(layer: Callable[[Any], Any], weights: list[Any], inputs: Any) -> Round:
+    """One step of a TensorFlow layer alone: forward, every gradient, and plain descent."""
+    from rnnpipe.backend import tf
+
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            # Not by **, whose gradient takes powers: dearer here than the smaller layers.
+            loss = tf.reduce_mean(tf.square(layer(inputs)))
+        *gradients, slope = tape.gradient(loss, [*weights, inputs])
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.assign_sub(1e-3 * gradient)
+        return tf.reduce_sum(slope)
+
+    return _called(tf.function(step))
 
 
 def _called(function: Callable[[], object]) -> Round:

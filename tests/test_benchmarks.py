@@ -1,0 +1,169 @@
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import bench, cells, seeds, steps
+from rnnpipe.errors import ParameterError, RnnpipeError
+
+ROOT = Path(__file__).parents[1]
+MEDIANS = {
+    "peak": {"product float32": 0.1, "product bfloat16": 0.05},
+    "rnnpipe": {f"{cell} float32": 0.25 for cell in steps.CELLS}
+    | {f"{cell} reviews": 1.6 for cell in steps.CELLS},
+    "keras": {f"{cell} float32": 1.0 for cell in steps.CELLS}
+    | {f"{cell} reviews": 8.0 for cell in steps.CELLS},
+}
+
+
+# --- The table of training steps ---
+
+
+def test_a_row_says_how_many_times_faster():
+    fixed, reviews = bench.rows_of(MEDIANS)[:2]
+    assert fixed["step"] == "lstm (64, 400, 128 to 128)"
+    assert fixed["precision"] == reviews["precision"] == "float32"
+    assert fixed["milliseconds"] == {"rnnpipe": 250.0, "keras": 1000.0}
+    assert fixed["times_faster_than"] == {"keras": 4.0}
+    assert reviews["milliseconds"] == {"rnnpipe": 200.0, "keras": 1000.0}, "of one step of eight"
+    assert reviews["times_faster_than"] == {"keras": 5.0}
+
+
+def test_the_share_of_the_peak_is_that_of_the_products():
+    peak = bench.peak_gflops(MEDIANS)
+    assert peak == {"float32": round(2 * 2048**3 / 1e8, 1), "bfloat16": round(4 * 2048**3 / 1e8, 1)}
+    products = 3 * 2 * (64 * 400) * 256 * 512  # by 2 for a multiplication and an addition
+    assert bench.operations("lstm") == products
+    share = bench.rows_of(MEDIANS)[0]["share_of_float32_peak"]
+    assert share == pytest.approx(products / 0.25e9 / peak["float32"], abs=1e-3)
+
+
+def test_bfloat16_has_rows_only_where_it_was_measured():
+    assert {row["precision"] for row in bench.rows_of(MEDIANS)} == {"float32"}
+    both = MEDIANS["rnnpipe"] | {f"{cell} mixed_bfloat16": 0.125 for cell in steps.CELLS}
+    rows = bench.rows_of(MEDIANS | {"rnnpipe": both})
+    assert [row["precision"] for row in rows[:3]] == ["mixed_bfloat16", "float32", "mixed_bfloat16"]
+    assert rows[0]["times_faster_than"] == {"keras": 8.0}, "of float32: all that Keras has here"
+
+
+def test_the_table_can_be_shown(capsys):
+    bench.show(
+        {
+            "machine": {"processor": "some", "cores": 2},
+            "peak_gflops": bench.peak_gflops(MEDIANS),
+            "steps": bench.rows_of(MEDIANS),
+            "predict": {"help_s": 0.1},
+        }
+    )
+    shown = capsys.readouterr().out
+    assert "mixed_bfloat16 is float32 here" in shown
+    assert re.search(r"lstm \(64.*250.0 ms +1000.0 ms +- +4.00 ", shown)
+
+
+def test_a_framework_that_fails_is_named():
+    with pytest.raises(RnnpipeError, match="worker of nothing ended early"):
+        bench.Worker("nothing", sys.executable, {})
+
+
+@given(st.lists(st.integers(1, 400), min_size=steps.BATCHES, max_size=100))
+def test_the_chosen_batches_stand_for_all(widths):
+    lengths = np.array(widths)
+    chosen = steps.spread([np.array([row]) for row in range(len(widths))], lengths)
+    assert len({int(rows[0]) for rows in chosen}) == steps.BATCHES
+    found = sorted(int(lengths[rows].max()) for rows in chosen)
+    # Each is the middle of an eighth: as many batches are narrower as should be.
+    for place, width in enumerate(found):
+        narrower, equal = (lengths < width).sum(), (lengths == width).sum()
+        assert narrower <= len(widths) * (2 * place + 1) / 16 <= narrower + equal + 1
+
+
+# --- Several seeds ---
+
+
+def run(seed, accuracy, validation=0.9):
+    return {"seed": seed, "accuracy": accuracy, "validation_accuracy": validation}
+
+
+def test_mean_and_interval_by_hand():
+    # t of 2 degrees of freedom at 97.5 %: 4.302653
+    summary = seeds.summarize([0.90, 0.91, 0.92])
+    assert (summary.mean, summary.sd) == (0.91, 0.01)
+    assert summary.high - summary.mean == pytest.approx(4.302653 * 0.01 / math.sqrt(3), abs=1e-6)
+
+
+def test_one_seed_has_no_spread():
+    assert seeds.summarize([0.9]) == seeds.Summary(0.9, None, None, None)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_the_interval_holds_the_mean_and_the_mean_the_values(values):
+    summary = seeds.summarize(values)
+    assert summary.low <= summary.mean <= summary.high
+    assert min(values) - 1e-6 <= summary.mean <= max(values) + 1e-6
+
+
+def test_the_report_of_seeds_tells_test_and_validation_apart():
+    report = seeds.report_of({"train": {"cell": "gru"}}, [run(1, 0.8), run(2, 0.9, 0.95)])
+    assert report["mean"] == 0.85
+    assert report["validation"]["mean"] == 0.925
+    assert report["low"] < 0.85 < report["high"]
+    assert [one["seed"] for one in report["runs"]] == [1, 2]
+
+
+def test_recipes_are_compared_seed_by_seed():
+    ours = seeds.report_of({}, [run(1, 0.8), run(3, 0.9), run(4, 0.7)])
+    theirs = seeds.report_of({}, [run(3, 0.85), run(1, 0.7), run(2, 1.0)])
+    assert seeds.differences(ours, theirs) == pytest.approx([0.1, 0.05])
+
+
+# --- The cells ---
+
+
+def test_the_rows_are_the_cells_and_the_files_named():
+    found = cells.recipes([ROOT / "params" / "notebook.yaml"])
+    assert list(found)[:3] == ["simple_rnn", "lstm", "gru"]
+    assert list(found.values())[3]["train"]["num_layers"] == 2
+    with pytest.raises(ParameterError, match="is not here"):
+        cells.recipes([ROOT / "params" / "nothing.yaml"])
+
+
+def test_the_weights_of_a_network_are_counted(tmp_path):
+    from rnnpipe.models import build_classifier, save_network
+    from rnnpipe.params import Train
+
+    params = Train(cell="gru", hidden_size=5, embedding_size=3, num_layers=2, embedding="uniform")
+    save_network(build_classifier(params, 7, None), tmp_path / "network.keras")
+    first, second = 3 * (3 * 5 + 5 * 5 + 2 * 5), 3 * (5 * 5 + 5 * 5 + 2 * 5)
+    size = cells.size_of(tmp_path / "network.keras")
+    assert size.recurrent_parameters == first + second
+    assert size.parameters == first + second + 7 * 3 + 2 * 5 + 1
+
+
+@pytest.mark.parametrize("name", ["seeds", "cells"])
+def test_a_parameter_file_that_is_not_there_is_named(name):
+    flag = ["--params"] if name == "seeds" else []
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *flag, "nothing.yaml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == ParameterError.exit_code
+    assert done.stderr.startswith("rnnpipe: nothing.yaml is not here")
+
+
+# --- The Makefile ---
+
+
+def test_every_target_of_the_makefile_is_listed_and_no_file():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    assert set(phony.split()) == targets
+    assert targets == set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
