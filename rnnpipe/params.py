@@ -285,9 +285,9 @@ class Train(_Section):
         "true: on IMDB worth more than a point; of no effect where every review has a label",
     )
     epochs: int = _knob(
-        1,
+        2,
         "most passes over the training reviews",
-        "more: longer; some thousand reviews need ten, a hundred thousand need one",
+        "more: longer; some thousand reviews need ten, a hundred thousand need two",
         ge=1,
         le=1000,
     )
