@@ -216,8 +216,10 @@ def _index(
 
 
 def _texts(table: pq.ParquetFile) -> Iterator[pa.Array]:
-    for batch in table.iter_batches(batch_size=CHUNK, columns=["text"]):
-        yield batch.column(0)
+    # Asked for all row groups at once, Arrow keeps the bytes of each one until the last is read.
+    for group in range(table.num_row_groups):
+        for batch in table.iter_batches(CHUNK, row_groups=[group], columns=["text"]):
+            yield batch.column(0)
 
 
 def _divide(rows: pa.Table, table: pq.ParquetFile) -> NDArray[np.int8]:

@@ -113,14 +113,16 @@ def _read_parquet(
     try:
         _check_columns(table, pq.read_schema(table).names, columns, advice)
         names = list(dict.fromkeys(columns.values()))
-        # A row group may hold the whole table: it is read through a buffer, not at once.
+        # A row group may hold the whole table: it is read through a buffer, not at once. Asked
+        # for all row groups, Arrow keeps the bytes of each one until the last is read.
         with pq.ParquetFile(table, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-            for rows in file.iter_batches(_BATCH_ROWS, columns=names):
-                yield {
-                    role: _decoded(table, rows[name], name, first_row)
-                    for role, name in columns.items()
-                }
-                first_row += len(rows)
+            for group in range(file.num_row_groups):
+                for rows in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=names):
+                    yield {
+                        role: _decoded(table, rows[name], name, first_row)
+                        for role, name in columns.items()
+                    }
+                    first_row += len(rows)
     except FileNotFoundError:
         raise SourceError(f"{table} is not here: check the path") from None
     except (pa.ArrowException, OSError) as error:

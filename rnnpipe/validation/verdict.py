@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from rnnpipe.errors import DataValidationError
@@ -79,7 +80,7 @@ def check(facts: pd.DataFrame, suite: "Sequence[Expectation]", name: str, docs: 
         docs: folder of the pages of all suites.
     """
     possible = [expectation for expectation in suite if _columns(expectation) <= set(facts)]
-    result = _validate(facts.reset_index(drop=True), possible, name)
+    result = _validate(_narrow(facts.reset_index(drop=True)), possible, name)
     tried = {found.expectation_config.meta["name"]: found for found in result.results}
     outcomes = tuple(
         _outcome(expectation, tried.get(expectation.meta["name"]), facts) for expectation in suite
@@ -122,6 +123,21 @@ def _columns(expectation: Any) -> set[str]:
     condition = getattr(expectation, "row_condition", None)
     names = {condition.column.name} if condition else set()
     return names | ({expectation.column} if hasattr(expectation, "column") else set())
+
+
+def _narrow(facts: pd.DataFrame) -> pd.DataFrame:
+    """Put numbers in the place of texts, equal for equal texts and missing where they are.
+
+    No expectation asks for more of ids and films, and the library makes Python's strings of all
+    texts to take a fingerprint of the table. The splits keep their few names.
+    """
+    narrow: dict[str, Any] = {}
+    for name in {"id", "film"} & set(facts):
+        numbers, _ = pd.factorize(facts[name])
+        narrow[name] = pd.arrays.IntegerArray(numbers.astype(np.int32), numbers < 0)
+    if "split" in facts:
+        narrow["split"] = facts["split"].astype("category")
+    return facts.assign(**narrow)
 
 
 def _validate(
