@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -335,11 +336,20 @@ def test_a_run_works_in_the_project_and_its_log_comes(up):
 
 
 def test_a_failed_run_calls_the_webhook(up, told):
-    run = up.finished(up.run(overrides={"fail": True}).id, 60)
-    assert run.state_type == StateType.FAILED
-    body = wait_for("the webhook", 40, lambda: [body for body in told if run.name in body["text"]])
+    def bodies_about_a_failed_run() -> list[dict[str, str]]:
+        run = up.finished(up.run(overrides={"fail": True}).id, 60)
+        assert run.state_type == StateType.FAILED
+        with suppress(AssertionError):
+            return wait_for(
+                "the webhook", 40, lambda: [b for b in told if str(run.id) in b.get("url", "")]
+            )
+        return []
+
+    # Prefect delivers an event at most once: on a machine that stalls it may lose a single one.
+    found = (bodies_about_a_failed_run() for _ in range(3))
+    body = next(filter(None, found), None)
+    assert body, (up.folder / STATE / "logs" / "server.log").read_text()[-5000:]
     assert 'it "failed" here' in body[0]["text"]
-    assert str(run.id) in body[0]["url"]
 
 
 def test_a_refused_model_calls_the_webhook(up, told):
