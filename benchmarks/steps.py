@@ -112,7 +112,13 @@ def rnnpipe_cases() -> Iterator[tuple[str, Round]]:
         for cell in CELLS:
             # The network that the peers are given below: one direction, words alone.
             params = Train(
-                cell=cell, hidden_size=WIDTH, bidirectional=False, bigram_size=0, shortcut=False
+                cell=cell,
+                hidden_size=WIDTH,
+                bidirectional=False,
+                bigram_size=0,
+                shortcut=False,
+                word_dropout_rate=0.0,
+                embedding_dropout_rate=0.5,
             )
             model = build_classifier(params, VOCABULARY, None)
             optimizer = Optimizer(params.optimizer, training.tensorflow_variables(model))

@@ -143,26 +143,26 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]
             lengths: ``int32[batch]``; a sequence of length 0 counts as one step.
         """
         lengths = tf.maximum(lengths, 1)
-        pooled = self._pooled(states, lengths)
+        real = tf.sequence_mask(lengths, tf.shape(states)[1])[:, :, None]
+        pooled = self._pooled(states, lengths, real)
         if self.shortcut:
-            pooled = tf.concat([pooled, _mean(vectors, lengths)], axis=-1)
-        return pooled
+            pooled.append(_mean(vectors, lengths, real))
+        return tf.concat(pooled, axis=-1)
 
-    def _pooled(self, states: Any, lengths: Any) -> Any:
+    def _pooled(self, states: Any, lengths: Any, real: Any) -> list[Any]:
         if self.how == "last":
             # The last state of the backward direction is the one at the first word.
             last = tf.gather(states, lengths - 1, axis=1, batch_dims=1)
             if not self.bidirectional:
-                return last
+                return [last]
             half = states.shape[-1] // 2
-            return tf.concat([last[:, :half], states[:, 0, half:]], axis=-1)
-        real = tf.sequence_mask(lengths, tf.shape(states)[1])[:, :, None]
+            return [last[:, :half], states[:, 0, half:]]
         pooled = []
         if self.how in ("max", "max_mean"):
             pooled.append(tf.reduce_max(tf.where(real, states, states.dtype.min), axis=1))
         if self.how in ("mean", "max_mean"):
-            pooled.append(_mean(states, lengths))
-        return tf.concat(pooled, axis=-1)
+            pooled.append(_mean(states, lengths, real))
+        return pooled
 
     def compute_output_shape(
         self, states_shape: Any, vectors_shape: Any, lengths_shape: Any
@@ -181,9 +181,8 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]
         }
 
 
-def _mean(sequences: Any, lengths: Any) -> Any:
-    """Average ``float32[batch, time, width]`` over each sequence's own steps."""
-    real = tf.sequence_mask(lengths, tf.shape(sequences)[1])[:, :, None]
+def _mean(sequences: Any, lengths: Any, real: Any) -> Any:
+    """Average ``float32[batch, time, width]`` over each sequence's own steps, which are real."""
     total = tf.reduce_sum(tf.where(real, sequences, 0.0), axis=1)
     return total / tf.cast(lengths, sequences.dtype)[:, None]
 
@@ -212,8 +211,13 @@ def build_classifier(
     )
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     aligned, lengths = RightAligned(params.mask, params.padding_side, name="aligned")(token_ids)
-    dropout = keras.layers.Dropout(params.embedding_dropout_rate, name="embedding_dropout")
-    states = vectors = dropout(embedding(aligned))
+    vectors = embedding(aligned)
+    for name, rate, shape in (
+        ("word_dropout", params.word_dropout_rate, (None, None, 1)),
+        ("embedding_dropout", params.embedding_dropout_rate, None),
+    ):
+        vectors = keras.layers.Dropout(rate, noise_shape=shape, name=name)(vectors)
+    states = vectors
     for number in range(1, params.num_layers + 1):
         if number > 1:
             states = keras.layers.Dropout(params.dropout_rate, name=f"dropout_{number}")(states)

@@ -228,10 +228,18 @@ class Train(_Section):
         ge=2,
         le=2**31 - 1,
     )
+    word_dropout_rate: Real = _knob(
+        0.2,
+        "fraction of words that training reads as nothing, each with its pair (word dropout, Iyyer"
+        " et al. 2015)",
+        "the strongest brake on learning reviews by heart",
+        ge=0.0,
+        lt=1.0,
+    )
     embedding_dropout_rate: Real = _knob(
-        0.5,
-        "fraction of embedding values dropped in training",
-        "the strongest brake on overfitting in text",
+        0.4,
+        "fraction of the values of a word's vector dropped in training",
+        "a brake on overfitting beside word_dropout_rate",
         ge=0.0,
         lt=1.0,
     )

@@ -1,63 +1,23 @@
 """The gradient at every state against finite differences, and against BPTT derived by hand."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
+from networks import BATCH, CELLS, STEPS, VOCABULARY, first_states, pool, small_network
 from scipy.special import expit
 
 from rnnpipe import gradients
 from rnnpipe.gradients import GradientFlow, flow_table, measure_gradient_flow, summarize
-from rnnpipe.models import build_classifier
 
-VOCABULARY = 20
-BATCH = np.array([[3, 4, 5, 6, 7], [8, 9, 0, 0, 0], [2, 0, 0, 0, 0]], np.int32)
 LABELS = np.array([1, 0, 1], np.int8)
-CELLS = ["simple_rnn", "lstm", "gru"]
 
 
 @pytest.fixture
 def build(params):
-    def run(**changes):
-        small = {
-            "hidden_size": 4,
-            "bidirectional": False,
-            "embedding_size": 3,
-            "bigram_size": 0,
-            "shortcut": False,  # it goes past the states
-            "bigram_buckets": 64,
-            "embedding": "uniform",
-            **changes,
-        }
-        model = build_classifier(params.train.model_copy(update=small), VOCABULARY, None)
-        random = np.random.default_rng(1)  # biases start at zero: fill everything
-        for weight in model.trainable_variables:
-            weight.assign(random.normal(0, 0.5, weight.shape))
-        return model
-
-    return run
-
-
-def step(cell, x, states, kernel, recurrent, bias):
-    """One step of the cells' equations, as tests/test_models.py derives them; [h] or [h, c]."""
-    h = states[0]
-    if cell == "simple_rnn":
-        return [np.tanh(x @ kernel + h @ recurrent + bias)]
-    if cell == "lstm":
-        i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4)
-        c = expit(f) * states[1] + expit(i) * np.tanh(g)
-        return [expit(o) * np.tanh(c), c]
-    xz, xr, xh = np.split(x @ kernel + bias[0], 3)
-    hz, hr, hh = np.split(h @ recurrent + bias[1], 3)
-    z, r = expit(xz + hz), expit(xr + hr)
-    return [z * h + (1 - z) * np.tanh(xh + r * hh)]
-
-
-def pool(states, how, bidirectional):
-    if how == "last":
-        half = states.shape[1] // 2 if bidirectional else states.shape[1]
-        return np.concatenate([states[-1, :half], states[0, half:]])
-    parts = {"max": states.max(0), "mean": states.mean(0)}
-    return np.concatenate([parts[part] for part in how.split("_")])
+    # The shortcut goes past the states, and a pair's vector past a word's.
+    return partial(small_network, params, bidirectional=False, bigram_size=0, shortcut=False)
 
 
 def loss(model, ids, label, shape, added=None):
@@ -68,10 +28,10 @@ def loss(model, ids, label, shape, added=None):
         sides = []
         for direction in ("onward", "backward")[: 2 if shape["bidirectional"] else 1]:
             weights = [flat.pop(0) for _ in range(3)]
-            states = [np.zeros(shape["hidden_size"]) for _ in range(1 + (shape["cell"] == "lstm"))]
+            states = first_states(shape["cell"], shape["hidden_size"])
             outputs = []
             for t, word in enumerate(x if direction == "onward" else x[::-1]):
-                states = step(shape["cell"], word, states, *weights)
+                states = STEPS[shape["cell"]](word, states, *weights)
                 for number in range(len(states)):
                     if added and added[0] == (layer, direction, number, t):
                         states[number] = states[number] + added[1]

@@ -1,100 +1,47 @@
 """The networks against a NumPy re-derivation from the cells' equations, and their files."""
 
 import zipfile
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
-from scipy.special import expit
+from networks import BATCH, CELLS, STEPS, VOCABULARY, first_states, pool, small_network
 
 from rnnpipe.errors import RegistryError
 from rnnpipe.files import sha256_file
 from rnnpipe.models import build_classifier, load_network, save_network
 
-VOCABULARY = 20
-BATCH = np.array([[3, 4, 5, 6, 7], [8, 9, 0, 0, 0], [2, 0, 0, 0, 0]], np.int32)
-CELLS = ["simple_rnn", "lstm", "gru"]
-
 
 @pytest.fixture
 def build(params):
-    def run(**changes):
-        small = {
-            "hidden_size": 4,
-            "embedding_size": 3,
-            "bigram_buckets": 64,
-            "embedding": "uniform",
-            **changes,
-        }
-        model = build_classifier(params.train.model_copy(update=small), VOCABULARY, None)
-        random = np.random.default_rng(1)  # biases start at zero: fill everything
-        for weight in model.trainable_variables:
-            weight.assign(random.normal(0, 0.5, weight.shape))
-        return model
-
-    return run
+    return partial(small_network, params)
 
 
-def simple_rnn(x, kernel, recurrent, bias):
-    """h' = tanh(x W + h U + b) (Elman 1990)."""
-    states, h = [], np.zeros(recurrent.shape[0])
+def run(cell, x, weights):
+    """All hidden states, ``[time, hidden]``."""
+    states, outputs = first_states(cell, weights[1].shape[0]), []
     for step in x:
-        h = np.tanh(step @ kernel + h @ recurrent + bias)
-        states.append(h)
-    return np.array(states)
-
-
-def lstm(x, kernel, recurrent, bias):
-    """Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i f c o."""
-    states, h, c = [], np.zeros(recurrent.shape[0]), np.zeros(recurrent.shape[0])
-    for step in x:
-        i, f, g, o = np.split(step @ kernel + h @ recurrent + bias, 4)
-        c = expit(f) * c + expit(i) * np.tanh(g)
-        h = expit(o) * np.tanh(c)
-        states.append(h)
-    return np.array(states)
-
-
-def gru(x, kernel, recurrent, bias):
-    """Cho et al. 2014 with the reset gate after the product, as cuDNN has it; gates z r h."""
-    states, h = [], np.zeros(recurrent.shape[0])
-    for step in x:
-        xz, xr, xh = np.split(step @ kernel + bias[0], 3)
-        hz, hr, hh = np.split(h @ recurrent + bias[1], 3)
-        z, r = expit(xz + hz), expit(xr + hr)
-        h = z * h + (1 - z) * np.tanh(xh + r * hh)
-        states.append(h)
-    return np.array(states)
-
-
-def pool(states, how, directions):
-    if how == "last":
-        if directions == 1:
-            return states[-1]
-        half = states.shape[1] // 2
-        return np.concatenate([states[-1, :half], states[0, half:]])
-    parts = {"max": states.max(0), "mean": states.mean(0)}
-    return np.concatenate([parts[part] for part in how.split("_")])
+        states = STEPS[cell](step, states, *weights)
+        outputs.append(states[0])
+    return np.array(outputs)
 
 
 def expected_logit(model, ids, cell, layers, bidirectional, pooling):
-    weights = {weight.path.split("/", 1)[-1]: np.array(weight) for weight in model.weights}
     flat = [np.array(weight) for weight in model.trainable_variables]
-    run = {"simple_rnn": simple_rnn, "lstm": lstm, "gru": gru}[cell]
-    assert weights
     words, pairs = flat.pop(0), flat.pop(0)
     before = np.insert(ids[:-1], 0, 0).astype(np.int64)
     x = vectors = np.hstack([words[ids], pairs[(before * 1_000_003 + ids) % len(pairs)]]).astype(
         np.float64
     )
     for _ in range(layers):
-        states = run(x, *(flat.pop(0) for _ in range(3)))
+        states = run(cell, x, [flat.pop(0) for _ in range(3)])
         if bidirectional:
-            backward = run(x[::-1], *(flat.pop(0) for _ in range(3)))[::-1]
+            backward = run(cell, x[::-1], [flat.pop(0) for _ in range(3)])[::-1]
             states = np.concatenate([states, backward], axis=1)
         x = states
     kernel, bias = flat
-    pooled = np.concatenate([pool(x, pooling, 2 if bidirectional else 1), vectors.mean(axis=0)])
+    pooled = np.concatenate([pool(x, pooling, bidirectional), vectors.mean(axis=0)])
     return (pooled @ kernel + bias).item()
 
 

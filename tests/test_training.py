@@ -56,6 +56,7 @@ def train_params(params):
             "embedding": "uniform",
             "embedding_size": 8,
             "bigram_size": 0,  # else no memory is needed
+            "word_dropout_rate": 0.0,
             "embedding_dropout_rate": 0.1,
             "sequence_length": 10,
             "batch_size": 32,

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 // TensorFlow's headers leave these names to C++.
 typedef struct TF_OpDefinitionBuilder TF_OpDefinitionBuilder;
@@ -105,6 +106,15 @@ static void *allocate(size_t bytes) {  // zeroed, on a cache line
   void *memory = aligned_alloc(64, bytes);
   if (!memory) abort();
   return memset(memory, 0, bytes);
+}
+
+// A large tensor is new memory in each step; small pages would fault in thousands of times.
+static void advise_huge_pages(void *memory, size_t bytes) {
+  const uintptr_t page = 1 << 21, from = ((uintptr_t)memory + page - 1) / page * page;
+  const uintptr_t to = ((uintptr_t)memory + bytes) / page * page;
+#ifdef MADV_HUGEPAGE
+  if (from < to) madvise((void *)from, to - from, MADV_HUGEPAGE);  // advice: it may be refused
+#endif
 }
 
 // Where a row's step stands in a tensor [batch, time, ...].
@@ -489,7 +499,10 @@ static float *output(TF_OpKernelContext *context, int index, const TF_Tensor *li
   int64_t size = 1;
   for (int i = 0; i < rank; i++) size *= dims[i];
   *kept = TF_AllocateOutput(context, index, TF_FLOAT, dims, rank, size * sizeof(float), status);
-  return TF_GetCode(status) == TF_OK ? TF_TensorData(*kept) : NULL;
+  if (TF_GetCode(status) != TF_OK) return NULL;
+  float *data = TF_TensorData(*kept);
+  advise_huge_pages(data, size * sizeof(float));
+  return data;
 }
 
 static void compute(Settings *settings, TF_OpKernelContext *context, int backward) {

@@ -1,0 +1,65 @@
+"""A small network with every weight filled, and its equations once more in NumPy, in float64."""
+
+import numpy as np
+from scipy.special import expit
+
+from rnnpipe.models import build_classifier
+
+VOCABULARY = 20
+BATCH = np.array([[3, 4, 5, 6, 7], [8, 9, 0, 0, 0], [2, 0, 0, 0, 0]], np.int32)
+CELLS = ("simple_rnn", "lstm", "gru")
+
+
+def small_network(params, **changes):
+    """Build a classifier of 4 units whose weights, biases too, are random."""
+    small = {
+        "hidden_size": 4,
+        "embedding_size": 3,
+        "bigram_buckets": 64,
+        "embedding": "uniform",
+        **changes,
+    }
+    model = build_classifier(params.train.model_copy(update=small), VOCABULARY, None)
+    random = np.random.default_rng(1)
+    for weight in model.trainable_variables:
+        weight.assign(random.normal(0, 0.5, weight.shape))
+    return model
+
+
+def first_states(cell, hidden_size):
+    return [np.zeros(hidden_size) for _ in range(1 + (cell == "lstm"))]
+
+
+def simple_rnn(x, states, kernel, recurrent, bias):
+    """h' = tanh(x W + h U + b) (Elman 1990)."""
+    (h,) = states
+    return [np.tanh(x @ kernel + h @ recurrent + bias)]
+
+
+def lstm(x, states, kernel, recurrent, bias):
+    """Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i f c o."""
+    h, c = states
+    i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4)
+    c = expit(f) * c + expit(i) * np.tanh(g)
+    return [expit(o) * np.tanh(c), c]
+
+
+def gru(x, states, kernel, recurrent, bias):
+    """Cho et al. 2014 with the reset gate after the product, as cuDNN has it; gates z r h."""
+    (h,) = states
+    xz, xr, xh = np.split(x @ kernel + bias[0], 3)
+    hz, hr, hh = np.split(h @ recurrent + bias[1], 3)
+    z, r = expit(xz + hz), expit(xr + hr)
+    return [z * h + (1 - z) * np.tanh(xh + r * hh)]
+
+
+STEPS = {"simple_rnn": simple_rnn, "lstm": lstm, "gru": gru}
+
+
+def pool(states, how, bidirectional):
+    """Pool ``[time, width]``; the backward direction's last state is the one at the first word."""
+    if how == "last":
+        half = states.shape[1] // 2 if bidirectional else states.shape[1]
+        return np.concatenate([states[-1, :half], states[0, half:]])
+    parts = {"max": states.max(0), "mean": states.mean(0)}
+    return np.concatenate([parts[part] for part in how.split("_")])
