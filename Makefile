@@ -39,8 +39,9 @@ flow: $(INSTALLED) ## one run by Prefect now, in a clone of its own, with or wit
 ui: $(INSTALLED) ## Prefect's server, worker and deployments in the foreground; Ctrl-C stops all
 	@exec env $(RUN) python -m flows.up
 
-notebook: $(INSTALLED) ## the teaching notebook's own configuration, in .try/notebook/
+notebook: $(INSTALLED) ## the teaching notebook's own configuration, in .try/notebook/, kept in reports/notebook.json
 	@$(RUN) python -m rnnpipe try params/notebook.yaml
+	@cp .try/notebook/reports/metrics.json reports/notebook.json
 
 bench: $(INSTALLED) ## time training steps and predictions beside Keras (and PyTorch: BENCH_TORCH=python)
 	@$(RUN) python -m benchmarks.bench

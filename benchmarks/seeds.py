@@ -2,7 +2,7 @@
 
 Each seed is a run of the whole pipeline in a copy of the project that shares its DVC cache: what
 the seed does not touch is restored, and so is a seed that has run before on the same inputs.
-``reports/seeds.json`` is written anew after each run, so a run that is cut off costs only itself.
+``reports/seeds.json`` is written anew after each run, and holds the seeds that are done.
 Another recipe (``--params params/NAME.yaml``) is kept in ``reports/seeds_NAME.json`` and compared
 with the default one, seed by seed.
 """

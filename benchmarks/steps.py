@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 CELLS = ("lstm", "gru", "simple_rnn")
+KINDS = ("fixed", "bucketed")  # how real batches are padded
 BATCH, TIME, WIDTH = 64, 400, 128
 VOCABULARY = 30_000
 SEQUENCES = Path("data/sequences")
@@ -46,8 +48,8 @@ def real_batches(fixed: bool) -> list[tuple[np.ndarray, np.ndarray]]:
 def draw_real_batches(path: Path) -> None:
     """Keep the batches that all frameworks train on: the same reviews, padded in two ways.
 
-    ``bucketed`` are batches of the training's own first epoch, as wide as the longest review of
-    each; ``fixed`` are the same reviews, mixed anew and padded to 400.
+    ``bucketed`` are batches of labelled reviews as training draws them, as wide as the longest
+    review of each; ``fixed`` are the same reviews, mixed anew and padded to 400.
     """
     from rnnpipe.params import Train
     from rnnpipe.sequences import Padding, draw_batches, load_split
@@ -94,8 +96,10 @@ def rnnpipe_cases() -> Iterator[tuple[str, Round]]:
     from rnnpipe.optimizers import Optimizer
     from rnnpipe.params import Train
     from rnnpipe.recurrent import Recurrent
-    from rnnpipe.recurrent.fused import bfloat16_available
+    from rnnpipe.recurrent.fused import available, bfloat16_available
 
+    if not available():
+        raise SystemExit("the fused operation is not available here: there is nothing to time")
     training.make_deterministic()  # as the training does, whatever it costs
     inputs = tf.constant(fixed_inputs())
     lengths = tf.fill([BATCH], TIME)
@@ -125,13 +129,13 @@ def rnnpipe_cases() -> Iterator[tuple[str, Round]]:
             optimizer.learning_rate.assign(1e-3)
             step = training.compile_step(model, optimizer, params.gradient_clip_norm)
             yield (
-                f"{cell} reviews",
+                f"{cell} bucketed reviews",
                 lambda step=step: [step(*batch)[0].numpy() for batch in batches],
             )
 
 
 def keras_cases() -> Iterator[tuple[str, Round]]:
-    """Stock Keras: its layers, its optimizer, its training step; padded to 400.
+    """Stock Keras: its layers, its optimizer, its training step; padded to 400, and in our batches.
 
     Without a mask, which would slow it down; the gradient of the embedding is what Keras makes
     of it: its Adam moves every row of the table.
@@ -152,9 +156,9 @@ def keras_cases() -> Iterator[tuple[str, Round]]:
         call = partial(layer, training=True)
         yield f"{cell} float32", _layer_step(call, weights, inputs)
     if BATCHES_VARIABLE in os.environ:
-        batches = real_batches(fixed=True)
-        for cell in CELLS:
-            token_ids = keras.Input((TIME,), dtype="int32")
+        for kind, cell in product(KINDS, CELLS):
+            batches = real_batches(fixed=kind == "fixed")
+            token_ids = keras.Input((TIME if kind == "fixed" else None,), dtype="int32")
             states = keras.layers.Embedding(VOCABULARY, WIDTH)(token_ids)
             states = layers[cell](WIDTH, return_sequences=True)(keras.layers.Dropout(0.5)(states))
             pooled = [
@@ -168,13 +172,15 @@ def keras_cases() -> Iterator[tuple[str, Round]]:
                 keras.losses.BinaryCrossentropy(from_logits=True),
             )
             yield (
-                f"{cell} reviews",
-                lambda model=model: [model.train_on_batch(*batch) for batch in batches],
+                f"{cell} {kind} reviews",
+                lambda model=model, batches=batches: [
+                    model.train_on_batch(*batch) for batch in batches
+                ],
             )
 
 
 def torch_cases() -> Iterator[tuple[str, Round]]:
-    """PyTorch: ``nn.LSTM`` and its like, Adam in its fused form, padded to 400.
+    """PyTorch: ``nn.LSTM`` and its like, Adam in its fused form; padded to 400, and in our batches.
 
     Adam moves every row of the embedding's table, as in Keras: PyTorch clips no sparse gradients.
     """
@@ -196,19 +202,22 @@ def torch_cases() -> Iterator[tuple[str, Round]]:
 
         yield f"{cell} float32", step
     if BATCHES_VARIABLE in os.environ:
-        batches = [
-            (torch.from_numpy(a).long(), torch.from_numpy(b)) for a, b in real_batches(fixed=True)
-        ]
-        for cell in CELLS:
+        for kind, cell in product(KINDS, CELLS):
+            batches = [
+                (torch.from_numpy(a).long(), torch.from_numpy(b))
+                for a, b in real_batches(fixed=kind == "fixed")
+            ]
             embedding = torch.nn.Embedding(VOCABULARY, WIDTH)
             layer = layers[cell](WIDTH, WIDTH, batch_first=True)
             head = torch.nn.Linear(2 * WIDTH, 1)
             weights = [*embedding.parameters(), *layer.parameters(), *head.parameters()]
             optimizer = torch.optim.Adam(weights, 1e-3, fused=True)
 
-            def train(embedding=embedding, layer=layer, head=head, w=weights, o=optimizer):
+            def train(
+                b=batches, embedding=embedding, layer=layer, head=head, w=weights, o=optimizer
+            ):
                 dropout = torch.nn.functional.dropout
-                for token_ids, labels in batches:
+                for token_ids, labels in b:
                     o.zero_grad()
                     states, _ = layer(dropout(embedding(token_ids), 0.5))
                     pooled = torch.cat([states.amax(1), states.mean(1)], 1)
@@ -217,7 +226,7 @@ def torch_cases() -> Iterator[tuple[str, Round]]:
                     torch.nn.utils.clip_grad_norm_(w, 1.0)
                     o.step()
 
-            yield f"{cell} reviews", train
+            yield f"{cell} {kind} reviews", train
 
 
 def peak_cases() -> Iterator[tuple[str, Round]]:

@@ -72,6 +72,8 @@ DROPPED = {
     "dropped_train_contradicting": "from train: one text with both labels",
     "dropped_train_repeated": "from train: the text stands there already",
     "dropped_unlabelled_in_test": "from unlabelled: the same text stands in test",
+    "dropped_unlabelled_in_validation": "from unlabelled: its text or film is in validation",
+    "dropped_unlabelled_in_train": "from unlabelled: the same text stands in train",
     "dropped_unlabelled_repeated": "from unlabelled: the text stands there already",
 }
 

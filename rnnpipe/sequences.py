@@ -40,6 +40,8 @@ _DROPPED = (
     "dropped_train_contradicting",
     "dropped_train_repeated",
     "dropped_unlabelled_in_test",
+    "dropped_unlabelled_in_validation",
+    "dropped_unlabelled_in_train",
     "dropped_unlabelled_repeated",
 )
 _FATES = (*SPLITS, *_DROPPED)
@@ -79,6 +81,8 @@ class SequencesReport:
     dropped_train_contradicting: int
     dropped_train_repeated: int
     dropped_unlabelled_in_test: int
+    dropped_unlabelled_in_validation: int
+    dropped_unlabelled_in_train: int
     dropped_unlabelled_repeated: int
     vocabulary_size: int
     words: int
@@ -90,7 +94,8 @@ def build_sequences(reviews: Path, out: Path, params: Sequences) -> SequencesRep
     """Divide the reviews, learn the vocabulary from train, and write every split's token ids.
 
     Test is never altered. What also stands in test, or stands twice, leaves train and the
-    unlabelled reviews; where two labels contradict each other, all such reviews leave.
+    unlabelled reviews; where two labels contradict each other, all such reviews leave. An
+    unlabelled review leaves also where its text has a label, or its film is in validation.
 
     Args:
         reviews: the table written by ``prepare``.
@@ -226,51 +231,65 @@ def _divide(rows: pa.Table, table: pq.ParquetFile) -> NDArray[np.int8]:
     """Give each review its split, or the reason why it is dropped, as its place in the fates."""
     split = pc.index_in(rows["split"], pa.array(SPLITS, pa.string()))
     fate: NDArray[np.int8] = split.to_numpy().astype(np.int8)
-    _drop_repeated(rows, fate)
+    text = _same_texts(rows)
+    _drop_from_train(rows, text, fate)
     film = rows["film"].combine_chunks()
     names = film.dictionary.to_pylist()
     numbers = pc.fill_null(film.indices, len(names)).to_numpy(zero_copy_only=False)
     held_out = np.array([*(in_validation(f"film:{name}") for name in names), False])[numbers]
-    filmless = numbers == len(names)
-    if np.any(filmless & (fate == _TRAIN)):
+    filmless = (numbers == len(names)) & (fate == _TRAIN)
+    if filmless.any():
         start = 0
         for texts in _texts(table):
             for row in np.flatnonzero(filmless[start : start + len(texts)]).tolist():
                 held_out[start + row] = in_validation(f"text:{texts[row].as_py()}")
             start += len(texts)
     fate[(fate == _TRAIN) & held_out] = _VALIDATION
+    _drop_from_unlabelled(text, held_out, fate)
     return fate
 
 
-def _drop_repeated(rows: pa.Table, fate: NDArray[np.int8]) -> None:
-    """Give train and unlabelled reviews whose text stands elsewhere too their reason to go."""
+def _same_texts(rows: pa.Table) -> NDArray[np.int64]:
+    """Give each review a number, equal for equal texts, and -1 where its text stands once."""
     firsts = rows["duplicate_of"].combine_chunks().drop_null().unique()
     numbers = pc.coalesce(
         pc.index_in(rows["duplicate_of"], firsts), pc.index_in(rows["id"], firsts)
     )
-    text = pc.fill_null(numbers, -1).to_numpy()  # equal for equal texts; -1 stands once
-    several = np.flatnonzero(text >= 0)
+    found: NDArray[np.int64] = pc.fill_null(numbers, -1).to_numpy().astype(np.int64)
+    return found
+
+
+def _drop_from_train(rows: pa.Table, text: NDArray[np.int64], fate: NDArray[np.int8]) -> None:
+    """Give reviews of train whose text stands elsewhere, too, their reason to go."""
+    here = np.flatnonzero((fate == _TRAIN) & (text >= 0))
     found = pd.DataFrame(
-        {
-            "split": fate[several],
-            "text": text[several],
-            "label": rows["label"].take(pa.array(several)).to_pandas(),
-        }
+        {"text": text[here], "label": rows["label"].take(pa.array(here)).to_pandas()}
     )
-    reason = found["split"].copy()
-    in_test = found["text"].isin(found["text"][found["split"] == _TEST])
-    for split in (_TRAIN, _UNLABELLED):
-        here = found["split"] == split
-        reason[here & in_test] = _FATES.index(f"dropped_{SPLITS[split]}_in_test")
-        left = here & ~in_test
-        # Rows are sorted by id, so the first is the lowest.
-        repeated = left & found["text"].where(left).duplicated()
-        reason[repeated] = _FATES.index(f"dropped_{SPLITS[split]}_repeated")
-        if split == _TRAIN:
-            labels = found["label"].where(left).groupby(found["text"])
-            contradicting = left & (labels.transform("nunique") > 1)
-            reason[contradicting] = _FATES.index("dropped_train_contradicting")
-    fate[several] = reason
+    reason = fate[here]
+    # Rows are sorted by id, so the first is the lowest.
+    reason[found["text"].duplicated()] = _FATES.index("dropped_train_repeated")
+    labels = found.groupby("text")["label"].transform("nunique")
+    reason[labels > 1] = _FATES.index("dropped_train_contradicting")
+    in_test = np.isin(found["text"], text[fate == _TEST])
+    reason[in_test] = _FATES.index("dropped_train_in_test")
+    fate[here] = reason
+
+
+def _drop_from_unlabelled(
+    text: NDArray[np.int64], held_out: NDArray[np.bool_], fate: NDArray[np.int8]
+) -> None:
+    """Give unlabelled reviews that would tell of test or validation, or stand twice, a reason."""
+    here = np.flatnonzero(fate == _UNLABELLED)
+    texts, reason = text[here], fate[here]
+    reason[pd.Series(texts).duplicated() & (texts >= 0)] = _FATES.index(
+        "dropped_unlabelled_repeated"
+    )
+    for split in (_TRAIN, _VALIDATION, _TEST):
+        gone = (texts >= 0) & np.isin(texts, text[fate == split])
+        if split == _VALIDATION:
+            gone |= held_out[here]
+        reason[gone] = _FATES.index(f"dropped_unlabelled_in_{SPLITS[split]}")
+    fate[here] = reason
 
 
 def _report(

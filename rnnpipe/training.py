@@ -27,6 +27,7 @@ from rnnpipe.sequences import Padding, Split, draw_batches, sorted_batches
 from rnnpipe.tokens import Ragged
 
 PREDICTION_BATCH = 256
+_PREDICTION_TOKENS = 1 << 17  # in a batch, so that very long sequences come in smaller ones
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +38,9 @@ class Epoch:
 
     Attributes:
         epoch: counted from 1.
-        loss: mean training loss, dropout on.
-        accuracy: share of right answers in training, dropout on.
+        loss: mean training loss, dropout on, over all that is learnt from.
+        accuracy: share of right answers in training, dropout on, where the answer is known: of
+            what a teacher only thinks, nothing is right or wrong.
         validation_loss: mean loss on validation, dropout off.
         validation_accuracy: share of right answers on validation.
         gradient_norm: mean norm of the gradient over all weights, before clipping.
@@ -117,6 +119,7 @@ def fit(
                 f"{name} holds no labelled review, expected some: see reports/sequences.json"
             )
     padding = Padding.of(params)
+    known = max(1, int(np.isin(lesson.targets, (0, 1)).sum()))
     optimizer = Optimizer(params.optimizer, tensorflow_variables(model))
     step = compile_step(model, optimizer, params.gradient_clip_norm, params.adversarial_norm)
     state = _State(model, optimizer, checkpoint)
@@ -159,7 +162,7 @@ def fit(
         result = Epoch(
             epoch + 1,
             losses / len(lesson.rows),
-            right / len(lesson.rows),
+            right / known,
             validation_loss,
             float(np.mean((logits > 0) == (validation.labels == 1))),
             norms / len(batches),
@@ -190,7 +193,8 @@ def predict_logits(
     """Give the logit of each sequence, ``float32[n]``, in the order given."""
     logits = np.empty(len(sequences), np.float32)
     lengths = np.minimum(sequences.lengths, padding.length)
-    batches = sorted_batches(lengths, PREDICTION_BATCH)
+    size = max(1, min(PREDICTION_BATCH, _PREDICTION_TOKENS // padding.length))
+    batches = sorted_batches(lengths, size)
     for rows in tqdm(batches, unit="batch", disable=None if progress else True, leave=False):
         logits[rows] = forward(tf.constant(padding.pad(sequences, rows))).numpy()
     return logits
@@ -218,7 +222,8 @@ def compile_step(
 
     Returns:
         A function of ``int32[batch, time]`` token ids and ``float32[batch]`` targets to the mean
-        loss, the number of right answers, and the gradient's norm before clipping.
+        loss, the number of right answers where a target is 0 or 1, and the gradient's norm before
+        clipping.
     """
     variables = tensorflow_variables(model)
     to_vectors, to_logits = split_at_vectors(model)
@@ -241,7 +246,9 @@ def compile_step(
                     steepest = tf.math.l2_normalize(slope.gradient(loss, vectors), [1, 2], 1e-30)
                 learnt += loss_of(vectors + adversarial_norm * steepest)[0]
         norm = optimizer.step(tape.gradient(learnt, variables), clip_norm)
-        hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, targets > 0.5), tf.int32))
+        known = tf.logical_or(tf.equal(targets, 0.0), tf.equal(targets, 1.0))
+        right = tf.logical_and(known, tf.equal(logits > 0, targets > 0.5))
+        hits = tf.reduce_sum(tf.cast(right, tf.int32))
         return loss, hits, norm
 
     compiled: Step = tf.function(

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from benchmarks import tables
 from rnnpipe.files import read_json
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +32,21 @@ def test_the_results_table_is_that_of_the_reports():
     assert row("linear model")[1:5] == expected(metrics["baseline"])
     assert f"accuracy to {metrics['without_shared']['accuracy']:.4f}" in " ".join(README.split())
     assert f"the {metrics['n'] - metrics['without_shared']['n']} test reviews" in README
+
+
+def test_its_other_tables_are_those_of_the_reports():
+    assert tables.filled(README, ROOT / "reports") == README
+    for name in tables.TABLES:
+        assert re.search(rf"<!-- {name} -->\n\S.*\n<!-- end {name} -->", README, re.DOTALL)
+
+
+def test_what_it_says_of_validation_and_of_the_paired_test_is_in_the_report():
+    metrics = read_json(ROOT / "reports" / "metrics.json")
+    test, text = metrics["baseline"]["mcnemar"], " ".join(README.split())
+    ahead = f"{metrics['validation']['accuracy']:.4f} to"
+    assert f"{ahead} {metrics['baseline']['validation']['accuracy']:.4f}" in text
+    assert f"right about {test['only_ours']} reviews" in text
+    assert f"alone about {test['only_theirs']} (McNemar's test: p = {test['p_value']:.4f})" in text
 
 
 def test_every_make_target_it_names_exists():

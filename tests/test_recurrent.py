@@ -32,7 +32,8 @@ def draw(cell, batch, time, width, hidden_size, seed):
         scale = 0.5 / np.sqrt(weight.shape[0]) if weight.path.endswith("kernel") else 0.2
         weight.assign(random.normal(0, scale, weight.shape))
     lengths = random.integers(0, time + 1, batch)
-    lengths[random.integers(batch)] = time
+    if batch:
+        lengths[random.integers(batch)] = time
     states = 2 if cell == "lstm" else 1
     return SimpleNamespace(
         plain=plain,
@@ -91,20 +92,7 @@ def distance(found, expected):
     return float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), least))
 
 
-@pytest.mark.parametrize("precision", TOLERANCE)
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("cell", CELLS)
-@settings(max_examples=8, deadline=None)
-@given(
-    sizes=st.tuples(*(st.integers(1, most) for most in (40, 12, 40, 70))),
-    seed=st.integers(0, 2**31),
-)
-def test_equals_the_plain_layer_forward_and_backward(cell, reverse, precision, sizes, seed):
-    if precision == "mixed_bfloat16":
-        # The error of a handful of terms is the rounding of the largest: no mean to speak of.
-        sizes = tuple(max(size, least) for size, least in zip(sizes, (4, 3, 16, 16), strict=True))
-    case = draw(cell, *sizes, seed)
-
+def assert_equals_plainly(cell, case, reverse, precision):
     def fast(case, weights):
         return fused.recurrent(
             cell,
@@ -121,7 +109,43 @@ def test_equals_the_plain_layer_forward_and_backward(cell, reverse, precision, s
     names = ("outputs", "final", "inputs", "initial", "kernel", "recurrent_kernel", "bias")
     for name, a, b in zip(names, found, expected, strict=True):
         assert distance(a, b) < TOLERANCE[precision], name
-    assert not np.any(found[0].numpy()[~np.asarray(tf.sequence_mask(case.lengths, sizes[1]))])
+    assert not np.any(
+        found[0].numpy()[~np.asarray(tf.sequence_mask(case.lengths, case.inputs.shape[1]))]
+    )
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+@settings(max_examples=8, deadline=None)
+@given(
+    sizes=st.tuples(*(st.integers(1, most) for most in (40, 12, 40, 70))),
+    seed=st.integers(0, 2**31),
+)
+def test_equals_the_plain_layer_forward_and_backward(cell, reverse, precision, sizes, seed):
+    if precision == "mixed_bfloat16":
+        # The error of a handful of terms is the rounding of the largest: no mean to speak of.
+        sizes = tuple(max(size, least) for size, least in zip(sizes, (4, 3, 16, 16), strict=True))
+    assert_equals_plainly(cell, draw(cell, *sizes, seed), reverse, precision)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_batch_of_more_slabs_than_partial_gradients(cell):
+    assert_equals_plainly(cell, draw(cell, 300, 3, 9, 10, 1), False, "float32")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("sizes", [(0, 5, 3, 4), (3, 0, 3, 4)])
+def test_nothing_gives_nothing(cell, sizes):
+    case = draw(cell, *sizes, 1)
+    outputs, *gradients = with_gradients(
+        lambda case, weights: fused.recurrent(
+            cell, case.inputs, case.lengths, weights, case.initial
+        ),
+        case,
+    )
+    assert outputs.shape == (*sizes[:2], 4)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
 @pytest.mark.parametrize("cell", CELLS)

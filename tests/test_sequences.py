@@ -82,14 +82,31 @@ def test_what_stands_in_test_leaves_train_and_the_unlabelled(build):
     assert report.dropped_train_in_test == report.dropped_unlabelled_in_test == 1
 
 
+def test_what_has_a_label_or_a_film_of_validation_leaves_the_unlabelled(build):
+    _, report, index = build(
+        [
+            ("train/1", "train", 1, film(False), "in train"),
+            ("train/2", "train", 0, film(True), "in validation"),
+            ("test/1", "test", 1, film(False), "once"),
+            ("unsup/1", "unlabelled", None, film(False, 1), "in train"),
+            ("unsup/2", "unlabelled", None, film(False, 1), "in validation"),
+            ("unsup/3", "unlabelled", None, film(True), "of a film in validation"),
+            ("unsup/4", "unlabelled", None, film(False, 1), "nowhere else"),
+        ]
+    )
+    assert index["id"].tolist() == ["train/1", "train/2", "test/1", "unsup/4"]
+    assert report.dropped_unlabelled_in_train == 1
+    assert report.dropped_unlabelled_in_validation == 2
+
+
 def test_of_repeated_train_reviews_the_lowest_id_stays(build):
     _, report, index = build(
         [
             ("train/3", "train", 1, film(False), "twice"),
             ("train/2", "train", 1, film(False), "twice"),
             ("test/1", "test", 1, film(False), "once"),
-            ("unsup/1", "unlabelled", None, film(False), "twice"),
-            ("unsup/2", "unlabelled", None, film(False), "twice"),
+            ("unsup/1", "unlabelled", None, film(False), "of none"),
+            ("unsup/2", "unlabelled", None, film(False), "of none"),
         ]
     )
     assert index["id"].tolist() == ["train/2", "test/1", "unsup/1"]
@@ -201,10 +218,17 @@ def divided_plainly(rows) -> dict[str, list[str]]:
         if split == "train":
             labels.setdefault(text, set()).add(label)
     seen = set()
-    for name, split, _, film, text in sorted(rows):
+    texts: dict[str, set] = {"train": set(), "validation": set()}
+    for name, split, _, film, text in sorted(rows):  # the unlabelled come last
         fate = split
         if split != "test" and text in in_test:
             fate = f"dropped_{split}_in_test"
+        elif split == "unlabelled" and (
+            text in texts["validation"] or (film and in_validation(f"film:{film}"))
+        ):
+            fate = "dropped_unlabelled_in_validation"
+        elif split == "unlabelled" and text in texts["train"]:
+            fate = "dropped_unlabelled_in_train"
         elif split == "train" and len(labels[text]) > 1:
             fate = "dropped_train_contradicting"
         elif split != "test" and (split, text) in seen:
@@ -212,6 +236,7 @@ def divided_plainly(rows) -> dict[str, list[str]]:
         elif split == "train" and in_validation(f"film:{film}" if film else f"text:{text}"):
             fate = "validation"
         seen.add((split, text))
+        texts.setdefault(fate, set()).add(text)
         fates.setdefault(fate, []).append(name)
     return fates
 

@@ -4,8 +4,8 @@
 // by itself, so that its state and the weights stay in the core's cache, and a row costs nothing
 // behind its end. A step is one product [x_t, h_{t-1}] [Wx; Wh], then the gates. Backward, a step
 // is [dx_t, dh_{t-1}] = dz [Wx; Wh]^T, and the weights' gradient is summed over many steps at
-// once. Slabs are cut alike whatever the number of threads, and their gradients are added in
-// their order: the same input gives the same bytes.
+// once. Slabs and lanes of slabs are cut alike whatever the number of threads, and their gradients
+// are added in their order: the same input gives the same bytes.
 //
 // The equations are those of keras.layers.SimpleRNN, LSTM, and GRU (reset_after).
 
@@ -39,6 +39,8 @@ enum { LANES = 4, GROUPS = 4 };
 #define ROWS 4
 #endif
 enum { PANEL = GROUPS * LANES, SLAB = 16, CHUNK = 128 };
+// Lanes of a backward pass: each sums a gradient of the weights for itself, which takes memory.
+enum { GRADIENTS = 16 };
 // Elements between the rows of a matrix that is read down its columns: were these a power of two
 // apart, a column would fall into a few sets of the cache and push itself out.
 enum { GAP = 16 };
@@ -81,10 +83,10 @@ typedef struct Work {
   float *bias, *zeros;
   float *outputs, *final, *saved;
   const float *d_outputs, *d_final;
-  float *d_inputs, *d_initial, *d_weights, *d_bias;  // the last two a slab
+  float *d_inputs, *d_initial, *d_weights, *d_bias;  // the last two a lane
   void *packed, *packed_transposed;
   void (*run)(struct Work *, long slab);
-  long slabs, next;
+  long slabs, lanes, next;  // slab s belongs to lane s % lanes
 } Work;
 
 static inline vec load(const float *from) {
@@ -373,15 +375,15 @@ int rnnpipe_has_bfloat16(void) {
 
 static void *take_slabs(void *argument) {
   Work *work = argument;
-  for (long slab; (slab = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED)) < work->slabs;)
-    work->run(work, slab);
+  for (long lane; (lane = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED)) < work->lanes;)
+    for (long slab = lane; slab < work->slabs; slab += work->lanes) work->run(work, slab);
   return NULL;
 }
 
 static void run_slabs(Work *work) {
   cpu_set_t set;
   const long cores = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-  const long helpers = least(least(cores, work->slabs) - 1, 63);
+  const long helpers = least(least(cores, work->lanes) - 1, 63);
   pthread_t threads[64];
   long started = 0;
   while (started < helpers && !pthread_create(threads + started, NULL, take_slabs, work)) started++;
@@ -403,6 +405,7 @@ static void plan(Work *work) {
   for (long row = 0; row < s->batch; row++)
     work->order[count[s->time - work->lengths[row]]++] = row;
   work->slabs = (s->batch + SLAB - 1) / SLAB;
+  work->lanes = work->slabs;
   free(count);
 }
 
@@ -429,8 +432,9 @@ static void run_backward(Work *work, int bfloat16, float *d_kernel, float *d_rec
   const Shape *s = &work->shape;
   const long size = s->terms * s->columns;
   work->backward = 1;
-  work->d_weights = allocate((work->slabs + 1) * size * sizeof(float));
-  work->d_bias = allocate((work->slabs + 1) * s->columns * sizeof(float));
+  work->lanes = least(work->slabs, GRADIENTS);
+  work->d_weights = allocate((work->lanes + 1) * size * sizeof(float));
+  work->d_bias = allocate((work->lanes + 1) * s->columns * sizeof(float));
   work->zeros = allocate(s->back_columns * sizeof(float));
 #ifdef __AVX512BF16__
   if (bfloat16) {
@@ -444,9 +448,9 @@ static void run_backward(Work *work, int bfloat16, float *d_kernel, float *d_rec
   }
   (void)bfloat16;
   run_slabs(work);
-  for (long slab = 1; slab < work->slabs; slab++) {  // in this order, whoever made them
-    for (long i = 0; i < size; i++) work->d_weights[i] += work->d_weights[slab * size + i];
-    for (long i = 0; i < s->columns; i++) work->d_bias[i] += work->d_bias[slab * s->columns + i];
+  for (long lane = 1; lane < work->lanes; lane++) {  // in this order, whoever made them
+    for (long i = 0; i < size; i++) work->d_weights[i] += work->d_weights[lane * size + i];
+    for (long i = 0; i < s->columns; i++) work->d_bias[i] += work->d_bias[lane * s->columns + i];
   }
   gather_weights(s, work->d_weights, d_kernel, d_recurrent_kernel);
   gather_bias(s, work->d_bias, d_bias);

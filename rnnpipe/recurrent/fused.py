@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 from rnnpipe.backend import tf
 
-_SOURCES = ("fused.c", "products.h", "sequence.h")  # the first is compiled, and includes the rest
+_SOURCES = ("fused.c", "products.h", "sequence.h")
 _FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-pthread")
 _LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
 _STATES = {"simple_rnn": 1, "lstm": 2, "gru": 1}
@@ -100,6 +101,11 @@ def recurrent(
     return states, final
 
 
+def sources() -> list[Path]:
+    """Name the files that the operation is compiled from; the first includes the others."""
+    return [Path(__file__).parent / name for name in _SOURCES]
+
+
 @functools.cache
 def _operations() -> Any:
     """Give the operations, compiled now where they are not in the cache; None where impossible."""
@@ -126,13 +132,12 @@ def _compiled() -> Path:
         OSError: there is no compiler, or the cache cannot be written.
         subprocess.CalledProcessError: the compiler refused.
     """
-    compiler = os.environ.get("CC", "cc")
+    compiler = shlex.split(os.environ.get("CC", "cc"))
     version = subprocess.run(
-        [compiler, "--version"], capture_output=True, text=True, check=True
+        [*compiler, "--version"], capture_output=True, text=True, check=True
     ).stdout
     package = Path(tf.sysconfig.get_include()).parent
-    sources = [Path(__file__).parent / name for name in _SOURCES]
-    key = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
+    key = hashlib.sha256(b"".join(source.read_bytes() for source in sources()))
     for part in (*_FLAGS, version, tf.__version__, str(package), _processor()):
         key.update(part.encode() + b"\0")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnnpipe"
@@ -143,7 +148,7 @@ def _compiled() -> Path:
     # In a folder of its own: several runs may compile at once.
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         partial = Path(folder) / library.name
-        command = [compiler, *_FLAGS, f"-I{package / 'include'}", str(sources[0])]
+        command = [*compiler, *_FLAGS, f"-I{package / 'include'}", str(sources()[0])]
         command += ["-o", str(partial), *(str(package / name) for name in _LIBRARIES)]
         subprocess.run(command, capture_output=True, text=True, check=True)
         partial.replace(library)

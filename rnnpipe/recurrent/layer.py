@@ -63,7 +63,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
                     self.cell,
                     inputs,
                     lengths,
-                    layer.trainable_variables,
+                    (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias),
                     reverse=layer is self.backward,
                     precision=precision,
                 )[0]

@@ -86,8 +86,9 @@ static void NAMED(backward)(Work *work, long slab) {
   const long seen_row = terms + GAP, dz_row = s->columns + GAP;
   ELEMENT *many_seen = allocate((CHUNK + SLAB) * seen_row * sizeof *many_seen);
   ELEMENT *many_dz = allocate((CHUNK + SLAB) * dz_row * sizeof *many_dz);
-  float *weights = work->d_weights + slab * terms * s->columns;
-  float *bias = work->d_bias + slab * s->columns;
+  const long lane = slab % work->lanes;
+  float *weights = work->d_weights + lane * terms * s->columns;
+  float *bias = work->d_bias + lane * s->columns;
   long held = 0;  // elements along the sum
 
   for (long r = 0; r < size; r++) {

@@ -16,8 +16,9 @@ NETWORK = Path("models/network")
 PREDICTIONS = Path("data/predictions/validation.parquet")
 SUITES = (Path("reports/validation.json"), Path("reports/validation_sequences.json"))
 
-# The sections that shape what is learnt from the reviews; the others only judge or describe it.
-SHAPING = {"problem", "sequences", "word_vectors", "train"}
+# The sections that shape what is learnt from the reviews (the baseline teaches); the others only
+# judge or describe it.
+SHAPING = {"problem", "sequences", "word_vectors", "baseline", "train"}
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from rnnpipe import exporting, models, sequences, tokens, training
 from rnnpipe.files import atomic_directory, sha256_directory, sha256_file, write_json
 from rnnpipe.params import Params, Train
 from rnnpipe.problems import problem_of
+from rnnpipe.recurrent import fused
 from rnnpipe.training import Epoch, Lesson
 
 SEQUENCES = Path("data/sequences")
@@ -85,12 +86,18 @@ def _lesson(params: Train) -> Lesson:
 
 def _key(params: Params) -> str:
     """Name this training by everything that decides its outcome."""
-    code = [
-        sha256_file(Path(module.__file__))
+    modules = [
+        Path(module.__file__)
         for name, module in sorted(sys.modules.items())
         if name.partition(".")[0] == "rnnpipe" and module.__file__
     ]
+    code = [sha256_file(path) for path in [*modules, *fused.sources()]]
     data = [sha256_directory(SEQUENCES), sha256_file(WORD_VECTORS), sha256_file(BASELINE)]
     return training.training_key(
-        params.train, *code, *data, version("tensorflow"), version("keras")
+        params.train,
+        *code,
+        *data,
+        f"fused {fused.available()}, bfloat16 {fused.bfloat16_available()}",
+        version("tensorflow"),
+        version("keras"),
     )

@@ -1,0 +1,137 @@
+"""The README's tables, from the reports: ``python -m benchmarks.tables`` writes them anew.
+
+Each stands between ``<!-- NAME -->`` and ``<!-- end NAME -->``; a report that is not there leaves
+its table alone.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnpipe.files import atomic_file, read_json
+
+README, REPORTS = Path("README.md"), Path("reports")
+
+
+def seeds_paragraph(report: Mapping[str, Any]) -> str:
+    """Say what the seeds gave, on test and against the linear model."""
+    p_values = ", ".join(f"{run['mcnemar']['p_value']:.2g}" for run in report["runs"])
+    return (
+        f"Over {len(report['runs'])} seeds ([`reports/seeds.json`](reports/seeds.json),"
+        f" `make seeds`) the mean accuracy is {report['mean']:.4f},\nstandard deviation"
+        f" {report['sd']:.4f}, {report['confidence']:.0%} interval of the mean {report['low']:.4f}"
+        f" to {report['high']:.4f}; p against the linear\nmodel {p_values}."
+    )
+
+
+def bench_table(report: Mapping[str, Any]) -> str:
+    """Lay out training steps beside their peers, and predictions."""
+    machine, predict = report["machine"], report["predict"]
+    rows = [
+        [
+            row["step"],
+            *(_milliseconds(row, name) for name in ("rnnpipe", "keras", "torch")),
+            *(_ratio(row, name) for name in ("keras", "torch")),
+            f"{row['share_of_float32_peak']:.0%}" if "share_of_float32_peak" in row else "",
+        ]
+        for row in report["steps"]
+        if row["precision"] == report["steps"][0]["precision"]
+    ]
+    head = ["training step", "rnnpipe", "Keras", "PyTorch", "× Keras", "× PyTorch", "of peak"]
+    return (
+        f"{_table(head, rows)}\n\n{machine['processor']}, {machine['cores']} cores,"
+        f" {report['peak_gflops']['float32']:.0f} GFLOP/s of float32 products; medians of"
+        f" {report['rounds']} interleaved rounds.\nPredictions:"
+        f" {predict['reviews']:,} reviews in {predict['many_s']:.1f} s, one review in"
+        f" {predict['single_p50_ms']:.1f} ms, `rnnpipe predict` from a cold\nstart in"
+        f" {predict['cold_s']:.1f} s, `rnnpipe --help` in {predict['help_s']:.2f} s."
+    )
+
+
+def cells_table(report: Mapping[str, Any]) -> str:
+    """Lay out the cells: accuracy, size, time and memory of the training."""
+    rows = [
+        [
+            row["name"],
+            *(
+                [
+                    f"{row['accuracy']:.4f}",
+                    f"{row['accuracy_low']:.4f} to {row['accuracy_high']:.4f}",
+                    f"{row['recurrent_parameters']:,}",
+                    f"{row['parameters']:,}",
+                    f"{row['train_seconds']:.0f}",
+                    f"{row['peak_mib']:,}",
+                ]
+                if "failed" not in row
+                else ["failed", "", "", "", "", ""]
+            ),
+        ]
+        for row in report["rows"]
+    ]
+    head = ["", "test accuracy", "95 % interval", "recurrent weights", "all weights"]
+    return _table([*head, "training, s", "memory, MiB"], rows)
+
+
+def growth_table(report: Mapping[str, Any]) -> str:
+    """Lay out memory and time of each stage by the size of the corpus."""
+    rows, first = report["rows"], report["rows"][0]
+    head = ["", *(f"{row['reviews']:,} reviews" for row in rows)]
+    body = [[f"`{name}`", *_growth(rows, first, name)] for name in first["stages"]]
+    peaks = [f"**{row['peak_memory_mb']:,} MB**, {row['seconds']:,.0f} s" for row in rows]
+    return _table(head, [*body, ["all", *peaks]])
+
+
+def _growth(
+    rows: Sequence[Mapping[str, Any]], first: Mapping[str, Any], name: str
+) -> Sequence[str]:
+    cells = [row["stages"][name] for row in rows]
+    start = first["stages"][name]["memory_mb"]
+    return [
+        f"{cell['memory_mb']:,} MB ({cell['memory_mb'] / start:.2f} ×), {cell['seconds']:,.0f} s"
+        for cell in cells
+    ]
+
+
+def _milliseconds(row: Mapping[str, Any], name: str) -> str:
+    return f"{row['milliseconds'][name]:.0f} ms" if name in row["milliseconds"] else ""
+
+
+def _ratio(row: Mapping[str, Any], name: str) -> str:
+    ratio = row["times_faster_than"].get(name)
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "seeds": seeds_paragraph,
+    "bench": bench_table,
+    "cells": cells_table,
+    "growth": growth_table,
+}
+
+
+def filled(text: str, reports: Path) -> str:
+    """Put every table whose report is there into its place in a text."""
+    for name, lay_out in TABLES.items():
+        report = reports / f"{name}.json"
+        if report.exists():
+            place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- end {name} -->)", re.DOTALL)
+            table = lay_out(read_json(report))
+            text = place.sub(lambda _, table=table: table, text)  # type: ignore[misc]
+    return text
+
+
+def main() -> None:
+    """Write the README anew."""
+    text = filled(README.read_text(encoding="utf-8"), REPORTS)
+    with atomic_file(README) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
