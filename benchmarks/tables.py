@@ -4,7 +4,6 @@ Each stands between ``<!-- NAME -->`` and ``<!-- end NAME -->``; a report that i
 its table alone.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,45 @@ from rnnpipe.files import atomic_file, read_json
 README, REPORTS = Path("README.md"), Path("reports")
 
 
+def results(metrics: Mapping[str, Any], notebook: Mapping[str, Any]) -> str:
+    """Lay out the default run beside the linear model and the notebook, and what chance explains."""
+    baseline, unshared = metrics["baseline"], metrics["without_shared"]
+    rows = [
+        [
+            name,
+            f"{figures['accuracy']:.4f}",
+            f"{figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f}",
+            f"{figures['f1']:.4f}",
+            f"{figures['auc_roc']:.4f}",
+        ]
+        for name, figures in (
+            ("the teaching notebook this grew out of, as written", notebook),
+            ("linear model: NB-SVM of words and word pairs", baseline),
+            ("**rnnpipe, default parameters**: one LSTM, 64 units each way", metrics),
+        )
+    ]
+    head = [f"IMDB, {metrics['n']:,} test reviews", "accuracy", "95 % interval", "F1", "AUC"]
+    test = baseline["mcnemar"]
+    return (
+        f"{_table(head, rows)}\n\nOn test the network alone is right about {test['only_ours']}"
+        f" reviews, the linear model alone about {test['only_theirs']}\n(McNemar's test:"
+        f" p = {test['p_value']:.2g}); on validation their accuracies are"
+        f" {metrics['validation']['accuracy']:.4f} and {baseline['validation']['accuracy']:.4f}."
+        f"\nLeaving out the {metrics['n'] - unshared['n']} test reviews whose text also stands in"
+        f" train changes the network's accuracy\nto {unshared['accuracy']:.4f}."
+    )
+
+
 def seeds_paragraph(report: Mapping[str, Any]) -> str:
     """Say what the seeds gave, on test and against the linear model."""
     p_values = ", ".join(f"{run['mcnemar']['p_value']:.2g}" for run in report["runs"])
+    where = "[`reports/seeds.json`](reports/seeds.json), `make seeds`"
+    if report["sd"] is None:
+        return f"Of one seed ({where}): accuracy {report['mean']:.4f}, p against the linear model {p_values}."
     return (
-        f"Over {len(report['runs'])} seeds ([`reports/seeds.json`](reports/seeds.json),"
-        f" `make seeds`) the mean accuracy is {report['mean']:.4f},\nstandard deviation"
-        f" {report['sd']:.4f}, {report['confidence']:.0%} interval of the mean {report['low']:.4f}"
-        f" to {report['high']:.4f}; p against the linear\nmodel {p_values}."
+        f"Over {len(report['runs'])} seeds ({where}) the mean accuracy is {report['mean']:.4f},\n"
+        f"standard deviation {report['sd']:.4f}, {report['confidence']:.0%} interval of the mean"
+        f" {report['low']:.4f} to {report['high']:.4f}; p against the\nlinear model {p_values}."
     )
 
 
@@ -107,22 +137,25 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "seeds": seeds_paragraph,
-    "bench": bench_table,
-    "cells": cells_table,
-    "growth": growth_table,
+# By the place in the README: the reports, and what lays them out.
+TABLES: Mapping[str, tuple[Sequence[str], Callable[..., str]]] = {
+    "results": (("metrics", "notebook"), results),
+    "seeds": (("seeds",), seeds_paragraph),
+    "bench": (("bench",), bench_table),
+    "cells": (("cells",), cells_table),
+    "growth": (("growth",), growth_table),
 }
 
 
 def filled(text: str, reports: Path) -> str:
-    """Put every table whose report is there into its place in a text."""
-    for name, lay_out in TABLES.items():
-        report = reports / f"{name}.json"
-        if report.exists():
-            place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- end {name} -->)", re.DOTALL)
-            table = lay_out(read_json(report))
-            text = place.sub(lambda _, table=table: table, text)  # type: ignore[misc]
+    """Put every table whose reports are there into its place in a text."""
+    for place, (names, lay_out) in TABLES.items():
+        paths = [reports / f"{name}.json" for name in names]
+        if all(path.exists() for path in paths):
+            table = lay_out(*(read_json(path) for path in paths))
+            before, start, rest = text.partition(f"<!-- {place} -->\n")
+            _, end, after = rest.partition(f"\n<!-- end {place} -->")
+            text = before + start + table + end + after
     return text
 
 
