@@ -245,7 +245,9 @@ def _divide(rows: pa.Table, table: pq.ParquetFile) -> NDArray[np.int8]:
                 held_out[start + row] = in_validation(f"text:{texts[row].as_py()}")
             start += len(texts)
     fate[(fate == _TRAIN) & held_out] = _VALIDATION
-    _drop_from_unlabelled(text, held_out, fate)
+    judges = np.isin(np.arange(len(names) + 1), numbers[fate == _VALIDATION])
+    judges[-1] = False  # no film is no film in common
+    _drop_from_unlabelled(text, judges[numbers], fate)
     return fate
 
 
@@ -276,7 +278,7 @@ def _drop_from_train(rows: pa.Table, text: NDArray[np.int64], fate: NDArray[np.i
 
 
 def _drop_from_unlabelled(
-    text: NDArray[np.int64], held_out: NDArray[np.bool_], fate: NDArray[np.int8]
+    text: NDArray[np.int64], film_in_validation: NDArray[np.bool_], fate: NDArray[np.int8]
 ) -> None:
     """Give unlabelled reviews that would tell of test or validation, or stand twice, a reason."""
     here = np.flatnonzero(fate == _UNLABELLED)
@@ -287,7 +289,7 @@ def _drop_from_unlabelled(
     for split in (_TRAIN, _VALIDATION, _TEST):
         gone = (texts >= 0) & np.isin(texts, text[fate == split])
         if split == _VALIDATION:
-            gone |= held_out[here]
+            gone |= film_in_validation[here]
         reason[gone] = _FATES.index(f"dropped_unlabelled_in_{SPLITS[split]}")
     fate[here] = reason
 

@@ -92,9 +92,10 @@ def test_what_has_a_label_or_a_film_of_validation_leaves_the_unlabelled(build):
             ("unsup/2", "unlabelled", None, film(False, 1), "in validation"),
             ("unsup/3", "unlabelled", None, film(True), "of a film in validation"),
             ("unsup/4", "unlabelled", None, film(False, 1), "nowhere else"),
+            ("unsup/5", "unlabelled", None, film(True, 1), "of a film that validation lacks"),
         ]
     )
-    assert index["id"].tolist() == ["train/1", "train/2", "test/1", "unsup/4"]
+    assert index["id"].tolist() == ["train/1", "train/2", "test/1", "unsup/4", "unsup/5"]
     assert report.dropped_unlabelled_in_train == 1
     assert report.dropped_unlabelled_in_validation == 2
 
@@ -219,13 +220,12 @@ def divided_plainly(rows) -> dict[str, list[str]]:
             labels.setdefault(text, set()).add(label)
     seen = set()
     texts: dict[str, set] = {"train": set(), "validation": set()}
+    films_of_validation: set[str] = set()
     for name, split, _, film, text in sorted(rows):  # the unlabelled come last
         fate = split
         if split != "test" and text in in_test:
             fate = f"dropped_{split}_in_test"
-        elif split == "unlabelled" and (
-            text in texts["validation"] or (film and in_validation(f"film:{film}"))
-        ):
+        elif split == "unlabelled" and (text in texts["validation"] or film in films_of_validation):
             fate = "dropped_unlabelled_in_validation"
         elif split == "unlabelled" and text in texts["train"]:
             fate = "dropped_unlabelled_in_train"
@@ -237,6 +237,8 @@ def divided_plainly(rows) -> dict[str, list[str]]:
             fate = "validation"
         seen.add((split, text))
         texts.setdefault(fate, set()).add(text)
+        if fate == "validation" and film:
+            films_of_validation.add(film)
         fates.setdefault(fate, []).append(name)
     return fates
 
