@@ -148,14 +148,15 @@ TABLES: Mapping[str, tuple[Sequence[str], Callable[..., str]]] = {
 
 
 def filled(text: str, reports: Path) -> str:
-    """Put every table whose reports are there into its place in a text."""
+    """Put every table whose reports are there into its place, where a text has one."""
     for place, (names, lay_out) in TABLES.items():
         paths = [reports / f"{name}.json" for name in names]
         if all(path.exists() for path in paths):
             table = lay_out(*(read_json(path) for path in paths))
             before, start, rest = text.partition(f"<!-- {place} -->\n")
             _, end, after = rest.partition(f"\n<!-- end {place} -->")
-            text = before + start + table + end + after
+            if start and end:
+                text = before + start + table + end + after
     return text
 
 

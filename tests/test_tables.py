@@ -27,6 +27,12 @@ def test_a_report_that_is_not_there_leaves_its_table_alone(tmp_path):
     assert tables.filled(TEXT, tmp_path) == TEXT
 
 
+def test_a_text_without_a_place_is_left_alone(tmp_path):
+    write(tmp_path, "seeds", SEEDS | {"runs": [RUN, RUN]})
+    for text in ("nothing\n", "<!-- seeds -->\nwithout an end\n"):
+        assert tables.filled(text, tmp_path) == text
+
+
 def test_a_single_seed_has_no_interval(tmp_path):
     write(tmp_path, "seeds", SEEDS | {"sd": None, "low": None, "high": None, "runs": [RUN]})
     assert "Of one seed" in tables.filled(TEXT, tmp_path)
