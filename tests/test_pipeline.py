@@ -463,7 +463,7 @@ def test_killed_in_every_stage_a_plain_repro_ends_the_same(fresh, done, tmp_path
         pid = stage_pid(child, sandbox, stage)
         assert pid is not None, f"{stage} did not start"
         time.sleep(INTO_THE_WORK.get(stage, 0.05))
-        with all_gone(sandbox, 30):  # a child that still imports is slow to notice
+        with all_gone(sandbox, 10):
             match victim:
                 case "stage":
                     os.kill(pid, signal.SIGKILL)
