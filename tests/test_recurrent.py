@@ -268,3 +268,20 @@ def test_falls_back_where_it_cannot_be_compiled(environment, available, tmp_path
     )
     assert done.stdout.strip() == available
     assert ("several times slower" in done.stderr) == ("CC" in environment)
+
+
+@pytest.mark.parametrize("fused_runs", [True, False])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_scan_cut_in_two_goes_on_where_it_stood(cell, fused_runs, monkeypatch):
+    if not fused_runs:
+        monkeypatch.setattr(fused, "available", lambda: False)
+    layer = Recurrent(cell, 5, False, "float32")
+    inputs = tf.constant(np.random.default_rng(3).normal(size=(3, 7, 4)), tf.float32)
+    lengths = tf.constant([7, 5, 2], tf.int32)  # one ends behind the cut, one before it
+    layer.build(inputs.shape, lengths.shape)
+    whole, final = layer.scan(inputs, lengths)
+    first, carried = layer.scan(inputs[:, :4], tf.minimum(lengths, 4))
+    second, ended = layer.scan(inputs[:, 4:], tf.maximum(lengths - 4, 0), carried)
+    real = np.arange(7) < lengths.numpy()[:, None]
+    np.testing.assert_allclose(np.concatenate([first, second], 1)[real], whole[real], atol=1e-6)
+    np.testing.assert_allclose(ended[0], final[0], atol=1e-6)

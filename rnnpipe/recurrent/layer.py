@@ -1,5 +1,6 @@
 """The recurrent layer of every network here: a Keras layer, whichever way it is computed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rnnpipe.backend import keras, tf
@@ -28,9 +29,11 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
         self.hidden_size = hidden_size
         self.bidirectional = bidirectional
         self.precision = precision
-        self.onward = _CELLS[cell](hidden_size, return_sequences=True, name="onward")
+        self.onward = _CELLS[cell](
+            hidden_size, return_sequences=True, return_state=True, name="onward"
+        )
         self.backward = (
-            _CELLS[cell](hidden_size, return_sequences=True, name="backward")
+            _CELLS[cell](hidden_size, return_sequences=True, return_state=True, name="backward")
             if bidirectional
             else None
         )
@@ -56,24 +59,60 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
             ``float32[batch, time, hidden_size]``, twice as wide where bidirectional; what
             stands behind a sequence's end means nothing.
         """
-        if fused.available():
-            precision = self.precision if training else "float32"
-            states = [
-                fused.recurrent(
-                    self.cell,
-                    inputs,
-                    lengths,
-                    (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias),
-                    reverse=layer is self.backward,
-                    precision=precision,
-                )[0]
-                for layer in self._directions
-            ]
-        else:
-            states = [self.onward(inputs)]
-            if self.backward is not None:
-                states.append(_reversed(self.backward(_reversed(inputs, lengths)), lengths))
-        return states[0] if len(states) == 1 else tf.concat(states, axis=-1)
+        return self.scan(inputs, lengths, training=training)[0]
+
+    def scan(
+        self,
+        inputs: Any,
+        lengths: Any,
+        initial: Sequence[Any] | None = None,
+        training: bool | None = None,
+    ) -> tuple[Any, list[Any]]:
+        """Run as :meth:`call`, from given states on, and give the states that come out too.
+
+        Args:
+            inputs: ``float32[batch, time, width]``, right-padded.
+            lengths: ``int32[batch]``.
+            initial: a direction each, onward first, ``float32[batch, hidden_size]``; of an LSTM
+                hidden state and carry side by side, twice as wide. None: zeros.
+            training: as in :meth:`call`.
+
+        Returns:
+            The hidden states of all steps, and the state after each sequence's last step, laid
+            out as ``initial``; of a sequence of length 0 that is the initial one.
+        """
+        if initial is None:
+            width = self.hidden_size * (2 if self.cell == "lstm" else 1)
+            zeros = tf.zeros((tf.shape(inputs)[0], width))
+            initial = [zeros] * len(self._directions)
+        run = self._fused if fused.available() else self._plain
+        found = [
+            run(layer, inputs, lengths, state, training)
+            for layer, state in zip(self._directions, initial, strict=True)
+        ]
+        states = [states for states, _ in found]
+        joined = states[0] if len(states) == 1 else tf.concat(states, axis=-1)
+        return joined, [final for _, final in found]
+
+    def _fused(self, layer: Any, inputs: Any, lengths: Any, initial: Any, training: Any) -> Any:
+        return fused.recurrent(
+            self.cell,
+            inputs,
+            lengths,
+            (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias),
+            initial,
+            reverse=layer is self.backward,
+            precision=self.precision if training else "float32",
+        )
+
+    def _plain(self, layer: Any, inputs: Any, lengths: Any, initial: Any, training: Any) -> Any:
+        """Keras's own layer; its state stands still behind a sequence's end."""
+        backward = layer is self.backward
+        given = tf.split(initial, 2, axis=-1) if self.cell == "lstm" else [initial]
+        real = tf.sequence_mask(lengths, tf.shape(inputs)[1])
+        sequences = _reversed(inputs, lengths) if backward else inputs
+        states, *final = layer(sequences, mask=real, initial_state=given)
+        return _reversed(states, lengths) if backward else states, tf.concat(final, axis=-1)
 
     def compute_output_shape(self, inputs_shape: Any, lengths_shape: Any) -> Any:
         """Give the shape of the hidden states."""
