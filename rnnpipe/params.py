@@ -375,6 +375,161 @@ class Register(_Section):
     )
 
 
+class LanguageTrain(_Section):
+    """The language model and its training."""
+
+    cell: Literal["simple_rnn", "lstm", "gru"] = _knob(
+        "lstm",
+        "recurrent cell",
+        "simple_rnn forgets (vanishing gradients); lstm and gru keep a gated memory",
+    )
+    hidden_size: int = _knob(
+        128,
+        "units in a recurrent layer, a direction",
+        "larger: lower perplexity, more cost; a classifier that starts from it must have the same",
+        ge=1,
+        le=4096,
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = _knob(
+        "mixed_bfloat16",
+        "of the factors in the recurrent layers' products while training; sums and states are"
+        " float32 always, and so is all judging",
+        "mixed_bfloat16: up to twice as fast where the processor has it, else float32",
+    )
+    num_layers: int = _knob(
+        1,
+        "stacked recurrent layers, a direction",
+        "more: deeper dependencies in time, more regularisation needed",
+        ge=1,
+        le=8,
+    )
+    bidirectional: bool = _knob(
+        True,
+        "learn a second model of the reversed text, with the same word vectors (ELMo, Peters et al."
+        " 2018); the perplexity is the onward one's",
+        "true: a bidirectional classifier can start from it; twice the cost",
+    )
+    embedding: Literal["word_vectors", "uniform"] = _knob(
+        "word_vectors",
+        "start of the embedding: vectors from co-occurrence, or random",
+        "word_vectors: knows at once that good is like great",
+    )
+    embedding_size: int = _knob(
+        128,
+        "width of a word's vector, as it is read and as it is predicted (tied)",
+        "larger: finer meanings, slower",
+        ge=1,
+        le=1024,
+    )
+    word_dropout_rate: Real = _knob(
+        0.0,
+        "fraction of words that training reads as nothing (word dropout, Iyyer et al. 2015)",
+        "a brake on learning by heart; of little use where the text is seen few times",
+        ge=0.0,
+        lt=1.0,
+    )
+    embedding_dropout_rate: Real = _knob(
+        0.0,
+        "fraction of the values of a word's vector dropped in training",
+        "a brake on overfitting beside word_dropout_rate",
+        ge=0.0,
+        lt=1.0,
+    )
+    dropout_rate: Real = _knob(
+        0.0,
+        "fraction of units dropped in training, after each recurrent layer",
+        "prevents overfitting; a small network that sees the text a few times needs none",
+        ge=0.0,
+        lt=1.0,
+    )
+    bptt_length: int = _knob(
+        64,
+        "most steps that a gradient flows back (truncated backpropagation through time); the state"
+        " is carried on from window to window",
+        "longer: longer dependencies, more memory, fewer steps of the optimizer",
+        ge=1,
+        le=100_000,
+    )
+    sampled_words: int = _knob(
+        1024,
+        "words that a training step tells the right one from, drawn anew each step, frequent ones"
+        " more often (sampled softmax, Jean et al. 2015); 0: the whole vocabulary. Judging always"
+        " uses the whole",
+        "more: a steadier gradient; cost grows with it",
+        ge=0,
+        le=1_000_000,
+    )
+    batch_size: int = _knob(
+        64,
+        "reviews trained on in parallel, of like length",
+        "larger: faster and stabler steps, fewer of them, more memory",
+        ge=1,
+        le=65_536,
+    )
+    epochs: int = _knob(
+        3,
+        "most passes over the training reviews",
+        "more: longer, lower perplexity until it learns by heart",
+        ge=1,
+        le=1000,
+    )
+    patience: int = _knob(
+        2,
+        "epochs without a better validation perplexity before training stops",
+        "larger: waits longer for a late improvement",
+        ge=1,
+    )
+    optimizer: Literal["adam", "rmsprop", "sgd"] = _knob(
+        "adam",
+        "how gradients become steps",
+        "adam and rmsprop scale each weight's step; sgd does not",
+    )
+    learning_rate: Real = _knob(
+        0.003,
+        "step size at the start",
+        "higher: faster and less stable; lower: slower and stabler",
+        gt=0.0,
+        le=10.0,
+    )
+    schedule: Literal["constant", "linear"] = _knob(
+        "linear",
+        "learning rate over training: constant, or falling to zero over all epochs",
+        "linear: ends in a better minimum",
+    )
+    gradient_clip_norm: Real | None = _knob(
+        1.0,
+        "longest gradient over all weights; a longer one is scaled down; null: never",
+        "stops exploding gradients",
+        gt=0.0,
+    )
+    fraction: Real = _knob(
+        1.0,
+        "share of the training reviews used",
+        "for quick tries and learning curves",
+        gt=0.0,
+        le=1.0,
+    )
+    seed: int = _knob(
+        1,
+        "seed of weights, order, dropout and sampled words",
+        "another seed shows the noise",
+        ge=0,
+        lt=2**31,
+    )
+
+
+class Ngrams(_Section):
+    """The n-gram model that a language model's perplexity is shown beside."""
+
+    order: int = _knob(
+        3,
+        "longest run of words that is counted: the word and what stands before it",
+        "larger: lower perplexity with much text, more memory",
+        ge=1,
+        le=6,
+    )
+
+
 class Params(_Section):
     """All parameters; the names of the sections are the names of the stages."""
 
