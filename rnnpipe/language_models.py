@@ -19,6 +19,7 @@ from rnnpipe.backend import keras, tf
 from rnnpipe.models import NgramEmbedding
 from rnnpipe.optimizers import Optimizer
 from rnnpipe.params import LanguageTrain
+from rnnpipe.perplexity import Judgement
 from rnnpipe.recurrent import Recurrent
 from rnnpipe.sequences import sorted_batches
 from rnnpipe.tokens import Ragged
@@ -377,28 +378,6 @@ def _cross_entropy(predicted: Any, rights: Any, vectors: Any, offsets: Any, hits
         )
 
     return tf.math.log(totals) + highest - rights, gradient
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """How well a model, or one direction of it, predicts texts.
-
-    Attributes:
-        nats: the summed loss, minus the natural logarithm of what was predicted.
-        predictions: how many words and ends were predicted.
-    """
-
-    nats: float
-    predictions: int
-
-    @property
-    def perplexity(self) -> float:
-        """Among how many words, all alike, the choice would be as hard."""
-        return float(np.exp(self.nats / self.predictions))
-
-    def bits_a_character(self, characters: int) -> float:
-        """Give the summed loss in bits for each of so many characters of text."""
-        return self.nats / float(np.log(2)) / characters
 
 
 def judge(
