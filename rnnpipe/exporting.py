@@ -4,6 +4,7 @@ The graph is laid out node by node, with ONNX's own operators for recurrence
 (https://onnx.ai/onnx/operators/). Inside it sequences lie time-major, as those operators want them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rnnpipe.backend import keras
 from rnnpipe.errors import TrainingError
 from rnnpipe.files import atomic_file
+from rnnpipe.language_models import LanguageModel
 from rnnpipe.models import BIGRAM_MULTIPLIER, NgramEmbedding, Pooling, RightAligned
 from rnnpipe.recurrent import Recurrent
 from rnnpipe.tokens import PADDING_ID
@@ -62,6 +64,22 @@ def save_exported(model: keras.Model, path: Path) -> None:
         partial.write_bytes(_exported(model).SerializeToString(deterministic=True))
 
 
+def save_exported_language_model(model: LanguageModel, path: Path) -> None:
+    """Write the onward direction of a language model as ONNX, to read some words at a time.
+
+    The file's inputs are ``token_ids``, ``int32[batch, time]`` without padding, and ``state``,
+    ``float32[layers, batch, width]``; its outputs ``logits``, ``float32[batch,
+    vocabulary_size]`` of what follows the last of them, and ``state_after``. Its metadata name
+    the vocabulary by its fingerprint.
+
+    Args:
+        model: any language model.
+        path: the file; its bytes depend on nothing but the model.
+    """
+    with atomic_file(path) as partial:
+        partial.write_bytes(_exported_step(model).SerializeToString(deterministic=True))
+
+
 class _Graph:
     """Nodes and weights in the order they are added, each named after its place in that order."""
 
@@ -71,9 +89,14 @@ class _Graph:
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Add a node and return the name of its first output."""
-        output = f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
-        return output
+        return self.add_several(1, operator, *inputs, **attributes)[0]
+
+    def add_several(self, number: int, operator: str, *inputs: str, **attributes: Any) -> list[str]:
+        """Add a node and return the names of its first outputs."""
+        name = f"{operator}_{len(self.nodes)}"
+        outputs = [name, *(f"{name}_{place}" for place in range(1, number))]
+        self.nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
+        return outputs
 
     def constant(self, value: ArrayLike, dtype: Any = np.int64) -> str:
         """Add a constant and return its name."""
@@ -112,19 +135,70 @@ def _exported(model: keras.Model) -> onnx.ModelProto:
             case _:
                 raise TypeError(f"found a layer {type(layer).__name__}, which has no ONNX rule yet")
     graph.nodes.append(helper.make_node("Identity", [value], ["logit"]))
+    return _checked(
+        graph,
+        model.name,
+        [helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "time"])],
+        [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["batch"])],
+    )
+
+
+def _checked(
+    graph: _Graph,
+    name: str,
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+) -> onnx.ModelProto:
     exported = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            model.name,
-            [helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "time"])],
-            [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["batch"])],
-            graph.constants,
-        ),
+        helper.make_graph(graph.nodes, name, inputs, outputs, graph.constants),
         opset_imports=[helper.make_opsetid("", _OPSET)],
         ir_version=_IR_VERSION,
         producer_name="rnnpipe",
     )
     onnx.checker.check_model(exported, full_check=True)
+    return exported
+
+
+def _exported_step(model: LanguageModel) -> onnx.ModelProto:
+    graph = _Graph()
+    table = graph.weight(model.words)  # once: it is read and predicted by
+    token_ids = graph.add("Transpose", "token_ids", perm=[1, 0])
+    values = graph.add("Gather", table, token_ids)  # float32[time, batch, embedding_size]
+    finals = []
+    for number, layer in enumerate(model.stacks[0]):
+        state = graph.add("Gather", "state", graph.constant([number]), axis=0)
+        parts = [state]  # float32[1, batch, hidden_size] each
+        if layer.cell == "lstm":
+            parts = graph.add_several(2, "Split", state, axis=2)
+        states, *final = _scanned(graph, layer, values, "", parts)
+        values = graph.add("Squeeze", states, graph.constant([1]))
+        finals.append(graph.add("Concat", *final, axis=2))
+    last = graph.add("Gather", values, graph.constant(-1), axis=0)
+    projection = model.projections[0]
+    weights = (graph.constant(part, np.float64) for part in (projection.kernel, projection.bias))
+    predicted = _cast(
+        graph, graph.add("Gemm", _cast(graph, last, np.float64), *weights), np.float32
+    )
+    logits = graph.add("Gemm", predicted, table, graph.weight(model.bias), transB=1)
+    after = graph.add("Concat", *finals, axis=0)
+    for value, name in ((logits, "logits"), (after, "state_after")):
+        graph.nodes.append(helper.make_node("Identity", [value], [name]))
+    shape = [len(finals), "batch", model.zero_state(1).shape[-1]]
+    exported = _checked(
+        graph,
+        model.name,
+        [
+            helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "time"]),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, shape),
+        ],
+        [
+            helper.make_tensor_value_info(
+                "logits", TensorProto.FLOAT, ["batch", model.vocabulary_size]
+            ),
+            helper.make_tensor_value_info("state_after", TensorProto.FLOAT, shape),
+        ],
+    )
+    helper.set_model_props(exported, {"vocabulary": model.vocabulary})
     return exported
 
 
@@ -162,6 +236,26 @@ def _embedded(graph: _Graph, layer: NgramEmbedding, token_ids: str) -> str:
 
 def _recurrent(graph: _Graph, layer: Recurrent, inputs: str, lengths: str) -> str:
     """Map ``float32[time, batch, width]`` to the hidden states of all steps."""
+    states = _scanned(graph, layer, inputs, lengths)[0]
+    if layer.backward is None:
+        return graph.add("Squeeze", states, graph.constant([1]))
+    side_by_side = graph.add("Transpose", states, perm=[0, 2, 1, 3])
+    return graph.add("Reshape", side_by_side, graph.constant([0, 0, 2 * layer.hidden_size]))
+
+
+def _scanned(
+    graph: _Graph, layer: Recurrent, inputs: str, lengths: str, initial: Sequence[str] = ()
+) -> list[str]:
+    """Map ``float32[time, batch, width]`` to ``float32[time, directions, batch, hidden_size]``.
+
+    Args:
+        graph: what the node is added to.
+        layer: whose weights to take.
+        inputs: the vectors.
+        lengths: ``int32[batch]``; empty where every step is real.
+        initial: the cell's states before the first step, ``float32[directions, batch,
+            hidden_size]`` each; where given, those after the last are returned too.
+    """
     directions = [layer.onward] if layer.backward is None else [layer.onward, layer.backward]
     blocks = _BLOCKS[layer.cell]
 
@@ -175,21 +269,19 @@ def _recurrent(graph: _Graph, layer: Recurrent, inputs: str, lengths: str) -> st
         bias = np.asarray(direction.cell.bias)
         return ordered(bias if bias.ndim == 2 else [bias, np.zeros_like(bias)]).T.ravel()
 
-    states = graph.add(
+    return graph.add_several(
+        1 + len(initial),
         _OPERATORS[layer.cell],
         inputs,
         graph.weight([ordered(direction.cell.kernel) for direction in directions]),
         graph.weight([ordered(direction.cell.recurrent_kernel) for direction in directions]),
         graph.weight([biases(direction) for direction in directions]),
         lengths,
+        *initial,
         hidden_size=layer.hidden_size,
         direction="forward" if layer.backward is None else "bidirectional",
         **_ATTRIBUTES.get(layer.cell, {}),
-    )  # float32[time, directions, batch, hidden_size]
-    if layer.backward is None:
-        return graph.add("Squeeze", states, graph.constant([1]))
-    side_by_side = graph.add("Transpose", states, perm=[0, 2, 1, 3])
-    return graph.add("Reshape", side_by_side, graph.constant([0, 0, 2 * layer.hidden_size]))
+    )
 
 
 def _pooled(graph: _Graph, layer: Pooling, states: str, vectors: str, lengths: str) -> str:

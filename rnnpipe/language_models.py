@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rnnpipe.backend import keras, tf
+from rnnpipe.fingerprints import vocabulary_fingerprint
 from rnnpipe.models import NgramEmbedding
 from rnnpipe.optimizers import Optimizer
 from rnnpipe.params import LanguageTrain
 from rnnpipe.perplexity import Judgement
 from rnnpipe.recurrent import Recurrent
 from rnnpipe.sequences import sorted_batches
-from rnnpipe.tokens import Ragged
+from rnnpipe.tokens import Ragged, Vocabulary
 from rnnpipe.windows import count_predictions, cut_windows
 
 _JUDGED_BATCH = 64
@@ -52,10 +53,11 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
         word_dropout_rate: float,
         embedding_dropout_rate: float,
         dropout_rate: float,
+        vocabulary: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "vocabulary_size": vocabulary_size,
             "embedding_size": embedding_size,
             "cell": cell,
@@ -66,6 +68,7 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
             "word_dropout_rate": word_dropout_rate,
             "embedding_dropout_rate": embedding_dropout_rate,
             "dropout_rate": dropout_rate,
+            "vocabulary": vocabulary,
         }
         self.embedding = NgramEmbedding(vocabulary_size, embedding_size, 0, 2, name="embedding")
         self.word_dropout = keras.layers.Dropout(
@@ -120,6 +123,11 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
         return int(self.settings["vocabulary_size"])
 
     @property
+    def vocabulary(self) -> str:
+        """Fingerprint of the words that the ids stand for."""
+        return str(self.settings["vocabulary"])
+
+    @property
     def words(self) -> Any:
         """``float32[vocabulary_size, embedding_size]``, the variable read and predicted by."""
         return self.embedding.words.embeddings.value
@@ -171,7 +179,7 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
 
 def build_language_model(
     params: LanguageTrain,
-    vocabulary_size: int,
+    vocabulary: Vocabulary,
     word_vectors: NDArray[np.float32] | None,
     counts: NDArray[np.int64] | None = None,
 ) -> LanguageModel:
@@ -179,7 +187,7 @@ def build_language_model(
 
     Args:
         params: the network's shape; its seed decides the first weights.
-        vocabulary_size: number of token ids.
+        vocabulary: what the ids stand for; the model keeps its fingerprint.
         word_vectors: ``float32[vocabulary_size, >= embedding_size]`` to start the embedding
             from; None starts it at random.
         counts: ``int64[vocabulary_size]``, how often each id must be predicted in the training
@@ -187,7 +195,7 @@ def build_language_model(
     """
     keras.utils.set_random_seed(params.seed)
     model = LanguageModel(
-        vocabulary_size,
+        len(vocabulary),
         params.embedding_size,
         params.cell,
         params.hidden_size,
@@ -197,6 +205,7 @@ def build_language_model(
         params.word_dropout_rate,
         params.embedding_dropout_rate,
         params.dropout_rate,
+        vocabulary_fingerprint(vocabulary),
         name="language_model",
     )
     if word_vectors is not None:
@@ -307,7 +316,7 @@ def compile_step(model: LanguageModel, optimizer: Optimizer, clip_norm: float | 
             tf.TensorSpec([None], tf.int32),
             tf.TensorSpec([None], tf.int32),
             tf.TensorSpec([None], tf.float32),
-            tf.TensorSpec(model.zero_state(1).shape[:2] + [None, None], tf.float32),
+            tf.TensorSpec([*model.zero_state(1).shape[:2], None, None], tf.float32),
         ],
     )
     return compiled
@@ -443,7 +452,7 @@ def compile_judging(model: LanguageModel, directions: int) -> Callable[..., tupl
             tf.TensorSpec([model.directions, None, None], tf.int32),
             tf.TensorSpec([model.directions, None, None], tf.int32),
             tf.TensorSpec([None], tf.int32),
-            tf.TensorSpec(model.zero_state(1).shape[:2] + [None, None], tf.float32),
+            tf.TensorSpec([*model.zero_state(1).shape[:2], None, None], tf.float32),
         ],
     )
     return compiled

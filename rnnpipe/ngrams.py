@@ -93,7 +93,9 @@ class NgramModel:
             number = _find(table.keys, number, np.array([word]), len(self.unigrams))
         return int(number[0])
 
-    def _probabilities(self, ids: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _probabilities(
+        self, ids: NDArray[np.int64], steps: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         """Give the probability of each id, ``float64[n]``; of a text's start it means nothing."""
         found = self.unigrams[ids]
         numbers = ids
@@ -154,7 +156,7 @@ def _smoothed(
         unigrams = (counts[0] - removed + removed.sum() / vocabulary_size) / total
     else:
         unigrams = np.full(vocabulary_size, 1 / vocabulary_size)
-    orders = []
+    orders: list[_Order] = []
     for number, found in zip(keys, counts[1:], strict=True):
         contexts = number // vocabulary_size
         removed = _discounts(found)
@@ -171,7 +173,7 @@ def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Give what is taken from each count: one discount for 1, one for 2, one for 3 and more."""
     once, twice, thrice, four = (int(np.count_nonzero(counts == times)) for times in (1, 2, 3, 4))
     taken = _FALLBACK
-    if once and twice and thrice:
+    if once and twice and thrice and four:
         share = once / (once + 2 * twice)
         estimated = (
             1 - 2 * share * twice / once,

@@ -3,6 +3,10 @@
 import math
 from dataclasses import dataclass
 
+import pyarrow.compute as pc
+
+from rnnpipe.tokens import Words
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -28,3 +32,18 @@ class Judgement:
     def bits_a_character(self, characters: int) -> float:
         """Give the summed loss in bits for each of so many characters of text."""
         return self.nats / math.log(2) / characters
+
+
+def count_characters(words: Words) -> int:
+    """Count the characters of texts as a model sees them: words, and what ends each.
+
+    Behind every word stands one character, a space or, behind the last, the text's end: as many
+    as there are predictions, apart from texts without words. Punctuation is not seen.
+
+    >>> from rnnpipe.tokens import split_words
+    >>> import pyarrow as pa
+    >>> count_characters(split_words(pa.array(["A good film!", "Not bad"])))
+    19
+    """
+    lengths = pc.utf8_length(words.distinct).to_numpy(zero_copy_only=False)
+    return int(lengths[words.codes.values].sum()) + len(words.codes.values)

@@ -24,6 +24,7 @@ Every direction predicts each word and one end a text, whatever the batch and th
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def cut_windows(
     # Of like width: a last window of three steps would cost an optimizer step of its own.
     number = -(-width // bptt_length)
     bounds = np.linspace(0, width, number + 1).astype(np.int64).tolist()
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         yield Window(
             ids[:, :, start:end],
             ids[:, :, start + 1 : end + 1],
