@@ -28,7 +28,7 @@ from rnnpipe.windows import count_predictions, cut_windows
 
 _JUDGED_BATCH = 64
 _JUDGED_WINDOW = 64
-_JUDGED_WORDS = 2048  # of the vocabulary at once: a block of scores fits into the cache
+_JUDGED_WORDS = 512  # of the vocabulary at once: a block of scores stays in the cache
 _NO_SCORE = -1e30  # below every score; no infinity, which would make differences no number
 _FLATTENING = 0.75  # of the words' frequencies (Mikolov et al. 2013): rare words are drawn too
 

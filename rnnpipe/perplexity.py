@@ -24,7 +24,7 @@ class Judgement:
     def perplexity(self) -> float:
         """Among how many words, all alike, the choice would be as hard.
 
-        >>> Judgement(nats=2 * math.log(50), predictions=2).perplexity
+        >>> round(Judgement(nats=2 * math.log(50), predictions=2).perplexity, 6)
         50.0
         """
         return math.exp(self.nats / self.predictions)
@@ -37,13 +37,13 @@ class Judgement:
 def count_characters(words: Words) -> int:
     """Count the characters of texts as a model sees them: words, and what ends each.
 
-    Behind every word stands one character, a space or, behind the last, the text's end: as many
-    as there are predictions, apart from texts without words. Punctuation is not seen.
+    Behind every word stands one character: a space or, behind the last, the text's end.
+    Punctuation is not seen.
 
     >>> from rnnpipe.tokens import split_words
     >>> import pyarrow as pa
     >>> count_characters(split_words(pa.array(["A good film!", "Not bad"])))
-    19
+    20
     """
     lengths = pc.utf8_length(words.distinct).to_numpy(zero_copy_only=False)
     return int(lengths[words.codes.values].sum()) + len(words.codes.values)
