@@ -322,6 +322,53 @@ def compile_step(model: LanguageModel, optimizer: Optimizer, clip_norm: float | 
     return compiled
 
 
+@dataclass(frozen=True)
+class Learnt:
+    """What learning from one batch of texts gave.
+
+    Attributes:
+        nats: ``float64[directions]``, summed losses, dropout on, estimated from the candidates.
+        predictions: how many words and ends a direction predicted.
+        gradient_norm: mean over the windows, before clipping.
+    """
+
+    nats: NDArray[np.float64]
+    predictions: int
+    gradient_norm: float
+
+
+def learn_batch(
+    step: Step,
+    model: LanguageModel,
+    sequences: Ragged,
+    rows: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    params: LanguageTrain,
+    random: np.random.Generator,
+) -> Learnt:
+    """Walk a batch of texts window by window, one step each, the state carried on.
+
+    Args:
+        step: compiled by :func:`compile_step` for ``model``.
+        model: what is trained.
+        sequences: token ids, ragged; they may stay on disk.
+        rows: ``int64[batch]``, the texts of the batch, best of like length.
+        counts: ``int64[vocabulary_size]``, how often each id must be predicted.
+        params: width of a window, number of candidates.
+        random: draws the candidates; seeded by epoch and batch, it makes a training repeatable.
+    """
+    nats, norms = np.zeros(model.directions), []
+    state = model.zero_state(len(rows))
+    for window in cut_windows(sequences, rows, params.bptt_length, model.directions):
+        drawn = draw_candidates(counts, params.sampled_words, random)
+        losses, norm, state = step(
+            window.inputs, window.targets, window.lengths, drawn.words, drawn.log_shares, state
+        )
+        nats += losses.numpy()
+        norms.append(float(norm))
+    return Learnt(nats, count_predictions(sequences, rows), float(np.mean(norms)))
+
+
 def sampled_losses(
     predicted: Any, targets: Any, table: Any, bias: Any, words: Any, log_shares: Any
 ) -> Any:

@@ -13,6 +13,7 @@ from rnnpipe.language_models import (
     draw_candidates,
     exact_losses,
     judge,
+    learn_batch,
     sampled_losses,
 )
 from rnnpipe.models import load_network, save_network
@@ -157,7 +158,9 @@ def test_a_rule_is_learnt_in_both_directions(sampled_words):
     sequences = ragged([[2, 3, 4, 5, 6, 7] * 3] * 8 + [[8, 9] * 9] * 8)
     rows = np.arange(16)
     counts = count_words(sequences, rows, VOCABULARY_SIZE)
-    params = LanguageTrain(hidden_size=16, embedding_size=8)
+    params = LanguageTrain(
+        hidden_size=16, embedding_size=8, bptt_length=7, sampled_words=sampled_words
+    )
     model = build_language_model(params, VOCABULARY, None, counts)
     optimizer = Optimizer("adam", [weight.value for weight in model.trainable_variables])
     optimizer.learning_rate.assign(0.03)
@@ -165,17 +168,7 @@ def test_a_rule_is_learnt_in_both_directions(sampled_words):
     random = np.random.default_rng(1)
     before = judge(model, sequences, rows)
     for _ in range(60):
-        state = model.zero_state(len(rows))
-        for window in cut_windows(sequences, rows, 7, 2):
-            found = draw_candidates(counts, sampled_words, random)
-            _, _, state = step(
-                window.inputs,
-                window.targets,
-                window.lengths,
-                found.words,
-                found.log_shares,
-                state,
-            )
+        learn_batch(step, model, sequences, rows, counts, params, random)
     for first, last in zip(before, judge(model, sequences, rows), strict=True):
         assert last.perplexity < 1.3 < first.perplexity
 
@@ -184,20 +177,14 @@ def test_a_step_tells_the_summed_loss_and_carries_the_state_on():
     model, sequences = small_language_model(), drawn(6)
     optimizer = Optimizer("sgd", [weight.value for weight in model.trainable_variables])
     step = compile_step(model, optimizer, None)  # at learning rate 0 nothing moves
-    everything = draw_candidates(np.ones(VOCABULARY_SIZE, np.int64), 0, np.random.default_rng(1))
-    total, state = 0.0, model.zero_state(6)
-    for window in cut_windows(sequences, np.arange(6), 4, 2):
-        losses, _, state = step(
-            window.inputs,
-            window.targets,
-            window.lengths,
-            everything.words,
-            everything.log_shares,
-            state,
-        )
-        total += losses.numpy()
+    params = LanguageTrain(bptt_length=4, sampled_words=0)
+    counts = count_words(sequences, np.arange(6), VOCABULARY_SIZE)
+    random = np.random.default_rng(1)
+    learnt = learn_batch(step, model, sequences, np.arange(6), counts, params, random)
     expected = [found.nats for found in judge(model, sequences, np.arange(6))]
-    np.testing.assert_allclose(total, expected, rtol=1e-4)
+    np.testing.assert_allclose(learnt.nats, expected, rtol=1e-4)
+    assert learnt.predictions == len(sequences.values) + 6
+    assert learnt.gradient_norm > 0
 
 
 def test_untouched_word_vectors_do_not_move():
