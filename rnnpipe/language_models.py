@@ -24,11 +24,12 @@ from rnnpipe.perplexity import Judgement
 from rnnpipe.recurrent import Recurrent
 from rnnpipe.sequences import sorted_batches
 from rnnpipe.tokens import Ragged, Vocabulary
-from rnnpipe.windows import count_predictions, cut_windows
+from rnnpipe.windows import BOUNDARY_ID, count_predictions, cut_windows
 
 _JUDGED_BATCH = 64
 _JUDGED_WINDOW = 64
 _JUDGED_WORDS = 512  # of the vocabulary at once: a block of scores stays in the cache
+_COUNTED_TEXTS = 4096  # at once
 _NO_SCORE = -1e30  # below every score; no infinity, which would make differences no number
 _FLATTENING = 0.75  # of the words' frequencies (Mikolov et al. 2013): rare words are drawn too
 
@@ -215,12 +216,15 @@ def build_language_model(
     return model
 
 
-def count_words(sequences: Ragged, rows: NDArray[np.int64], vocabulary_size: int) -> Any:
+def count_words(
+    sequences: Ragged, rows: NDArray[np.int64], vocabulary_size: int
+) -> NDArray[np.int64]:
     """Count how often each id must be predicted, ``int64[vocabulary_size]``: words and ends."""
     counts = np.zeros(vocabulary_size, np.int64)
-    for row in rows.tolist():
-        counts += np.bincount(sequences[row], minlength=vocabulary_size)
-    counts[0] += len(rows)
+    for start in range(0, len(rows), _COUNTED_TEXTS):
+        texts = sequences.take(rows[start : start + _COUNTED_TEXTS])
+        counts += np.bincount(texts.values, minlength=vocabulary_size)
+    counts[BOUNDARY_ID] += len(rows)
     return counts
 
 
