@@ -30,6 +30,7 @@ _JUDGED_BATCH = 64
 _JUDGED_WINDOW = 64
 _JUDGED_WORDS = 512  # of the vocabulary at once: a block of scores stays in the cache
 _COUNTED_TEXTS = 4096  # at once
+_PARTS = 8  # that a window's scores are made in
 _NO_SCORE = -1e30  # below every score; no infinity, which would make differences no number
 _FLATTENING = 0.75  # of the words' frequencies (Mikolov et al. 2013): rare words are drawn too
 
@@ -300,7 +301,7 @@ def compile_step(model: LanguageModel, optimizer: Optimizer, clip_norm: float | 
             predicted, after = model(inputs, lengths, state, training=True)
             real = tf.sequence_mask(lengths, tf.shape(inputs)[2])
             real = tf.repeat(real[None], model.directions, axis=0)
-            losses = sampled_losses(
+            total, losses = sampled_losses(
                 tf.boolean_mask(predicted, real),
                 tf.boolean_mask(targets, real),
                 model.words,
@@ -308,7 +309,7 @@ def compile_step(model: LanguageModel, optimizer: Optimizer, clip_norm: float | 
                 words,
                 log_shares,
             )
-            loss = tf.reduce_mean(losses)
+            loss = total / tf.cast(tf.size(losses), tf.float32)
         norm = optimizer.step(tape.gradient(loss, variables), clip_norm)
         return tf.reduce_sum(tf.reshape(losses, [model.directions, -1]), axis=1), norm, after
 
@@ -375,12 +376,12 @@ def learn_batch(
 
 def sampled_losses(
     predicted: Any, targets: Any, table: Any, bias: Any, words: Any, log_shares: Any
-) -> Any:
-    """Give each prediction's loss in nats, the sum over all words estimated from some.
+) -> tuple[Any, Any]:
+    """Compare each right word with some others, which stand for all.
 
-    A drawn word stands for all that were not by the inverse of its probability to be drawn (Jean
-    et al. 2015); the right word stands for itself, drawn or not. Over all words with certainty
-    this is the softmax's loss itself.
+    A drawn word counts by the inverse of its probability to be drawn (Jean et al. 2015), so the
+    sum over all words is estimated without bias; the right word stands for itself, drawn or not.
+    Over all words with certainty this is the softmax's loss itself.
 
     Args:
         predicted: ``float32[n, size]``.
@@ -389,55 +390,76 @@ def sampled_losses(
         bias: ``float32[vocabulary_size]``, a variable.
         words: ``int32[number]``, distinct.
         log_shares: ``float32[number]``.
+
+    Returns:
+        The summed loss in nats, which alone can be differentiated, and each prediction's,
+        ``float32[n]``.
     """
-    vocabulary_size = tf.shape(table)[0]
     number = tf.size(words)
     places = tf.tensor_scatter_nd_update(
-        tf.fill([vocabulary_size], -1), words[:, None], tf.range(number)
+        tf.fill([tf.shape(table)[0]], -1), words[:, None], tf.range(number)
     )
-    place = tf.gather(places, targets)
-    drawn = tf.where(place >= 0)[:, 0]
-    hits = tf.stack([drawn, tf.cast(tf.gather(place, drawn), tf.int64)], axis=1)
     rights = tf.reduce_sum(predicted * tf.gather(table, targets), axis=1)
     rights += tf.gather(bias, targets)
-    return _cross_entropy(
-        predicted, rights, tf.gather(table, words), tf.gather(bias, words) - log_shares, hits
+    total, losses = _cross_entropy(
+        predicted,
+        rights,
+        tf.gather(table, words),
+        tf.gather(bias, words) - log_shares,
+        tf.gather(places, targets),
     )
+    return total, losses
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _cross_entropy(predicted: Any, rights: Any, vectors: Any, offsets: Any, hits: Any) -> Any:
-    """Compare the right words' scores with those of candidates.
+def _cross_entropy(predicted: Any, rights: Any, vectors: Any, offsets: Any, places: Any) -> Any:
+    """Sum the losses of the right words against candidates.
 
-    The gradient is written out because the matrix of scores is what a step's time goes into: it
-    is kept once, and gone through as seldom as possible.
+    Most of a step's time goes into the matrix of scores. It is made part by part, and each part
+    is gone through, down to its share of the gradients, while it stands in the cache; that is
+    why the sum is all that can be differentiated.
 
     Args:
         predicted: ``float32[n, size]``.
         rights: ``float32[n]``, scores of the right words.
         vectors: ``float32[number, size]`` of the candidates.
         offsets: ``float32[number]``, added to their scores.
-        hits: ``int64[any, 2]``, where a candidate is the right word: left out there.
+        places: ``int32[n]``, which candidate is the right word: it is left out; -1 for none.
     """
-    scores = tf.matmul(predicted, vectors, transpose_b=True) + offsets
-    scores = tf.tensor_scatter_nd_update(scores, hits, tf.fill([tf.shape(hits)[0]], _NO_SCORE))
-    highest = tf.maximum(tf.reduce_max(scores, axis=1), rights)
-    weights = tf.exp(scores - highest[:, None])
-    right_weights = tf.exp(rights - highest)
-    totals = tf.reduce_sum(weights, axis=1) + right_weights
+    losses, d_predicted, d_rights, d_candidates = [], [], [], []
+    size = -(-tf.shape(predicted)[0] // _PARTS)
+    for number in range(_PARTS):
+        part = slice(number * size, (number + 1) * size)
+        here, right = predicted[part], rights[part]
+        scores = tf.matmul(here, vectors, transpose_b=True) + offsets
+        drawn = tf.where(places[part] >= 0)[:, 0]
+        same = tf.stack([drawn, tf.cast(tf.gather(places[part], drawn), tf.int64)], axis=1)
+        scores = tf.tensor_scatter_nd_update(scores, same, tf.fill(tf.shape(drawn), _NO_SCORE))
+        highest = tf.maximum(tf.reduce_max(scores, axis=1), right)
+        weights = tf.exp(scores - highest[:, None])
+        right_weights = tf.exp(right - highest)
+        totals = tf.reduce_sum(weights, axis=1) + right_weights
+        losses.append(tf.math.log(totals) + highest - right)
+        shares = 1 / totals[:, None]
+        d_predicted.append(shares * tf.matmul(weights, vectors))
+        d_rights.append(right_weights / totals - 1)
+        # With the small matrix turned, not the large one: twice as fast. The last row is what
+        # the offsets get.
+        scaled = tf.concat([shares * here, shares], axis=1)
+        d_candidates.append(tf.matmul(scaled, weights, transpose_a=True))
+    of_candidates = tf.add_n(d_candidates)
+    gradients = (
+        tf.concat(d_predicted, axis=0),
+        tf.concat(d_rights, axis=0),
+        tf.transpose(of_candidates[:-1]),
+        of_candidates[-1],
+    )
+    every = tf.concat(losses, axis=0)
 
-    def gradient(upstream: Any) -> Any:
-        factors = (upstream / totals)[:, None]
-        scaled = factors * predicted
-        return (
-            factors * tf.matmul(weights, vectors),
-            upstream * (right_weights / totals - 1),
-            tf.matmul(weights, scaled, transpose_a=True),
-            tf.linalg.matvec(weights, factors[:, 0], transpose_a=True),
-            None,
-        )
+    def gradient(upstream: Any, _: Any) -> Any:
+        return *(upstream * part for part in gradients), None
 
-    return tf.math.log(totals) + highest - rights, gradient
+    return (tf.reduce_sum(every), every), gradient
 
 
 def judge(
