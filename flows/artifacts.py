@@ -32,10 +32,10 @@ from rnnpipe.report import (
     DROPPED,
     GRADIENT_FLOW,
     HISTORY,
-    LINEAGE,
     METRICS,
     PICTURES,
     SEQUENCES,
+    STEPS,
     SUITES,
     Figure,
     Reason,
@@ -52,6 +52,7 @@ from rnnpipe.report import (
     share,
     signed,
     small,
+    source_of,
 )
 
 if TYPE_CHECKING:
@@ -381,10 +382,9 @@ def decision_markdown(decision: Mapping[str, Any]) -> str:
 def lineage_markdown(decision: Mapping[str, Any]) -> str:
     """SHA-256 of each step, and the parameters behind them."""
     lineage = mapping(decision.get("lineage"))
-    rows = [
-        (label, text(lineage.get(key) or "a table of your own: no published digest"))
-        for key, label in LINEAGE.items()
-    ]
+    steps = mapping(lineage.get("steps"))
+    rows = [("Source, however packed", text(source_of(lineage)))]
+    rows += [(STEPS.get(name, text(name)), text(digest)) for name, digest in steps.items()]
     rows.append(("Model, as it is published", text(decision.get("model"))))
     params = [
         tuple(map(text, str(line).partition(" = ")[::2])) for line in lineage.get("params") or ()

@@ -91,8 +91,7 @@ CAPTIONS = {
     ),
 }
 
-LINEAGE = {
-    "source": "Source: its reviews, however packed",
+STEPS = {
     "reviews": "Table of reviews",
     "sequences": "Sequences and vocabulary",
     "network": "Trained network",
@@ -598,9 +597,15 @@ def _parameters(lineage: Any, meanings: Mapping[str, str]) -> Iterator[tuple[str
 
 def _lineage(lineage: Any, model: Any) -> Iterator[tuple[str, str]]:
     if isinstance(lineage, dict):
-        for key, label in LINEAGE.items():
-            yield label, str(lineage.get(key) or "a table of your own: no published digest")
+        yield "Source, however packed", source_of(lineage)
+        for name, digest in mapping(lineage.get("steps")).items():
+            yield STEPS.get(name, _words(name)), str(digest)
         yield "Model, as it is published", str(model)
+
+
+def source_of(lineage: Mapping[str, Any]) -> str:
+    """The digest of a lineage's source, or that there is none."""
+    return str(lineage.get("source") or "a table of your own: no published digest")
 
 
 # --- The diagram ---------------------------------------------------------------------------

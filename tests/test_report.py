@@ -103,9 +103,7 @@ def story() -> Story:
             "baseline_difference": 0.05,
             "lineage": {
                 "source": None,
-                "reviews": "b" * 64,
-                "sequences": "c" * 64,
-                "network": "d" * 64,
+                "steps": {"reviews": "b" * 64, "sequences": "c" * 64, "network": "d" * 64},
                 "params": ['problem = "sentiment"', 'train.cell = "lstm"'],
             },
         },

@@ -4,13 +4,13 @@ import logging
 from pathlib import Path
 
 from rnnpipe.files import atomic_file
-from rnnpipe.params import Params, describe_params
+from rnnpipe.params import SentimentParams, describe_params
 from rnnpipe.report import build_page, read_story
 
 PAGE = Path("reports/index.html")
 
 
-def run(params: Params) -> None:
+def run(params: SentimentParams) -> None:
     """Read what the other stages reported and write ``reports/index.html``."""
     page = build_page(
         read_story(Path()),

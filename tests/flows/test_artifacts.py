@@ -117,9 +117,7 @@ def decision(verdict: str = "approved", name: str = "sentiment") -> dict[str, An
         "baseline_p_value": 0.0213,
         "lineage": {
             "source": None,
-            "reviews": "b" * 64,
-            "sequences": "c" * 64,
-            "network": "d" * 64,
+            "steps": {"reviews": "b" * 64, "sequences": "c" * 64, "network": "d" * 64},
             "params": ['train.cell = "lstm"'],
         },
     }
