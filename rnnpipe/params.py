@@ -411,6 +411,7 @@ class Params(_Section):
         # Sections that stages of several problems read, each with the problem's own knobs.
         download: Any
         train: Any
+        evaluate: Any
         register_: Any
 
 

@@ -58,12 +58,16 @@ _VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 @dataclass(frozen=True)
 class Gate:
-    """One condition on a model: what was found, what is required, and whether it holds."""
+    """One condition on a model: what was found, what is required, and whether it holds.
+
+    ``at`` says whether ``required`` is the least or the most allowed, where it is a number.
+    """
 
     name: str
     found: float | bool
     required: float | bool
     passed: bool
+    at: Literal["least", "most"] = "least"
 
     def __str__(self) -> str:
         return f"{self.name}: found {_plain(self.found)}, required {_plain(self.required)}"
@@ -179,7 +183,8 @@ def decide(
     worst = getattr(rules, selection.bound)
     difference = round(found - baseline, 6)
     sign = 1 if selection.better == "higher" else -1
-    gates = [Gate(f"validation_{metric}", found, worst, sign * found >= sign * worst)]
+    at: Literal["least", "most"] = "least" if selection.better == "higher" else "most"
+    gates = [Gate(f"validation_{metric}", found, worst, sign * found >= sign * worst, at)]
     gates += [Gate(f"suite_{suite}", passed, True, passed) for suite, passed in verdicts]
     if rules.require_better_than_baseline:
         # Not by its p value: a validation split is too small to show what a test split shows.

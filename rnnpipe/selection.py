@@ -1,4 +1,4 @@
-"""How models of one problem are compared."""
+"""How models of one problem are compared, and what people call what is compared."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,3 +17,18 @@ class Selection:
     metric: str
     better: Literal["higher", "lower"]
     bound: str
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a problem's reports speak.
+
+    Attributes:
+        counted: what figures are taken over, in the plural.
+        baseline: the simple model beside ours.
+        described: what kind of model that is.
+    """
+
+    counted: str
+    baseline: str
+    described: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnpipe.places import Places, places_of
-from rnnpipe.selection import Selection
+from rnnpipe.selection import Selection, Wording
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Problem:
         name: of the problem, of its model, and of its pipeline's folder.
         table: what ``prepare`` writes.
         selection: how its models are compared.
+        wording: how its reports speak.
         shaping: the sections of its parameters that shape what is learnt; the others only judge.
         prepare: what was downloaded (a file) to one table (another).
         checks: facts and expectations, by the stage that checks them
@@ -39,6 +40,7 @@ class Problem:
     name: str
     table: Path
     selection: Selection
+    wording: Wording
     shaping: frozenset[str]
     prepare: Callable[[Path, Path, Any], None]
     checks: Mapping[str, Callable[[Any], Any]]

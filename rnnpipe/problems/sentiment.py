@@ -1,7 +1,7 @@
 """Sentiment: does a review praise or condemn?"""
 
 from rnnpipe.problems.problem import Problem, later
-from rnnpipe.selection import Selection
+from rnnpipe.selection import Selection, Wording
 from rnnpipe.sentiment.files import (
     BASELINE,
     NETWORK,
@@ -16,6 +16,7 @@ PROBLEM = Problem(
     name="sentiment",
     table=REVIEWS,
     selection=Selection("accuracy", "higher", "min_validation_accuracy"),
+    wording=Wording("reviews", "linear baseline", "logistic regression on runs of words"),
     shaping=frozenset({"problem", "sequences", "word_vectors", "pretrained", "baseline", "train"}),
     prepare=later("rnnpipe.sentiment.data:prepare"),
     checks={
