@@ -282,12 +282,12 @@ def _check(path: Path, address: str, card: Card | None) -> None:
         return
     size = path.stat().st_size
     if card.kind == "table":
-        what, hash_, promised = "sha256", sha256_file(path), card.sha256
+        hashes = "sha256", sha256_file(path), card.sha256
     else:
         with path.open("rb") as file:
             md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
-        what, hash_, promised = "md5", md5.hexdigest(), card.md5
-    for what, found, expected in (("bytes", size, card.bytes), (what, hash_, promised)):
+        hashes = "md5", md5.hexdigest(), card.md5
+    for what, found, expected in (("bytes", size, card.bytes), hashes):
         if found != expected:
             path.unlink()
             raise IntegrityError(
