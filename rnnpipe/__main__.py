@@ -22,6 +22,7 @@ STAGES = {
     "prepare": "archive or table to one parquet table of reviews",
     "validate": "check the reviews (Great Expectations)",
     "sequences": "divide the reviews into splits, learn the vocabulary, encode",
+    "windows": "divide a series in time and scale it, ready to be cut into windows",
     "validate_sequences": "check the sequences (Great Expectations)",
     "pretrained": "fetch the language model that the training starts from, if one is named",
     "word_vectors": "learn word vectors from co-occurrence, without labels",

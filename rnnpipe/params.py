@@ -5,6 +5,7 @@ out of range ends in a :class:`~rnnpipe.errors.ParameterError` that names the ke
 """
 
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -403,6 +404,208 @@ class Register(_Section):
     )
 
 
+class SeriesPrepare(_Section):
+    """How a table of a time and numbers is read."""
+
+    time_column: str = _knob(
+        "date",
+        "column that holds the time; all others must hold numbers",
+        "ETTh1: date",
+        min_length=1,
+    )
+
+
+class SeriesValidate(_Section):
+    """What a series must fulfil before anything is learnt from it."""
+
+    max_deviations: Real = _knob(
+        20.0,
+        "farthest that a value may lie from its column's mean, in standard deviations",
+        "stops a run on a sensor's error value, such as -9999",
+        gt=0.0,
+    )
+    ranges: dict[str, list[Real]] = _knob(
+        {},
+        "least and largest allowed value of a column, by its name: {OT: [-50, 100]}",
+        "stops a run on what cannot be in nature",
+    )
+
+    @field_validator("ranges")
+    @classmethod
+    def _ranges_are_pairs(cls, ranges: dict[str, list[float]]) -> dict[str, list[float]]:
+        for name, bounds in ranges.items():
+            if len(bounds) != 2 or bounds[0] > bounds[1]:
+                raise ValueError(
+                    f"validate.ranges.{name} is {bounds}, expected [least, largest] in this order"
+                )
+        return ranges
+
+
+class Windows(_Section):
+    """How a series is divided in time and cut into windows of a past and a future."""
+
+    train: int | float = _knob(
+        8640,
+        "steps to learn from, the first ones: a share of the series below 1, else their number",
+        "the scaling is taken from them alone; ETTh1: 12 months of 30 days",
+        gt=0,
+    )
+    validation: int | float = _knob(
+        2880, "steps after them to choose by, as share or number", "ETTh1: 4 months", gt=0
+    )
+    test: int | float = _knob(
+        2880, "steps after those to judge by, as share or number", "ETTh1: 4 months", gt=0
+    )
+    look_back: int = _knob(
+        720,
+        "steps that a forecast is made from",
+        "longer: sees more seasons, slower; figures compare only at the same look-back",
+        ge=1,
+        le=100_000,
+    )
+    horizons: list[int] = _knob(
+        [96, 192, 336, 720],
+        "steps ahead that are judged, rising; the network gives as many as the last one says",
+        "each is judged on all windows whose targets, so many, lie in the split",
+        min_length=1,
+    )
+    season: int = _knob(
+        24, "steps after which the seasonal naive forecast repeats", "hourly data: 24 or 168", ge=1
+    )
+
+    @field_validator("horizons")
+    @classmethod
+    def _horizons_rise(cls, horizons: list[int]) -> list[int]:
+        if horizons[0] < 1 or any(a >= b for a, b in itertools.pairwise(horizons)):
+            raise ValueError(f"horizons is {horizons}, expected rising numbers from 1 on")
+        return horizons
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Windows":
+        shares = [part for part in (self.train, self.validation, self.test) if part < 1]
+        if sum(shares) > 1 + 1e-9:
+            raise ValueError(f"the shares train, validation and test are {shares}: more than 1")
+        if any(
+            part >= 1 and part != int(part) for part in (self.train, self.validation, self.test)
+        ):
+            raise ValueError("train, validation and test: a number of steps is whole")
+        if self.season > self.look_back:
+            raise ValueError(
+                f"season is {self.season}, but look_back only {self.look_back}: raise the second"
+            )
+        return self
+
+
+class ForecastTrain(Training, Recurrence):
+    """The forecasting network and its training."""
+
+    decoder: Literal["segments", "direct"] = _knob(
+        "segments",
+        "segments: each column by itself, read and told in segments (after SegRNN, Lin et al."
+        " 2023); direct: all columns step by step, the last state gives all steps ahead at once",
+        "segments: far better at a long look-back, since the recurrence has few steps",
+    )
+    segment: int = _knob(
+        24,
+        "steps in a segment; used by segments only",
+        "longer: fewer steps of recurrence, faster; hourly data: 24 or 48",
+        ge=1,
+        le=10_000,
+    )
+    cell: Literal["simple_rnn", "lstm", "gru"] = _knob(
+        "gru", "kind of recurrent cell", "gru and lstm keep a long past; simple_rnn forgets it"
+    )
+    hidden_size: int = _knob(
+        128,
+        "units of each recurrent layer; even",
+        "larger: more memory of the past, slower",
+        ge=2,
+        le=4096,
+        multiple_of=2,
+    )
+    dropout_rate: Real = _knob(
+        0.1,
+        "share of the last states, and of those between layers, dropped in training",
+        "higher: less learnt by heart",
+        ge=0.0,
+        lt=1.0,
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = _knob(
+        "float32",
+        "of the factors in the recurrence's products while training; judging is float32 always",
+        "mixed_bfloat16: faster where the processor multiplies it",
+    )
+    loss: Literal["mae", "mse", "huber"] = _knob(
+        "mae",
+        "what is made small: distances, their squares, or squares up to 1 and distances beyond",
+        "mae: less drawn to outliers; the judges' MSE gains too",
+    )
+    batch_size: int = _knob(
+        128,
+        "windows trained on in parallel",
+        "larger: faster and stabler steps, fewer of them",
+        ge=1,
+        le=65_536,
+    )
+    epochs: int = _knob(10, "most passes over the training windows", "more: longer", ge=1, le=1000)
+    patience: int = _knob(
+        10,
+        "epochs without a better validation figure before training stops",
+        "larger: waits longer for a late improvement",
+        ge=1,
+    )
+    learning_rate: Real = _knob(
+        0.001,
+        "step size at the start",
+        "higher: faster and less stable; lower: slower and stabler",
+        gt=0.0,
+        le=10.0,
+    )
+    fraction: Real = _knob(
+        1.0, "share of the training windows used", "for quick tries", gt=0.0, le=1.0
+    )
+
+
+class ForecastRegister(_Section):
+    """What a forecaster must show to be registered."""
+
+    max_validation_mse: Real = _knob(
+        1.0,
+        "largest mean squared error on validation, scaled, mean over the horizons",
+        "1: as good as knowing each column's mean",
+        gt=0.0,
+    )
+    require_better_than_baseline: bool = _knob(
+        True,
+        "refuse a model that is not better than the linear forecaster on validation",
+        "false: the baseline is only shown",
+    )
+
+
+class ForecastEvaluate(_Section):
+    """How the figures of forecasts are taken."""
+
+    bootstrap_samples: int = _knob(
+        1000, "resamples behind each interval", "more: steadier bounds", ge=100, le=100_000
+    )
+    confidence: Real = _knob(
+        0.95, "coverage of the intervals", "0.95: wide; 0.68: narrow", gt=0.0, lt=1.0
+    )
+    seed: int = _knob(1, "seed of the bootstrap", "other resamples", ge=0, lt=2**31)
+    examples: int = _knob(3, "windows whose forecasts are drawn", "one row each", ge=1, le=20)
+
+
+class LinearForecast(_Section):
+    """The linear forecaster beside ours, at the same look-back."""
+
+    ridges: list[Real] = _knob(
+        [1e-06, 0.0001, 0.01, 0.1, 1.0],
+        "penalties on the squared weights to choose from, on validation, for each horizon",
+        "larger: smoother weights",
+        min_length=1,
+    )
+
+
 class Params(_Section):
     """The parameters of some problem; the names of the sections are the names of the stages."""
 
@@ -446,8 +649,48 @@ class SentimentParams(Params):
         return self
 
 
+class SeriesDownload(_Section):
+    """Where the series comes from."""
+
+    source: str = _knob(
+        "data/etth1.json",
+        "a source's card (data/etth1.json), or a CSV or parquet file of your own, by path or URL",
+        "decides which series everything after it sees",
+        min_length=1,
+    )
+
+
+class ForecastingParams(Params):
+    """The parameters of the forecasting pipeline."""
+
+    problem: Literal["forecasting"] = _knob(
+        "forecasting", "what is learnt", "chooses data, network and metrics"
+    )
+    download: SeriesDownload = SeriesDownload()
+    prepare: SeriesPrepare = SeriesPrepare()
+    validate_: SeriesValidate = Field(SeriesValidate(), alias="validate")
+    windows: Windows = Windows()
+    baseline: LinearForecast = LinearForecast()
+    train: ForecastTrain = ForecastTrain()
+    evaluate: ForecastEvaluate = ForecastEvaluate()
+    register_: ForecastRegister = Field(ForecastRegister(), alias="register")
+
+    @model_validator(mode="after")
+    def _segment_fits(self) -> "ForecastingParams":
+        if self.train.decoder == "segments" and self.train.segment > self.windows.look_back:
+            raise ValueError(
+                f"train.segment is {self.train.segment}, but windows.look_back only"
+                f" {self.windows.look_back}: lower the first, raise the second,"
+                " or set train.decoder to direct"
+            )
+        return self
+
+
 # What a parameter file names under `problem`, and who checks it.
-PARAMS: Mapping[str, type[Params]] = {"sentiment": SentimentParams}
+PARAMS: Mapping[str, type[Params]] = {
+    "sentiment": SentimentParams,
+    "forecasting": ForecastingParams,
+}
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

@@ -46,6 +46,11 @@ MODEL_FILES = (
 
 ALPHA = 0.05
 MIN_SHARED = 500
+MIN_SHARED_LOSSES = 20  # a loss tells more than right or wrong
+_SHARED = {
+    "accuracy": ("validation texts", MIN_SHARED),
+    "loss": ("losses on validation", MIN_SHARED_LOSSES),
+}
 
 STAGES = ("dev", "staging", "prod")
 ROLLBACK = "Roll back"  # how the message of a tag starts that takes an assignment back
@@ -304,87 +309,78 @@ def check_model(path: Path, needed: Sequence[str] = MODEL_FILES) -> None:
         )
 
 
-def classifier_card(
-    label_names: tuple[str, str],
-    longest: int,
+def card(
+    name: str,
+    summary: str,
+    baseline: str,
+    figures: Sequence[str],
     metrics: Mapping[str, Any],
     lineage: Lineage,
+    *,
+    use: str,
+    limits: Sequence[str],
+    loading: str,
 ) -> str:
-    """Write a classifier's model card, in Markdown: figures with intervals, data, use, limits.
+    """Write a model card, in Markdown: figures with intervals, data, use, limits, loading.
 
     Args:
-        label_names: what label 0 and label 1 mean.
-        longest: most words of a text that are read.
+        name: of the model.
+        summary: what it is, in a sentence or two.
+        baseline: what stands beside it.
+        figures: keys of ``metrics.json`` to show, ``n`` behind them.
         metrics: content of ``metrics.json``.
         lineage: what the model came from.
+        use: what it is meant for.
+        limits: what it cannot do, a sentence each.
+        loading: how it is used, in Markdown.
     """
-    negative, positive = label_names
-    baseline = metrics.get("baseline", {})
-    columns = (
-        metrics,
-        baseline,
-        metrics.get("validation", {}),
-        baseline.get("validation", {}),
+    theirs = metrics.get("baseline", {})
+    columns = (metrics, theirs, metrics.get("validation", {}), theirs.get("validation", {}))
+    rows = [
+        f"| {key} | {' | '.join(_figure(column, key) for column in columns)} |"
+        for key in (*figures, "n")
+    ]
+    data = {"content digest of the source": lineage.source or "none: a table without a card"}
+    data |= lineage.steps
+    return "\n".join(
+        [
+            f"# Model card: {name}",
+            "",
+            summary + " `params.json` says how it was built and trained.",
+            "",
+            "## Figures",
+            "",
+            f"With intervals in brackets, beside the baseline: {baseline}.",
+            "",
+            "| | test | baseline, test | validation | baseline, validation |",
+            "| --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            f"{_paired(theirs)}The validation split chose the model; test was opened once, after"
+            " that.",
+            "",
+            "## Data",
+            "",
+            "| | SHA-256 |",
+            "| --- | --- |",
+            *(f"| {step} | {digest} |" for step, digest in data.items()),
+            "",
+            "## Intended use",
+            "",
+            use,
+            "",
+            "## Limits",
+            "",
+            *(f"- {limit}" for limit in limits),
+            "",
+            "## Loading",
+            "",
+            loading,
+            "Loading runs no code from these files. `network.keras` is the same network for going"
+            " on with it in Keras.",
+            "",
+        ]
     )
-    rows = "\n".join(
-        f"| {label} | {' | '.join(_figure(column, key) for column in columns)} |"
-        for key, label in (
-            ("accuracy", "accuracy"),
-            ("precision", "precision"),
-            ("recall", "recall"),
-            ("f1", "F1"),
-            ("auc_roc", "AUC-ROC"),
-            ("loss", "loss"),
-            ("n", "texts"),
-        )
-    )
-    return f"""# Model card: sentiment
-
-A recurrent neural network that reads a text and answers with one of two labels, `{negative}`
-or `{positive}`, and the probability of `{positive}`. `params.json` says how it was built and
-trained.
-
-## Figures
-
-With intervals in brackets, beside the baseline: a linear model on runs of words.
-
-| | test | baseline, test | validation | baseline, validation |
-| --- | --- | --- | --- | --- |
-{rows}
-
-{_paired(baseline)}The validation texts chose the model; the test texts were opened once, after that.
-No group of texts (a film, an author) stands in both train and validation.
-
-## Data
-
-| | SHA-256 |
-| --- | --- |
-| content digest of the source | {lineage.source or "none: a table without a card"} |
-| table of texts | {lineage.steps["reviews"]} |
-| token ids and vocabulary | {lineage.steps["sequences"]} |
-| network | {lineage.steps["network"]} |
-
-## Intended use
-
-Labelling texts of the kind, language and length it was trained on, many at a time, where one
-wrong label does little harm.
-
-## Limits
-
-- It knows the words in `vocabulary.json`; every other word is one and the same to it.
-- It reads at most {longest} words of a text.
-- It has only ever seen two labels: a neutral text gets one of them as well.
-- Irony, and texts about another subject than those of the training data, mislead it.
-
-## Loading
-
-    rnnpipe predict --model PATH "text"
-
-or, in Python, `rnnpipe.load_model(PATH).predict(["text"])`, where PATH is this folder.
-Loading runs no code from these files. Both use `network.onnx`, which any ONNX runtime computes:
-`token_ids`, `int32[batch, time]`, to `logit`, `float32[batch]`. `network.keras` is the same network
-for going on with it in Keras.
-"""
 
 
 def _paired(baseline: Mapping[str, Any]) -> str:
@@ -458,15 +454,17 @@ def write_predictions(target: Path, predictions: Path, reviews: Path) -> None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A challenger against a champion on the validation texts that both predicted.
+    """A challenger against a champion on the validation data that both were judged on.
 
-    ``challenger_only`` counts the texts that the challenger alone got right, ``champion_only``
-    the reverse; ``p_value`` is None when too few texts are shared to say anything.
+    Figures are accuracies where answers are right or wrong, else mean losses;
+    ``challenger_only`` counts what the challenger alone did right, or better, ``champion_only`` the
+    reverse; ``p_value`` is None when too little is shared to say anything.
     """
 
     shared: int
-    challenger_accuracy: float
-    champion_accuracy: float
+    measure: Literal["accuracy", "loss"]
+    challenger: float
+    champion: float
     challenger_only: int
     champion_only: int
     p_value: float | None
@@ -479,50 +477,95 @@ class Comparison:
         return "better" if self.p_value < ALPHA else "not better"
 
     def __str__(self) -> str:
+        what, least = _SHARED[self.measure]
         if self.p_value is None:
-            return f"not comparable: {self.shared} shared validation texts, required {MIN_SHARED}"
+            return f"not comparable: {self.shared} shared {what}, required {least}"
+        test = {"accuracy": "McNemar", "loss": "paired t-test"}[self.measure]
         return (
-            f"{self.verdict}: accuracy {self.challenger_accuracy:.4f} against"
-            f" {self.champion_accuracy:.4f} on {self.shared} shared validation texts,"
-            f" McNemar p = {self.p_value:.4g}, required below {ALPHA}"
+            f"{self.verdict}: {self.measure} {self.challenger:.4f} against"
+            f" {self.champion:.4f} on {self.shared} shared {what},"
+            f" {test} p = {self.p_value:.4g}, required below {ALPHA}"
         )
 
 
 def compare(champion: Path, challenger: Path) -> Comparison:
-    """Compare two model folders on the texts that stand in both validation sets.
+    """Compare two model folders on what stands in both validation sets.
 
-    A text is known by its hash and label, so models of different sources can meet.
+    A text is known by its hash and label, so models of different sources can meet; a window, or a
+    text that is modelled, by its ``id`` and the hash of what was to be told.
 
     Raises:
-        RegistryError: one of the folders has no predictions.
+        RegistryError: one of the folders has no predictions, or they are of two kinds.
     """
+    import pandas as pd
+
+    def scores(path: Path) -> "pd.DataFrame":
+        check_model(path, [VALIDATION_PREDICTIONS])  # all else may differ by rnnpipe's version
+        return pd.read_parquet(path / VALIDATION_PREDICTIONS)
+
+    both = {"champion": scores(champion), "challenger": scores(challenger)}
+    kinds = {"loss" in table for table in both.values()}
+    if len(kinds) > 1:
+        raise RegistryError(
+            f"{champion} and {challenger} hold figures of two kinds: they are models of two problems"
+        )
+    return _compare_losses(both) if kinds.pop() else _compare_answers(both)
+
+
+def _compare_answers(scores: Mapping[str, Any]) -> Comparison:
     import pandas as pd
 
     from rnnpipe.evaluation import THRESHOLD, mcnemar
 
-    def right(path: Path) -> "pd.Series[Any]":
+    def right(table: Any) -> "pd.Series[Any]":
         """Whether each text was labelled rightly, by (hash, label); the first of equal texts."""
-        check_model(path, [VALIDATION_PREDICTIONS])  # all else may differ by rnnpipe's version
-        table = pd.read_parquet(path / VALIDATION_PREDICTIONS)
         table = table.drop_duplicates(["text_sha256", "label"])
-        table["right"] = (table["probability"] > THRESHOLD) == (table["label"] == 1)
-        return table.set_index(["text_sha256", "label"])["right"]
+        found = (table["probability"] > THRESHOLD) == (table["label"] == 1)
+        index = pd.MultiIndex.from_frame(table[["text_sha256", "label"]])
+        return pd.Series(found.to_numpy(), index)
 
-    both = pd.concat({"champion": right(champion), "challenger": right(challenger)}, axis=1)
+    both = pd.concat({name: right(table) for name, table in scores.items()}, axis=1)
     both = both.dropna().astype(bool)
     shared = len(both)
     challenger_only = int((both["challenger"] & ~both["champion"]).sum())
     champion_only = int((both["champion"] & ~both["challenger"]).sum())
     return Comparison(
         shared=shared,
-        challenger_accuracy=float(both["challenger"].mean()) if shared else 0.0,
-        champion_accuracy=float(both["champion"].mean()) if shared else 0.0,
+        measure="accuracy",
+        challenger=float(both["challenger"].mean()) if shared else 0.0,
+        champion=float(both["champion"].mean()) if shared else 0.0,
         challenger_only=challenger_only,
         champion_only=champion_only,
         # One-sided: a champion is replaced by what is better, not by what only differs.
         p_value=mcnemar(challenger_only, champion_only, "greater")
         if shared >= MIN_SHARED
         else None,
+    )
+
+
+def _compare_losses(scores: Mapping[str, Any]) -> Comparison:
+    import pandas as pd
+    from scipy import stats
+
+    both = pd.concat(
+        {name: table.set_index(["id", "truth_sha256"])["loss"] for name, table in scores.items()},
+        axis=1,
+    ).dropna()
+    shared = len(both)
+    gain = both["champion"] - both["challenger"]
+    p_value = None
+    if shared >= MIN_SHARED_LOSSES:
+        # Of equals the test knows nothing: they are not better.
+        test = stats.ttest_rel(both["champion"], both["challenger"], alternative="greater")
+        p_value = float(test.pvalue) if gain.std() > 0 else float(not gain.mean() > 0)
+    return Comparison(
+        shared=shared,
+        measure="loss",
+        challenger=float(both["challenger"].mean()) if shared else 0.0,
+        champion=float(both["champion"].mean()) if shared else 0.0,
+        challenger_only=int((gain > 0).sum()),
+        champion_only=int((gain < 0).sum()),
+        p_value=p_value,
     )
 
 
@@ -542,11 +585,14 @@ class Version:
 
     @property
     def summary(self) -> str:
-        """One line for a person: version, stages, and accuracy on test beside the baseline's."""
-        return (
-            f"{self}: accuracy {_figure(self.metrics, 'accuracy')},"
-            f" baseline {_figure(self.metrics.get('baseline', {}), 'accuracy')}"
+        """One line for a person: version, stages, and the figure on test beside the baseline's."""
+        known = [key for key in ("accuracy", "perplexity", "mse") if key in self.metrics]
+        figures = (
+            f"{key} {_figure(self.metrics, key)},"
+            f" baseline {_figure(self.metrics.get('baseline', {}), key)}"
+            for key in known
         )
+        return f"{self}: {'; '.join(figures)}"
 
     def __str__(self) -> str:
         return self.version + (f" ({', '.join(self.stages)})" if self.stages else "")

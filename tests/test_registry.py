@@ -246,15 +246,24 @@ def test_folder_holds_hashes_and_no_texts(tmp_path: Path) -> None:
 
 
 def test_card_shows_figures_with_intervals_beside_the_baseline() -> None:
-    card = registry.classifier_card(LABELS, 400, metrics(0.9, 0.88), LINEAGE)
+    card = registry.card(
+        NAME,
+        "A network.",
+        "a linear model",
+        ["accuracy"],
+        metrics(0.9, 0.88),
+        LINEAGE,
+        use="Reading.",
+        limits=["It reads at most 400 words."],
+        loading="    rnnpipe predict",
+    )
     ours, baseline = "0.9000 (0.8900 to 0.9100)", "0.8800 (0.8700 to 0.8900)"
     assert f"| accuracy | {ours} | {baseline} | {ours} | {baseline} |" in card
-    assert "| texts | 1000 | 1000 | 1000 | 1000 |" in card
+    assert "| n | 1000 | 1000 | 1000 | 1000 |" in card
     assert "On test this network alone is right about 9 texts, the baseline alone about 1" in card
     assert "p = 0.021" in card
-    assert LINEAGE.steps["reviews"] in card
-    assert 'rnnpipe predict --model PATH "text"' in card
-    assert "at most 400 words" in card
+    assert f"| reviews | {LINEAGE.steps['reviews']} |" in card
+    assert "- It reads at most 400 words." in card
 
 
 def test_missing_input_is_named_and_the_old_model_stays(tmp_path: Path) -> None:
@@ -374,7 +383,7 @@ def test_repeated_and_relabelled_texts_count_once_or_not(whole: Path, tmp_path: 
 
 def test_half_is_negative_as_in_the_evaluation(whole: Path, tmp_path: Path) -> None:
     model = with_predictions(whole, tmp_path / "a", [("t", 1, 0.5), ("u", 0, 0.5)])
-    assert registry.compare(model, model).challenger_accuracy == 0.5
+    assert registry.compare(model, model).challenger == 0.5
 
 
 # --- Tags --------------------------------------------------------------------------------

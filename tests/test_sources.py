@@ -149,7 +149,7 @@ def test_the_card_of_imdb_is_right() -> None:
         ({"bytes": True}, "bytes is True"),
         ({"bytes": -1}, "bytes is -1"),
         ({"name": ""}, "name is '', expected text"),
-        ({"kind": "rumour"}, "kind is 'rumour', expected archive"),
+        ({"kind": "rumour"}, "kind is 'rumour', expected 'archive' or 'table'"),
         ({"file_name": "../some.tar.gz"}, "expected a plain name"),
         ({"file_name": ".."}, "expected a plain name"),
         ({"file_name": "/etc/passwd"}, "expected a plain name"),

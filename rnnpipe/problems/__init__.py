@@ -7,7 +7,10 @@ from rnnpipe.problems.problem import Problem
 from rnnpipe.selection import Wording
 
 # Named, not imported: a stage executes, and depends on, the file of its own problem alone.
-PROBLEMS = {"sentiment": "rnnpipe.problems.sentiment"}
+PROBLEMS = {
+    "sentiment": "rnnpipe.problems.sentiment",
+    "forecasting": "rnnpipe.problems.forecasting",
+}
 
 
 def problem_of(params: Params) -> Problem:
