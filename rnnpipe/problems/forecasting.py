@@ -15,6 +15,7 @@ PROBLEM = Problem(
     baseline=later("rnnpipe.forecasting.linear:fit"),
     inputs=(WINDOWS,),
     learn=later("rnnpipe.forecasting.learning:learn"),
+    export=later("rnnpipe.exporting.forecaster:save_forecaster"),
     evaluate=later("rnnpipe.forecasting.figures:evaluate"),
     steps={"series": SERIES, "windows": WINDOWS, "network": NETWORK},
     suites=(REPORTS / "validation.json",),

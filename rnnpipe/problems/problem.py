@@ -30,6 +30,8 @@ class Problem:
         inputs: files and folders that decide what the training learns.
         learn: a fresh network with all that its training needs
             (:class:`rnnpipe.training.Learner`).
+        export: writes a trained network, to a file, in the form that is used
+            (:mod:`rnnpipe.exporting`).
         evaluate: takes every figure and draws every picture; it alone opens the test split.
             Returns the content of ``metrics.json``.
         steps: results that a model's lineage names, the table first.
@@ -47,6 +49,7 @@ class Problem:
     baseline: Callable[[Any], Mapping[str, Any]]
     inputs: Sequence[Path]
     learn: Callable[[Any], Any]
+    export: Callable[[Any, Path], None]
     evaluate: Callable[[Any], Mapping[str, Any]]
     steps: Mapping[str, Path]
     suites: Sequence[Path]

@@ -26,6 +26,7 @@ PROBLEM = Problem(
     baseline=later("rnnpipe.sentiment.linear:fit_and_predict"),
     inputs=(SEQUENCES, WORD_VECTORS, PRETRAINED, BASELINE),
     learn=later("rnnpipe.sentiment.learning:learn"),
+    export=later("rnnpipe.exporting.classifier:save_classifier"),
     evaluate=later("rnnpipe.sentiment.figures:evaluate"),
     steps={"reviews": REVIEWS, "sequences": SEQUENCES, "network": NETWORK},
     suites=(REPORTS / "validation.json", REPORTS / "validation_sequences.json"),
