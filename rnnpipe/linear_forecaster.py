@@ -133,7 +133,8 @@ def fit_linear_forecasters(
         penalty = np.full(look_back + 1, ridge * gram[-1, -1])
         penalty[-1] = 0.0
         # Not solve: with a tiny penalty and columns that stand still the sum may be singular.
-        solution = np.linalg.lstsq(gram + np.diag(penalty), moments, rcond=None)[0]
+        found = np.linalg.lstsq(gram + np.diag(penalty), moments, rcond=None)[0]
+        solution = np.asarray(found, np.float64)
         fitted.append(LinearForecaster(solution[:-1], solution[-1]))
     return fitted
 
@@ -162,7 +163,7 @@ def _mse(
     total = 0.0
     for past, future in _rows(values, starts, look_back, steps):
         total += float(((past[:, :-1] @ model.weights + model.bias - future) ** 2).sum())
-    return total / (len(starts) * values.shape[1] * len(steps))
+    return float(total / (len(starts) * values.shape[1] * len(steps)))
 
 
 def seasonal_naive(past: NDArray[Any], horizon: int, season: int) -> NDArray[Any]:

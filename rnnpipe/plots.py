@@ -219,9 +219,7 @@ def draw_forecasts(
         shown_past: steps of the past before the first step ahead.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(
-            figsize=(4.8 * len(names), 2.3 * len(examples) + 0.4), layout="constrained"
-        )
+        figure = Figure(figsize=(4.8 * len(names), 2.3 * len(examples) + 0.4), layout="constrained")
         grid = figure.subplots(len(examples), len(names), squeeze=False)
         for row, example in zip(grid, examples, strict=True):
             for number, axes in enumerate(row):

@@ -119,5 +119,8 @@ def test_examples_are_in_the_columns_own_units_and_the_pictures_are_their_own(tm
     for name in ("a", "b"):
         draw_forecasts(chosen, ("load", "oil"), tmp_path / f"{name}.png", 6)
         draw_error_by_step({"ours": np.arange(8.0)}, tmp_path / f"{name}_step.png")
-        hashes |= {sha256_file(tmp_path / f"{name}.png"), sha256_file(tmp_path / f"{name}_step.png")}
+        hashes |= {
+            sha256_file(tmp_path / f"{name}.png"),
+            sha256_file(tmp_path / f"{name}_step.png"),
+        }
     assert len(hashes) == 2

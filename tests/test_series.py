@@ -125,9 +125,7 @@ def test_a_table_without_rows_or_with_two_columns_of_one_name_is_refused(tmp_pat
 
 
 def test_the_prepared_table_is_the_same_whatever_it_was_read_from(tmp_path):
-    both = [
-        read_series(write(table(), tmp_path / name), "date") for name in ("a.csv", "b.parquet")
-    ]
+    both = [read_series(write(table(), tmp_path / name), "date") for name in ("a.csv", "b.parquet")]
     for series in both:
         write_series(series, tmp_path / "series.parquet")
         loaded = load_series(tmp_path / "series.parquet")

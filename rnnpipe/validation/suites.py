@@ -298,7 +298,9 @@ def series_suite(limits: SeriesValidate, windows: Windows) -> "list[Expectation]
             "values_in_range",
             f"every value lies in its column's range ({ranges or 'none is given'})",
         ),
-        _never("holds_out_of_range", "columns_in_range", "no column holds a value out of its range"),
+        _never(
+            "holds_out_of_range", "columns_in_range", "no column holds a value out of its range"
+        ),
         _never("is_far_off", "values_not_far_off", f"no value lies {far}"),
         _never("holds_far_off", "columns_not_far_off", f"no column holds a value {far}"),
     ]
