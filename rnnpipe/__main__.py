@@ -22,7 +22,9 @@ STAGES = {
     "prepare": "archive or table to one parquet table of reviews",
     "validate": "check the reviews (Great Expectations)",
     "sequences": "divide the reviews into splits, learn the vocabulary, encode",
+    "windows": "divide a series in time and scale it, ready to be cut into windows",
     "validate_sequences": "check the sequences (Great Expectations)",
+    "pretrained": "fetch the language model that the training starts from, if one is named",
     "word_vectors": "learn word vectors from co-occurrence, without labels",
     "baseline": "fit the linear model that ours is shown beside",
     "train": "train the recurrent network",
@@ -85,9 +87,10 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     for stage, text in STAGES.items():
-        command(stage, _stage, f"stage: {text}")
+        _with_params(command(stage, _stage, f"stage: {text}"))
 
-    command("params", _params, "print every parameter with its meaning, impact, range and value")
+    text = "print every parameter with its meaning, impact, range and value"
+    _with_params(command("params", _params, text))
 
     predict = command("predict", _predict, "judge new texts with a registered model")
     predict.add_argument("text", nargs="*", help="texts to judge")
@@ -129,20 +132,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _with_params(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--params",
+        type=Path,
+        default=Path("params.yaml"),
+        help="the parameter file of the problem (params.yaml)",
+    )
+
+
 def _stage(options: Any) -> None:
     from rnnpipe.orphans import die_with_dvc
     from rnnpipe.params import load_params
 
     die_with_dvc()
-    params = load_params()
+    params = load_params(options.params)
     importlib.import_module(f"rnnpipe.stages.{options.command}").run(params)
 
 
 def _params(options: Any) -> None:
     from rnnpipe.params import describe_params, load_params
 
-    values = load_params().model_dump(by_alias=True)
-    for knob in describe_params():
+    params = load_params(options.params)
+    values = params.model_dump(by_alias=True)
+    for knob in describe_params(type(params)):
         value = values
         for part in knob.name.split("."):
             value = value[part]

@@ -203,7 +203,7 @@ def examples(
         name: series.scaler.unscale(np.asarray(forward(past), np.float64)[:, : series.horizon])
         for name, forward in forwards.items()
     }
-    unscaled = series.scaler.unscale(past), series.scaler.unscale(truth)
+    unscaled = [series.scaler.unscale(part.astype(np.float64)) for part in (past, truth)]
     return [
         Example(
             series.times[start - series.look_back : start],

@@ -134,7 +134,7 @@ def fit_linear_forecasters(
         penalty[-1] = 0.0
         # Not solve: with a tiny penalty and columns that stand still the sum may be singular.
         found = np.linalg.lstsq(gram + np.diag(penalty), moments, rcond=None)[0]
-        solution = np.asarray(found, np.float64)
+        solution: NDArray[np.float64] = found.astype(np.float64)
         fitted.append(LinearForecaster(solution[:-1], solution[-1]))
     return fitted
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -152,6 +152,19 @@ class WordVectors(_Section):
     seed: int = _knob(1, "seed of the decomposition", "other bytes, same quality", ge=0, lt=2**31)
 
 
+class Pretrained(_Section):
+    """A language model that the network starts from."""
+
+    model: str | None = _knob(
+        None,
+        "folder of a language model, or its pinned version (v0.1.0), whose vectors and recurrent"
+        " weights the network starts from; null: none",
+        "fewer labels are needed; the model must have been trained on the same sequences, with the"
+        " same cell, hidden_size and embedding_size",
+        min_length=1,
+    )
+
+
 class Baseline(_Section):
     """The linear model that every figure of ours is shown beside."""
 
@@ -166,132 +179,15 @@ class Baseline(_Section):
     )
 
 
-class Train(_Section):
-    """The network and its training."""
+class Training(_Section):
+    """How any network is trained."""
 
-    cell: Literal["simple_rnn", "lstm", "gru"] = _knob(
-        "lstm",
-        "recurrent cell",
-        "simple_rnn forgets (vanishing gradients); lstm and gru keep a gated memory",
-    )
-    hidden_size: int = _knob(
-        64,
-        "units in a recurrent layer, a direction; typically 128 to 512, in both directions half",
-        "larger: more complex patterns, more cost, more overfitting",
-        ge=1,
-        le=4096,
-    )
-    precision: Literal["float32", "mixed_bfloat16"] = _knob(
-        "mixed_bfloat16",
-        "of the factors in the recurrent layers' products while training; sums and states are"
-        " float32 always, and so is all judging",
-        "mixed_bfloat16: up to twice as fast where the processor has it, else float32",
-    )
-    num_layers: int = _knob(
-        1,
-        "stacked recurrent layers",
-        "more: deeper dependencies in time, more regularisation needed",
-        ge=1,
-        le=8,
-    )
-    bidirectional: bool = _knob(
-        True, "read from both ends", "true: every step knows what follows; twice the cost"
-    )
-    pooling: Literal["last", "max", "mean", "max_mean"] = _knob(
-        "max_mean",
-        "how the hidden states of all steps become one vector",
-        "last asks the cell to remember a whole review; max and mean look at every step",
-    )
-    shortcut: bool = _knob(
-        True,
-        "hand the mean of the vectors of all words and pairs to the head, past the recurrence",
-        "true: what single words say need not be carried through time",
-    )
-    embedding: Literal["word_vectors", "uniform"] = _knob(
-        "word_vectors",
-        "start of the embedding: vectors from co-occurrence, or random",
-        "word_vectors: knows at once that good is like great",
-    )
-    embedding_size: int = _knob(
-        128, "width of a word's vector", "larger: finer meanings, slower", ge=1, le=1024
-    )
-    bigram_size: int = _knob(
-        16,
-        "width of a vector for each pair of neighbouring words, beside the word's own; 0: none",
-        "16: tells 'not bad' from 'bad' before the recurrence does; on IMDB worth a point",
-        ge=0,
-        le=1024,
-    )
-    bigram_buckets: int = _knob(
-        524288,
-        "rows that all pairs share by a hash",
-        "larger: fewer pairs share a row, a larger model file",
-        ge=2,
-        le=2**31 - 1,
-    )
-    word_dropout_rate: Real = _knob(
-        0.2,
-        "fraction of words that training reads as nothing, each with its pair (word dropout, Iyyer"
-        " et al. 2015)",
-        "the strongest brake on learning reviews by heart",
-        ge=0.0,
-        lt=1.0,
-    )
-    embedding_dropout_rate: Real = _knob(
-        0.4,
-        "fraction of the values of a word's vector dropped in training",
-        "a brake on overfitting beside word_dropout_rate",
-        ge=0.0,
-        lt=1.0,
-    )
-    dropout_rate: Real = _knob(
-        0.2,
-        "fraction of units dropped in training, after each recurrent layer and before the head;"
-        " typically 0.2 to 0.5",
-        "prevents overfitting",
-        ge=0.0,
-        lt=1.0,
-    )
-    sequence_length: int = _knob(
-        400,
-        "most words of a review that are read",
-        "longer: more context and cost, and harder on the gradient",
-        ge=1,
-        le=100_000,
-    )
-    padding_side: Literal["right", "left"] = _knob(
-        "right",
-        "where short reviews are filled up",
-        "right is the standing convention; the notebook: left",
-    )
-    truncation_side: Literal["right", "left"] = _knob(
-        "left",
-        "which end of a long review is cut off",
-        "left keeps the end, where the verdict stands",
-    )
-    mask: bool = _knob(
-        True,
-        "skip the padding in recurrence and pooling",
-        "false: the padding is read like words (the notebook), and the padded width matters",
-    )
-    bucket: bool = _knob(
-        True,
-        "form batches of like length, padded to their longest; false: random batches, each padded"
-        " to sequence_length",
-        "true: far less padding to compute (it needs mask); false is the notebook's way",
-    )
     batch_size: int = _knob(
         64,
         "reviews trained on in parallel; typically 32 or 64",
         "larger: faster and stabler steps, fewer of them, more memory",
         ge=1,
         le=65_536,
-    )
-    distillation: bool = _knob(
-        True,
-        "learn from the unlabelled reviews too, with the baseline's probability as their label"
-        " (knowledge distillation, Hinton et al. 2015)",
-        "true: on IMDB worth more than a point; of no effect where every review has a label",
     )
     epochs: int = _knob(
         2,
@@ -329,13 +225,6 @@ class Train(_Section):
         "stops exploding gradients",
         gt=0.0,
     )
-    adversarial_norm: Real = _knob(
-        0.0,
-        "length of the step, over all of a review's word vectors, against which each answer must"
-        " hold too (adversarial training, Miyato et al. 2017); 0: none",
-        "training takes twice as long and wants many epochs; one at 5 left IMDB far behind",
-        ge=0.0,
-    )
     fraction: Real = _knob(
         1.0,
         "share of the training reviews used",
@@ -345,6 +234,145 @@ class Train(_Section):
     )
     seed: int = _knob(
         1, "seed of weights, order and dropout", "another seed shows the noise", ge=0, lt=2**31
+    )
+
+
+class Recurrence(_Section):
+    """The recurrent layers of any network."""
+
+    cell: Literal["simple_rnn", "lstm", "gru"] = _knob(
+        "lstm",
+        "recurrent cell",
+        "simple_rnn forgets (vanishing gradients); lstm and gru keep a gated memory",
+    )
+    hidden_size: int = _knob(
+        64,
+        "units in a recurrent layer, a direction; typically 128 to 512, in both directions half",
+        "larger: more complex patterns, more cost, more overfitting",
+        ge=1,
+        le=4096,
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = _knob(
+        "mixed_bfloat16",
+        "of the factors in the recurrent layers' products while training; sums and states are"
+        " float32 always, and so is all judging",
+        "mixed_bfloat16: up to twice as fast where the processor has it, else float32",
+    )
+    num_layers: int = _knob(
+        1,
+        "stacked recurrent layers",
+        "more: deeper dependencies in time, more regularisation needed",
+        ge=1,
+        le=8,
+    )
+    dropout_rate: Real = _knob(
+        0.2,
+        "fraction of units dropped in training, after each recurrent layer and before the head;"
+        " typically 0.2 to 0.5",
+        "prevents overfitting",
+        ge=0.0,
+        lt=1.0,
+    )
+
+
+class Embedding(_Section):
+    """How words become vectors in any network that reads text."""
+
+    embedding: Literal["word_vectors", "uniform"] = _knob(
+        "word_vectors",
+        "start of the embedding: vectors from co-occurrence, or random",
+        "word_vectors: knows at once that good is like great",
+    )
+    embedding_size: int = _knob(
+        128, "width of a word's vector", "larger: finer meanings, slower", ge=1, le=1024
+    )
+    word_dropout_rate: Real = _knob(
+        0.2,
+        "fraction of words that training reads as nothing, each with its pair (word dropout, Iyyer"
+        " et al. 2015)",
+        "the strongest brake on learning reviews by heart",
+        ge=0.0,
+        lt=1.0,
+    )
+    embedding_dropout_rate: Real = _knob(
+        0.4,
+        "fraction of the values of a word's vector dropped in training",
+        "a brake on overfitting beside word_dropout_rate",
+        ge=0.0,
+        lt=1.0,
+    )
+
+
+class Train(Training, Embedding, Recurrence):
+    """The network and its training."""
+
+    bidirectional: bool = _knob(
+        True, "read from both ends", "true: every step knows what follows; twice the cost"
+    )
+    pooling: Literal["last", "max", "mean", "max_mean"] = _knob(
+        "max_mean",
+        "how the hidden states of all steps become one vector",
+        "last asks the cell to remember a whole review; max and mean look at every step",
+    )
+    shortcut: bool = _knob(
+        True,
+        "hand the mean of the vectors of all words and pairs to the head, past the recurrence",
+        "true: what single words say need not be carried through time",
+    )
+    bigram_size: int = _knob(
+        16,
+        "width of a vector for each pair of neighbouring words, beside the word's own; 0: none",
+        "16: tells 'not bad' from 'bad' before the recurrence does; on IMDB worth a point",
+        ge=0,
+        le=1024,
+    )
+    bigram_buckets: int = _knob(
+        524288,
+        "rows that all pairs share by a hash",
+        "larger: fewer pairs share a row, a larger model file",
+        ge=2,
+        le=2**31 - 1,
+    )
+    sequence_length: int = _knob(
+        400,
+        "most words of a review that are read",
+        "longer: more context and cost, and harder on the gradient",
+        ge=1,
+        le=100_000,
+    )
+    padding_side: Literal["right", "left"] = _knob(
+        "right",
+        "where short reviews are filled up",
+        "right is the standing convention; the notebook: left",
+    )
+    truncation_side: Literal["right", "left"] = _knob(
+        "left",
+        "which end of a long review is cut off",
+        "left keeps the end, where the verdict stands",
+    )
+    mask: bool = _knob(
+        True,
+        "skip the padding in recurrence and pooling",
+        "false: the padding is read like words (the notebook), and the padded width matters",
+    )
+    bucket: bool = _knob(
+        True,
+        "form batches of like length, padded to their longest; false: random batches, each padded"
+        " to sequence_length",
+        "true: far less padding to compute (it needs mask); false is the notebook's way",
+    )
+    distillation: bool = _knob(
+        True,
+        "learn from the unlabelled reviews too, with the baseline's probability as their label"
+        " (knowledge distillation, Hinton et al. 2015)",
+        "true: on IMDB worth more than a point; of no effect where every review has a label",
+    )
+    adversarial_norm: Real = _knob(
+        0.0,
+        "length of the step, over all of a review's word vectors, against which each answer must"
+        " hold too (adversarial training, Miyato et al. 2017); 0: none",
+        "training takes twice as long and wants many epochs; one at 5 left IMDB far behind",
+        ge=0.0,
     )
 
 
@@ -468,7 +496,7 @@ class Windows(_Section):
         return self
 
 
-class ForecastTrain(_Section):
+class ForecastTrain(Training, Recurrence):
     """The forecasting network and its training."""
 
     decoder: Literal["segments", "direct"] = _knob(
@@ -495,7 +523,6 @@ class ForecastTrain(_Section):
         le=4096,
         multiple_of=2,
     )
-    num_layers: int = _knob(1, "recurrent layers on top of one another", "more: slower", ge=1, le=8)
     dropout_rate: Real = _knob(
         0.1,
         "share of the last states, and of those between layers, dropped in training",
@@ -527,11 +554,6 @@ class ForecastTrain(_Section):
         "larger: waits longer for a late improvement",
         ge=1,
     )
-    optimizer: Literal["adam", "rmsprop", "sgd"] = _knob(
-        "adam",
-        "how gradients become steps",
-        "adam and rmsprop scale each weight's step; sgd does not",
-    )
     learning_rate: Real = _knob(
         0.001,
         "step size at the start",
@@ -539,23 +561,38 @@ class ForecastTrain(_Section):
         gt=0.0,
         le=10.0,
     )
-    schedule: Literal["constant", "linear"] = _knob(
-        "linear",
-        "learning rate over training: constant, or falling to zero over all epochs",
-        "linear: ends in a better minimum",
-    )
-    gradient_clip_norm: Real | None = _knob(
-        1.0,
-        "longest gradient over all weights; a longer one is scaled down; null: never",
-        "stops exploding gradients",
-        gt=0.0,
-    )
     fraction: Real = _knob(
         1.0, "share of the training windows used", "for quick tries", gt=0.0, le=1.0
     )
-    seed: int = _knob(
-        1, "seed of weights, order and dropout", "another seed shows the noise", ge=0, lt=2**31
+
+
+class ForecastRegister(_Section):
+    """What a forecaster must show to be registered."""
+
+    max_validation_mse: Real = _knob(
+        1.0,
+        "largest mean squared error on validation, scaled, mean over the horizons",
+        "1: as good as knowing each column's mean",
+        gt=0.0,
     )
+    require_better_than_baseline: bool = _knob(
+        True,
+        "refuse a model that is not better than the linear forecaster on validation",
+        "false: the baseline is only shown",
+    )
+
+
+class ForecastEvaluate(_Section):
+    """How the figures of forecasts are taken."""
+
+    bootstrap_samples: int = _knob(
+        1000, "resamples behind each interval", "more: steadier bounds", ge=100, le=100_000
+    )
+    confidence: Real = _knob(
+        0.95, "coverage of the intervals", "0.95: wide; 0.68: narrow", gt=0.0, lt=1.0
+    )
+    seed: int = _knob(1, "seed of the bootstrap", "other resamples", ge=0, lt=2**31)
+    examples: int = _knob(3, "windows whose forecasts are drawn", "one row each", ge=1, le=20)
 
 
 class LinearForecast(_Section):
@@ -570,7 +607,19 @@ class LinearForecast(_Section):
 
 
 class Params(_Section):
-    """All parameters; the names of the sections are the names of the stages."""
+    """The parameters of some problem; the names of the sections are the names of the stages."""
+
+    problem: str
+    if TYPE_CHECKING:
+        # Sections that stages of several problems read, each with the problem's own knobs.
+        download: Any
+        train: Any
+        evaluate: Any
+        register_: Any
+
+
+class SentimentParams(Params):
+    """The parameters of the sentiment pipeline."""
 
     problem: Literal["sentiment"] = _knob(
         "sentiment", "what is learnt", "chooses data, network and metrics"
@@ -580,13 +629,14 @@ class Params(_Section):
     validate_: Validate = Field(Validate(), alias="validate")
     sequences: Sequences = Sequences()
     word_vectors: WordVectors = WordVectors()
+    pretrained: Pretrained = Pretrained()
     baseline: Baseline = Baseline()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     register_: Register = Field(Register(), alias="register")
 
     @model_validator(mode="after")
-    def _vectors_fit(self) -> "Params":
+    def _vectors_fit(self) -> "SentimentParams":
         if (
             self.train.embedding == "word_vectors"
             and self.train.embedding_size > self.word_vectors.size
@@ -597,6 +647,50 @@ class Params(_Section):
                 " or set train.embedding to uniform"
             )
         return self
+
+
+class SeriesDownload(_Section):
+    """Where the series comes from."""
+
+    source: str = _knob(
+        "data/etth1.json",
+        "a source's card (data/etth1.json), or a CSV or parquet file of your own, by path or URL",
+        "decides which series everything after it sees",
+        min_length=1,
+    )
+
+
+class ForecastingParams(Params):
+    """The parameters of the forecasting pipeline."""
+
+    problem: Literal["forecasting"] = _knob(
+        "forecasting", "what is learnt", "chooses data, network and metrics"
+    )
+    download: SeriesDownload = SeriesDownload()
+    prepare: SeriesPrepare = SeriesPrepare()
+    validate_: SeriesValidate = Field(SeriesValidate(), alias="validate")
+    windows: Windows = Windows()
+    baseline: LinearForecast = LinearForecast()
+    train: ForecastTrain = ForecastTrain()
+    evaluate: ForecastEvaluate = ForecastEvaluate()
+    register_: ForecastRegister = Field(ForecastRegister(), alias="register")
+
+    @model_validator(mode="after")
+    def _segment_fits(self) -> "ForecastingParams":
+        if self.train.decoder == "segments" and self.train.segment > self.windows.look_back:
+            raise ValueError(
+                f"train.segment is {self.train.segment}, but windows.look_back only"
+                f" {self.windows.look_back}: lower the first, raise the second,"
+                " or set train.decoder to direct"
+            )
+        return self
+
+
+# What a parameter file names under `problem`, and who checks it.
+PARAMS: Mapping[str, type[Params]] = {
+    "sentiment": SentimentParams,
+    "forecasting": ForecastingParams,
+}
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -659,19 +753,29 @@ def check_params(values: dict[str, Any], name: str = "parameters") -> Params:
     Raises:
         ParameterError: one line for each fault, with the nearest known name of an unknown key.
     """
+    kind = _kind_of(values, name)
     try:
-        return Params.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        faults = "\n".join(f"{name}: {_sentence(fault)}" for fault in error.errors())
+        faults = "\n".join(f"{name}: {_sentence(kind, fault)}" for fault in error.errors())
         raise ParameterError(faults) from None
 
 
-def _sentence(fault: Any) -> str:
+def _kind_of(values: Mapping[str, Any], name: str) -> type[Params]:
+    problem = values.get("problem", "sentiment")
+    kind = PARAMS.get(problem) if isinstance(problem, str) else None
+    if kind is None:
+        known = ", ".join(PARAMS)
+        raise ParameterError(f"{name}: problem is {problem!r}, expected one of: {known}")
+    return kind
+
+
+def _sentence(kind: type[Params], fault: Any) -> str:
     location = [str(part) for part in fault["loc"]]
     key = ".".join(location)
     match fault["type"]:
         case "extra_forbidden":
-            known = _known_keys(location[:-1])
+            known = _known_keys(kind, location[:-1])
             near = difflib.get_close_matches(location[-1], known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
             return f"{key} is no parameter; {hint}"
@@ -683,17 +787,17 @@ def _sentence(fault: Any) -> str:
             return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
 
 
-def _known_keys(location: list[str]) -> list[str]:
+def _known_keys(kind: type[Params], location: list[str]) -> list[str]:
     if not location:
-        return [field.alias or name for name, field in Params.model_fields.items()]
-    section = _sections().get(location[0])
+        return [field.alias or name for name, field in kind.model_fields.items()]
+    section = _sections(kind).get(location[0])
     return list(section.model_fields) if section else []
 
 
-def _sections() -> dict[str, type[_Section]]:
+def _sections(kind: type[Params]) -> dict[str, type[_Section]]:
     return {
         field.alias or name: field.annotation
-        for name, field in Params.model_fields.items()
+        for name, field in kind.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
     }
 
@@ -709,10 +813,10 @@ class Description:
     impact: str
 
 
-def describe_params() -> Iterator[Description]:
-    """Describe every parameter, by its dotted name, in the order of the file."""
-    yield _describe("problem", Params.model_fields["problem"])
-    for section_name, section in _sections().items():
+def describe_params(kind: type[Params] = SentimentParams) -> Iterator[Description]:
+    """Describe every parameter of a problem, by its dotted name, in the order of the file."""
+    yield _describe("problem", kind.model_fields["problem"])
+    for section_name, section in _sections(kind).items():
         for key, field in section.model_fields.items():
             yield _describe(f"{section_name}.{key}", field)
 

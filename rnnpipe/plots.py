@@ -121,12 +121,24 @@ def draw_accuracy_by_length(groups: pd.DataFrame, path: Path) -> None:
 
 
 def draw_training(epochs: pd.DataFrame, best_epoch: int, path: Path) -> None:
-    """Loss, accuracy and gradient norm over the epochs, training beside validation."""
+    """Loss, a second figure and gradient norm over the epochs, training beside validation.
+
+    The second figure is the first one, beside the loss, that was taken on validation.
+    """
+    judged = [
+        name.removeprefix("validation_")
+        for name in map(str, epochs.columns)
+        if name.startswith("validation_")
+    ]
+    second = next((name for name in judged if name != "loss"), None)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(10.5, 3.4), layout="constrained")
-        panels = figure.subplots(1, 3)
-        for axes, metric in zip(panels[:2], ("loss", "accuracy"), strict=True):
-            axes.plot(epochs["epoch"], epochs[metric], color=_QUIET, marker="o", label="training")
+        panels = figure.subplots(1, 3 if second else 2)
+        for axes, metric in zip(panels, ("loss", second) if second else ("loss",), strict=False):
+            if metric in epochs:
+                axes.plot(
+                    epochs["epoch"], epochs[metric], color=_QUIET, marker="o", label="training"
+                )
             axes.plot(
                 epochs["epoch"],
                 epochs[f"validation_{metric}"],
@@ -135,10 +147,10 @@ def draw_training(epochs: pd.DataFrame, best_epoch: int, path: Path) -> None:
                 label="validation",
             )
             axes.axvline(best_epoch, color=_SECOND, linestyle=":", label="kept")
-            axes.set_title(metric.capitalize())
+            axes.set_title(metric.upper() if metric in ("mse", "mae") else metric.capitalize())
         panels[0].legend()
-        panels[2].plot(epochs["epoch"], epochs["gradient_norm"], color=_ACCENT, marker="o")
-        panels[2].set_title("Gradient norm before clipping")
+        panels[-1].plot(epochs["epoch"], epochs["gradient_norm"], color=_ACCENT, marker="o")
+        panels[-1].set_title("Gradient norm before clipping")
         for axes in panels:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
