@@ -238,7 +238,8 @@ def draw_forecasts(
                 _draw_forecast(axes, example, number, shown_past)
         for axes, name in zip(grid[0], names, strict=True):
             axes.set_title(name)
-        grid[0, 0].legend(loc="best", fontsize="small")
+        lines, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(lines, labels, loc="outside upper right", ncols=len(labels))
         figure.savefig(path)
 
 

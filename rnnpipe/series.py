@@ -221,9 +221,9 @@ class Scaler:
         """Map ``float64[..., columns]`` to mean 0 and deviation 1."""
         return (values - self.mean) / self.deviation
 
-    def unscale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def unscale(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Undo :meth:`scale`."""
-        return values * self.deviation + self.mean
+        return np.asarray(values * self.deviation + self.mean, np.float64)
 
 
 def divide(steps: int, windows: Windows) -> dict[str, range]:

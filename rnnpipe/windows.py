@@ -124,7 +124,7 @@ class WindowedSeries:
                 facts["look_back"],
                 tuple(facts["horizons"]),
             )
-        except (OSError, JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        except (OSError, EOFError, JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise SourceError(
                 f"{folder} holds no windowed series that can be read ({type(error).__name__}):"
                 " run `dvc repro sequences`"

@@ -180,7 +180,8 @@ def series_facts(path: Path, limits: SeriesValidate) -> pd.DataFrame:
             take(np.where(finite, values, np.nan), axis=0) for take in (np.nanmean, np.nanstd)
         )
         far = np.abs(values - mean) > limits.max_deviations * deviation
-        constant = ~(np.nanmax(values, axis=0) > np.nanmin(values, axis=0))
+        most = np.nanmax(values, axis=0, initial=-np.inf)
+        constant = ~(most > np.nanmin(values, axis=0, initial=np.inf))
     zero = np.timedelta64(0, "us")
     usual = usual_step(times)
     passed = np.diff(times, prepend=times[:1] - usual)
