@@ -90,7 +90,7 @@ def rnnpipe_cases() -> Iterator[tuple[str, Round]]:
     ``mixed_bfloat16`` has a case only where the processor multiplies bfloat16: elsewhere its
     products are float32.
     """
-    from rnnpipe import training
+    from rnnpipe import classification, training
     from rnnpipe.backend import tf
     from rnnpipe.models import build_classifier
     from rnnpipe.optimizers import Optimizer
@@ -127,7 +127,7 @@ def rnnpipe_cases() -> Iterator[tuple[str, Round]]:
             model = build_classifier(params, VOCABULARY, None)
             optimizer = Optimizer(params.optimizer, training.tensorflow_variables(model))
             optimizer.learning_rate.assign(1e-3)
-            step = training.compile_step(model, optimizer, params.gradient_clip_norm)
+            step = classification.compile_step(model, optimizer, params.gradient_clip_norm)
             yield (
                 f"{cell} bucketed reviews",
                 lambda step=step: [step(*batch)[0].numpy() for batch in batches],

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnnpipe import plots
+from rnnpipe.classification import Lesson, learn_to_classify
 from rnnpipe.files import write_json
 from rnnpipe.gradients import (
     GradientFlow,
@@ -26,7 +27,7 @@ from rnnpipe.params import PARAMS_FILE, Train, merge_params
 from rnnpipe.recurrent import Recurrent
 from rnnpipe.sequences import Padding, Split, load_split
 from rnnpipe.tokens import Vocabulary
-from rnnpipe.training import Lesson, draw_fraction, fit, make_deterministic
+from rnnpipe.training import draw_fraction, fit, make_deterministic
 
 CELLS = ("simple_rnn", "lstm", "gru")
 NOTEBOOK, CURED = Path("params/notebook.yaml"), Path("params/simple_rnn.yaml")
@@ -147,10 +148,9 @@ def _train(network: Any, params: Train, validation: Split) -> float:
     rows = draw_fraction(np.arange(len(train)), params)
     lesson = Lesson(train.sequences, rows, train.labels[rows].astype(np.float32))
     with tempfile.TemporaryDirectory() as scratch:
-        history = fit(
-            network, lesson, validation, params, Path(scratch) / "state.npz", lambda epoch: None
-        )
-    return history.epochs[history.best_epoch - 1].validation_accuracy
+        learner = learn_to_classify(network, lesson, validation, params)
+        history = fit(learner, params, Path(scratch) / "state.npz", lambda epoch: None)
+    return history.epochs[history.best_epoch - 1].figures["validation_accuracy"]
 
 
 def _draw(panels: Mapping[str, list[GradientFlow]], name: str) -> None:

@@ -26,20 +26,17 @@ from prefect.client.schemas.filters import (
 from prefect.runtime import flow_run
 
 from flows.pages import PAGES_VARIABLE
+from flows.stage import short_name
+from rnnpipe.places import places_of
+from rnnpipe.problems import wording_of
 from rnnpipe.report import (
     CAPTIONS,
-    DECISION,
     DROPPED,
-    GRADIENT_FLOW,
-    HISTORY,
-    LINEAGE,
-    METRICS,
-    PICTURES,
-    SEQUENCES,
-    SUITES,
+    STEPS,
     Figure,
     Reason,
     checks,
+    columns,
     compare,
     data_uri,
     direct,
@@ -52,13 +49,13 @@ from rnnpipe.report import (
     share,
     signed,
     small,
+    source_of,
 )
+from rnnpipe.selection import Wording
 
 if TYPE_CHECKING:
     from flows.stage import Outcome
 
-PAGE = Path("reports/index.html")
-DATA_DOCS = Path("reports/data_docs")
 
 # State to its sign, so that no meaning hangs on colour, and to the fill and line of its box.
 _STATES = {
@@ -113,46 +110,57 @@ class TrainingProgress:
         _show("training", training_markdown(rows, self._epochs), _TRAINING)
 
 
-def show_stage(stage: str, folder: Path, champion: Mapping[str, Any] | None) -> None:
+def show_stage(
+    stage: str,
+    folder: Path,
+    champion: Mapping[str, Any] | None,
+    problem: str = "sentiment",
+) -> None:
     """Show what a stage reported; a stage without a report, or a missing report, shows nothing.
 
     Args:
-        stage: its name in ``dvc.yaml``.
+        stage: its name, as :func:`flows.stage.read_dag` gives it.
         folder: of the project, or of the run's clone.
         champion: content of the champion's ``metrics.json``, with its ``version`` if it has one;
             None where no model is published yet.
+        problem: whose pipeline runs; the stages of the root's that it needs are sentiment's.
     """
-    match stage:
+    whose = problem if ":" in stage else "sentiment"
+    places, words = places_of(whose), wording_of(whose)
+    reports = folder / places.reports
+    match name := short_name(stage):
         case "validate" | "validate_sequences":
-            path = SUITES[stage == "validate_sequences"]
-            if suite := read_report(folder / path):
-                key = stage.replace("_", "-")
-                _show(key, suite_markdown(suite, folder), "What Great Expectations found")
+            if suite := read_report(reports / f"{name.replace('validate', 'validation')}.json"):
+                key, docs = name.replace("_", "-"), reports / "data_docs"
+                _show(key, suite_markdown(suite, docs), "What Great Expectations found")
         case "sequences":
-            if report := read_report(folder / SEQUENCES):
+            if report := read_report(reports / "sequences.json"):
                 _show("sequences", sequences_markdown(report), "Splits, and what was dropped")
         case "train":
-            if history := read_report(folder / HISTORY):
+            if history := read_report(folder / places.network / "history.json"):
                 rows, best = history.get("epochs") or [], history.get("best_epoch")
                 if _find("training-progress"):
                     _show_progress(100, f"Done: {len(rows)} epochs, those of epoch {best} kept")
                 _show("training", training_markdown(rows, len(rows), best), _TRAINING)
         case "gradient_flow":
-            if pictures := read_pictures(folder / GRADIENT_FLOW):
+            if pictures := read_pictures(reports / "gradient_flow"):
                 page = pictures_markdown(pictures)
                 _show("gradient-flow", page, "How far the loss reaches back")
         case "evaluate":
-            if metrics := read_report(folder / METRICS):
-                _show("metrics", metrics_markdown(metrics, champion), "Figures and differences")
-            if pictures := read_pictures(folder / PICTURES):
+            if metrics := read_report(folder / places.metrics):
+                _show(
+                    "metrics", metrics_markdown(metrics, champion, words), "Figures and differences"
+                )
+            if pictures := read_pictures(reports / "plots"):
                 _show("pictures", pictures_markdown(pictures), "Pictures of test and training")
         case "register":
-            if decision := read_report(folder / DECISION):
+            if decision := read_report(folder / places.decision):
                 _show("verdict", decision_markdown(decision), "May this model be published?")
                 _show("lineage", lineage_markdown(decision), "What the model came from")
         case "report":
-            if (folder / PAGE).is_file():
-                line = f"The whole story, to read without a server: {link(folder, PAGE)}\n"
+            told = places.reports / "index.html"
+            if (folder / told).is_file():
+                line = f"The whole story, to read without a server: {link(folder, told)}\n"
                 _show("report", line, "The report of this run")
 
 
@@ -161,6 +169,7 @@ def show_summary(
     outcomes: Mapping[str, "Outcome"],
     dag: Mapping[str, Sequence[str]],
     folder: Path,
+    problem: str = "sentiment",
 ) -> None:
     """Show the run's story in one page; key ``summary``.
 
@@ -169,8 +178,11 @@ def show_summary(
         outcomes: of the stages that have ended.
         dag: stages, each with those it depends on, in topological order.
         folder: of the run's clone.
+        problem: whose pipeline ran.
     """
-    _show("summary", summary_markdown(name, outcomes, dag, folder), "What this run came to")
+    _show(
+        "summary", summary_markdown(name, outcomes, dag, folder, problem), "What this run came to"
+    )
 
 
 # --- Pages -------------------------------------------------------------------------------
@@ -238,27 +250,28 @@ def training_markdown(
     known = {epoch: loss for epoch, loss in losses.items() if isinstance(loss, int | float)}
     least = best or min(known, key=lambda epoch: known[epoch], default=None)
     mark = "★ kept" if best else "★ best so far"
-    lines = []
-    for row in rows:
-        figures = (
-            number(row.get(key))
-            for key in ("loss", "validation_loss", "accuracy", "validation_accuracy")
+    titles = columns(rows)
+    lines = [
+        (
+            number(row["epoch"]),
+            *(number(row.get(key)) for key in titles),
+            number(row.get("seconds"), 1),
+            mark if row["epoch"] == least else "",
         )
-        lines.append(
-            (
-                number(row["epoch"]),
-                *figures,
-                number(row.get("seconds"), 1),
-                mark if row["epoch"] == least else "",
-            )
-        )
-    head = ("Epoch", "Loss", "Validation loss", "Accuracy", "Validation accuracy", "Seconds", "")
+        for row in rows
+    ]
+    head = ("Epoch", *titles.values(), "Seconds", "")
     begin = f"{len(rows)} epochs" if best else f"Epoch {len(rows)} of at most {epochs}"
-    return f"{begin}\n\n{table(head, lines, 'rrrrrrl')}\n"
+    return f"{begin}\n\n{table(head, lines, 'r' * (len(titles) + 2) + 'l')}\n"
 
 
-def suite_markdown(suite: Mapping[str, Any], folder: Path) -> str:
-    """The verdict on the reviews or on the sequences: what failed first, then everything."""
+def suite_markdown(suite: Mapping[str, Any], docs: Path) -> str:
+    """The verdict on some data: what failed first, then everything.
+
+    Args:
+        suite: content of a validation report.
+        docs: folder of the pages of all suites.
+    """
     found = checks(suite)
     name = str(suite.get("suite"))
     passed = suite.get("passed") is True
@@ -277,9 +290,9 @@ def suite_markdown(suite: Mapping[str, Any], folder: Path) -> str:
             f"- {kind}: expected that {text(check.expected)}; {text(check.found)}.{explained}"
         )
     lines += ["\n".join(items)] if items else []
-    page = DATA_DOCS / name / "index.html"
-    if "/" not in name and (folder / page).is_file():
-        lines.append(f"Data Docs: {link(folder, page)}")
+    page = docs / name / "index.html"
+    if "/" not in name and page.is_file():
+        lines.append(f"Data Docs: {link(docs.parents[1], page.relative_to(docs.parents[1]))}")
     rows = [
         (
             check.sign,
@@ -312,7 +325,9 @@ def sequences_markdown(report: Mapping[str, Any]) -> str:
     )
 
 
-def metrics_markdown(metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> str:
+def metrics_markdown(
+    metrics: Mapping[str, Any], champion: Mapping[str, Any] | None, wording: Wording
+) -> str:
     """Figures of test and validation with the differences to the champion and the baseline."""
     baseline = mapping(metrics.get("baseline"))
     version = text((champion or {}).get("version", ""))
@@ -334,11 +349,17 @@ def metrics_markdown(metrics: Mapping[str, Any], champion: Mapping[str, Any] | N
             )
             for one, other in zip(against_baseline, against_champion, strict=True)
         ]
-        head: tuple[str, ...] = ("", "This model", "Interval", "Linear baseline", "Difference")
+        head: tuple[str, ...] = (
+            "",
+            "This model",
+            "Interval",
+            wording.baseline.capitalize(),
+            "Difference",
+        )
         if champion:
             head += (f"Champion {version}".strip(), "Difference")
         if rows:
-            lines.append(f"### {title}: {number(ours.get('n'))} reviews")
+            lines.append(f"### {title}: {number(ours.get('n'))} {wording.counted}")
             lines.append(table(head, rows, "lr" + "r" * (len(head) - 2)))
             lines += [text(sentence) for sentence in [paired(theirs.get("mcnemar"))] if sentence]
     lines.append(
@@ -369,11 +390,11 @@ def decision_markdown(decision: Mapping[str, Any]) -> str:
         ("✓" if gate.passed else "✗", text(gate.label), gate.found, gate.required) for gate in gates
     ]
     lines.append(table(("", "Gate", "Found", "Required"), rows, "clrr"))
-    difference = decision.get("baseline_difference")
+    difference, p_value = (decision.get(f"baseline_{key}") for key in ("difference", "p_value"))
     if isinstance(difference, float):
         lines.append(
-            f"Validation accuracy less that of the linear baseline: {signed(difference)}"
-            f" (McNemar p = {small(decision.get('baseline_p_value'))})"
+            f"On validation, less the baseline's figure: {signed(difference)}"
+            + (f" (McNemar p = {small(p_value)})" if p_value is not None else "")
         )
     return "\n\n".join(lines) + "\n"
 
@@ -381,10 +402,9 @@ def decision_markdown(decision: Mapping[str, Any]) -> str:
 def lineage_markdown(decision: Mapping[str, Any]) -> str:
     """SHA-256 of each step, and the parameters behind them."""
     lineage = mapping(decision.get("lineage"))
-    rows = [
-        (label, text(lineage.get(key) or "a table of your own: no published digest"))
-        for key, label in LINEAGE.items()
-    ]
+    steps = mapping(lineage.get("steps"))
+    rows = [("Source, however packed", text(source_of(lineage)))]
+    rows += [(STEPS.get(name, text(name)), text(digest)) for name, digest in steps.items()]
     rows.append(("Model, as it is published", text(decision.get("model"))))
     params = [
         tuple(map(text, str(line).partition(" = ")[::2])) for line in lineage.get("params") or ()
@@ -397,6 +417,7 @@ def summary_markdown(
     outcomes: Mapping[str, "Outcome"],
     dag: Mapping[str, Sequence[str]],
     folder: Path,
+    problem: str = "sentiment",
 ) -> str:
     """What ran, what came of it, and how to bring it back."""
     of_state = {
@@ -432,25 +453,27 @@ def summary_markdown(
             _fenced(outcomes[stage].last_lines),
         ]
     if not failed and not unreached:
-        lines += _results(folder)
+        lines += _results(folder, problem)
     if name:
         lines.append(
             f"Bring its parameters and results into your work tree:\n\n{_fenced([f'dvc exp apply {name}'])}"
         )
-    if (folder / PAGE).is_file() and not failed and not unreached:
-        lines.append(f"Report: {link(folder, PAGE)}")
+    page = places_of(problem).reports / "index.html"
+    if (folder / page).is_file() and not failed and not unreached:
+        lines.append(f"Report: {link(folder, page)}")
     return "\n\n".join(lines) + "\n"
 
 
-def _results(folder: Path) -> Iterator[str]:
-    if metrics := read_report(folder / METRICS):
+def _results(folder: Path, problem: str) -> Iterator[str]:
+    places, words = places_of(problem), wording_of(problem)
+    if metrics := read_report(folder / places.metrics):
         for figure in compare(metrics, mapping(metrics.get("baseline")))[:1]:
             yield (
-                f"**{figure.label} {number(figure.value)}** on {number(metrics.get('n'))} test reviews"
-                f" ({number(figure.low)} to {number(figure.high)}); linear baseline"
+                f"**{figure.label} {number(figure.value)}** on {number(metrics.get('n'))} test {words.counted}"
+                f" ({number(figure.low)} to {number(figure.high)}); {words.baseline}"
                 f" {number(figure.other)}, {_difference(figure)}"
             )
-    if decision := read_report(folder / DECISION):
+    if decision := read_report(folder / places.decision):
         approved = decision.get("verdict") == "approved"
         yield f"Verdict: **{'✓ approved' if approved else '✗ refused'}**"
         yield from _refusals(reasons(decision))

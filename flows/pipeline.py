@@ -36,6 +36,7 @@ from flows.stage import (
     StageNetworkError,
     read_dag,
     run_stage,
+    short_name,
     stop_stages,
 )
 from flows.workspace import (
@@ -48,6 +49,8 @@ from flows.workspace import (
     save_experiment,
 )
 from rnnpipe.errors import ParameterError, RegistryError, RnnpipeError
+from rnnpipe.params import PARAMS
+from rnnpipe.places import places_of
 
 ROOT = Path(__file__).resolve().parents[1]
 KEEP_CLONES, KEEP_EXPERIMENTS = 10, 50
@@ -57,7 +60,6 @@ REFUSED_EVENT = "rnnpipe.model.refused"
 PAUSES_VARIABLE = "RNNPIPE_RETRY_SECONDS"
 _PAUSES = [float(text) for text in os.environ.get(PAUSES_VARIABLE, "10 60 300").split()]
 
-_DECISION = Path("models/registration.json")
 _LONGEST_TITLE = 60
 
 
@@ -83,7 +85,11 @@ class PipelineFailedError(RnnpipeError):
 def run_name() -> str:
     """What is different about a run, and a few letters that no other run has."""
     parameters = runtime.flow_run.parameters or {}
-    parts = [f"{key}={_short(value)}" for key, value in (parameters.get("overrides") or {}).items()]
+    problem = parameters.get("problem") or "sentiment"
+    parts = [] if problem == "sentiment" else [problem]
+    parts += [
+        f"{key}={_short(value)}" for key, value in (parameters.get("overrides") or {}).items()
+    ]
     parts += [f"force {stage}" for stage in parameters.get("force") or ()]
     parts += ["publish"] if parameters.get("publish") else []
     title = ", ".join(parts) or "defaults"
@@ -102,6 +108,7 @@ def pipeline(
     force: list[str] | None = None,
     publish: bool = False,
     repository: str | None = None,
+    problem: str = "sentiment",
 ) -> State[Story]:
     """Run what changed since the last run, in a clone of its own.
 
@@ -110,11 +117,13 @@ def pipeline(
         force: stages to run although nothing changed.
         publish: publish the model as a version, on a branch of its own.
         repository: root of the project; by default the folder that holds this flow.
+        problem: whose pipeline is run, with all that it needs of others.
     """
     root = Path(repository).resolve() if repository else ROOT
     logger = get_run_logger()
     clean_workspaces(root, KEEP_CLONES, KEEP_EXPERIMENTS)
-    workspace = make_workspace(root, _slug(runtime.flow_run.name), overrides or {})
+    _check_problem(problem)
+    workspace = make_workspace(root, _slug(runtime.flow_run.name), overrides or {}, problem)
     try:
         logger.info("This run works in %s", workspace.folder)
         story = _run(workspace, root, force or [], publish)
@@ -129,8 +138,8 @@ def pipeline(
 
 def _run(workspace: Workspace, root: Path, force: Sequence[str], publish: bool) -> Story:
     logger = get_run_logger()
-    dag = read_dag(workspace.folder)
-    _check_force(force, dag)
+    dag = read_dag(workspace.folder, places_of(workspace.params.problem).pipeline / "dvc.yaml")
+    force = _forced(force, dag)
     champion = _champion(workspace)
     outcomes = _run_stages(workspace, dag, force, champion)
     if failed := [o for o in outcomes.values() if o.state == "Failed"]:
@@ -142,7 +151,7 @@ def _run(workspace: Workspace, root: Path, force: Sequence[str], publish: bool) 
     sentence = _sentence(outcomes)
     if experiment:
         sentence += f"; to bring it back: dvc exp apply {experiment}"
-    refusal = _refusal(workspace) if "register" in new else ""
+    refusal = _refusal(workspace) if "register" in map(short_name, new) else ""
     if refusal:
         sentence += f"; the model is refused: {refusal}"
         _tell_of_refusal(workspace.name, refusal)
@@ -150,7 +159,12 @@ def _run(workspace: Workspace, root: Path, force: Sequence[str], publish: bool) 
     _tell(workspace, story)
     if publish:
         state = publish_model(
-            workspace.folder, workspace.name, root, bool(refusal), return_state=True
+            workspace.folder,
+            workspace.name,
+            root,
+            bool(refusal),
+            workspace.params.problem,
+            return_state=True,
         )
         if not state.is_completed():
             raise PipelineFailedError(f"publishing failed: {state.message}", story)
@@ -175,6 +189,7 @@ def _run_stages(
             name in force,
             workspace.params.train.epochs,
             champion,
+            workspace.params.problem,
             return_state=False,
             wait_for=[futures[need] for need in needs],
         )
@@ -206,7 +221,12 @@ def _network_only(_: Any, __: TaskRun, state: State[Any]) -> bool:
     persist_result=False,
 )
 def stage(
-    name: str, folder: Path, force: bool, epochs: int, champion: Mapping[str, Any] | None
+    name: str,
+    folder: Path,
+    force: bool,
+    epochs: int,
+    champion: Mapping[str, Any] | None,
+    problem: str = "sentiment",
 ) -> State[Outcome]:
     """One stage; its state is what became of it."""
     logger = get_run_logger()
@@ -221,14 +241,16 @@ def stage(
     finally:
         # A failed validation has a verdict to show too.
         with _optional():
-            artifacts.show_stage(name, folder, champion)
+            artifacts.show_stage(name, folder, champion, problem)
     if outcome.state == "Cancelled":
         return Cancelled(message=outcome.message, data=outcome)
     return Completed(name=outcome.state, message=outcome.message, data=outcome)
 
 
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
-def publish_model(folder: Path, name: str, root: Path, told: bool) -> State[str]:
+def publish_model(
+    folder: Path, name: str, root: Path, told: bool, problem: str = "sentiment"
+) -> State[str]:
     """Push the run's branch, data and tags, as ``rnnpipe publish`` does; one run at a time."""
     from rnnpipe.publishing import RefusalError, publish
 
@@ -236,7 +258,7 @@ def publish_model(folder: Path, name: str, root: Path, told: bool) -> State[str]
     commit_overrides(folder, name)
     with publishing_alone(root):
         try:
-            published = publish(folder)
+            published = publish(folder, name=problem)
         except RefusalError as refusal:
             match refusal.reason:
                 case "nothing new" | "already registered":
@@ -282,7 +304,7 @@ def _refusal(workspace: Workspace) -> str:
     """Why the stage register refused the model; empty: it did not."""
     from rnnpipe.registry import read_decision
 
-    decision = read_decision(workspace.folder / _DECISION)
+    decision = read_decision(workspace.folder / places_of(workspace.params.problem).decision)
     if decision.verdict == "approved":
         return ""
     return "; ".join(str(gate) for gate in decision.reasons if not gate.passed)
@@ -314,7 +336,13 @@ def _champion(workspace: Workspace) -> Mapping[str, Any] | None:
 
 def _tell(workspace: Workspace, story: Story) -> None:
     with _optional():
-        artifacts.show_summary(story.experiment, story.outcomes, story.dag, workspace.folder)
+        artifacts.show_summary(
+            story.experiment,
+            story.outcomes,
+            story.dag,
+            workspace.folder,
+            workspace.params.problem,
+        )
 
 
 def _show_dag(
@@ -335,12 +363,20 @@ def _optional() -> Iterator[None]:
         get_run_logger().warning("An artifact is missing: %s", error)
 
 
-def _check_force(force: Sequence[str], dag: Collection[str]) -> None:
+def _forced(force: Sequence[str], dag: Collection[str]) -> list[str]:
+    """The stages named, by whole or short name; of two alike the pipeline's own, which is later."""
+    known = {short_name(name): name for name in dag} | {name: name for name in dag if ":" in name}
     for name in force:
-        if name not in dag:
-            near = difflib.get_close_matches(name, dag, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(dag)}"
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
             raise ParameterError(f"force: {name[:100]} is no stage; {hint}")
+    return [known[name] for name in force]
+
+
+def _check_problem(problem: str) -> None:
+    if problem not in PARAMS:
+        raise ParameterError(f"problem is {problem[:100]!r}, expected one of: {', '.join(PARAMS)}")
 
 
 def _short(value: Any) -> str:
@@ -364,7 +400,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ServerError as error:
         print(f"rnnpipe: {error}", file=sys.stderr)
         return error.exit_code
-    state = pipeline(dict(options.set), options.force, options.publish, return_state=True)
+    state = pipeline(
+        dict(options.set),
+        options.force,
+        options.publish,
+        problem=options.problem,
+        return_state=True,
+    )
     result = state.result(raise_on_failure=False)
     story = result.story if isinstance(result, PipelineFailedError) else result
     if isinstance(story, Story):
@@ -393,6 +435,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--force", action="append", default=[], metavar="STAGE", help="run it though unchanged"
+    )
+    parser.add_argument(
+        "--problem", default="sentiment", choices=PARAMS, help="whose pipeline (sentiment)"
     )
     parser.add_argument("--publish", action="store_true", help="publish the model as a version")
     return parser

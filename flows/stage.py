@@ -114,14 +114,21 @@ def guarded(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", _GUARDED, str(os.getpid()), module, *arguments]
 
 
-def read_dag(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Ask DVC for the stages of a project, each with those it needs, in an order that can be run.
+def read_dag(folder: Path, pipeline: Path = Path("dvc.yaml")) -> dict[str, tuple[str, ...]]:
+    """Ask DVC for the stages of a pipeline, each with those it needs, in an order that can be run.
+
+    Stages of other pipelines that it needs are among them. A stage of another ``dvc.yaml`` than
+    the root's has the name by which DVC takes it: ``pipelines/NAME/dvc.yaml:STAGE``.
+
+    Args:
+        folder: root of the project.
+        pipeline: its ``dvc.yaml``, relative to the root.
 
     Raises:
         DagError: ``dvc.yaml`` cannot be read; the message holds DVC's words.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "dag", "--dot"],
+        [sys.executable, "-m", "dvc", "dag", "--dot", pipeline.as_posix()],
         cwd=folder,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -139,6 +146,15 @@ def read_dag(folder: Path) -> dict[str, tuple[str, ...]]:
                 needs.setdefault(first, set())
                 needs.setdefault(second, set()).add(first)
     return _in_order(needs)
+
+
+def short_name(stage: str) -> str:
+    """The name of a stage without that of its ``dvc.yaml``.
+
+    >>> short_name("pipelines/forecasting/dvc.yaml:train"), short_name("train")
+    ('train', 'train')
+    """
+    return stage.rpartition(":")[2]
 
 
 def _in_order(needs: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:
@@ -160,7 +176,7 @@ def run_stage(
     """Run one stage to its end, unless it is up to date.
 
     Args:
-        stage: its name in ``dvc.yaml``.
+        stage: its name, as :func:`read_dag` gives it.
         folder: the run's clone.
         force: run it although nothing changed.
         on_line: called with level (as of ``logging``) and text of each line of output, at once.

@@ -26,6 +26,7 @@ from flows.stage import environment
 from rnnpipe.errors import ParameterError, RnnpipeError
 from rnnpipe.files import atomic_file
 from rnnpipe.params import PARAMS_FILE, Params, check_params
+from rnnpipe.places import places_of
 from rnnpipe.sources import read_card
 
 RUNS = Path(".rnnpipe/runs")
@@ -55,7 +56,9 @@ class Workspace:
         self.lock.close()
 
 
-def make_workspace(repository: Path, name: str, overrides: Mapping[str, Any]) -> Workspace:
+def make_workspace(
+    repository: Path, name: str, overrides: Mapping[str, Any], problem: str = "sentiment"
+) -> Workspace:
     """Clone the repository's last commit, set parameters, and bring the outputs from the cache.
 
     What the user has not committed stays out, but for data that git does not know: a table of
@@ -65,6 +68,7 @@ def make_workspace(repository: Path, name: str, overrides: Mapping[str, Any]) ->
         repository: root of the project, a git work tree.
         name: of the run; letters, digits, ``-`` and ``_``.
         overrides: values by dotted name (``train.hidden_size``).
+        problem: whose parameters they are.
 
     Raises:
         ParameterError: an override is unknown or out of range; nothing was made.
@@ -74,7 +78,8 @@ def make_workspace(repository: Path, name: str, overrides: Mapping[str, Any]) ->
         raise WorkspaceError(f"found {name[:100]!r}, expected a name of letters, digits, - and _")
     repository = repository.resolve()
     commit = _git(repository, "rev-parse", "--verify", "HEAD").strip()
-    params_text = _git(repository, "show", f"{commit}:{PARAMS_FILE}")
+    params_file = places_of(problem).params
+    params_text = _git(repository, "show", f"{commit}:{params_file.as_posix()}")
     params = check_overrides(params_text, overrides)
     folder = repository / RUNS / name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -84,8 +89,11 @@ def make_workspace(repository: Path, name: str, overrides: Mapping[str, Any]) ->
         _git(repository, "clone", "--quiet", "--no-checkout", str(repository), str(folder))
         _git(folder, "checkout", "--quiet", "-B", f"{BRANCHES}/{name}", "--no-track", commit)
         _share(repository, folder)
-        _write_overrides(folder / PARAMS_FILE, overrides)
-        _copy_source(repository, folder, params.download.source)
+        _write_overrides(folder / params_file, overrides)
+        for file in {PARAMS_FILE, params_file}:  # a pipeline may need the data of the root's
+            values = yaml.safe_load((folder / file).read_text(encoding="utf-8"))
+            if source := (values.get("download") or {}).get("source"):
+                _copy_source(repository, folder, source)
         _dvc(folder, "checkout", "--quiet", "--allow-missing")
     except BaseException:
         lock.close()
@@ -128,9 +136,10 @@ def save_experiment(workspace: Workspace, repository: Path) -> str:
 
 def commit_overrides(folder: Path, name: str) -> None:
     """Commit a run's parameters on its branch: publishing refuses what is not committed."""
-    if _git(folder, "status", "--porcelain", "--", str(PARAMS_FILE)):
+    files = [str(PARAMS_FILE), "pipelines/*/params.yaml"]
+    if _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *files):
         message = f"Set the parameters of {name}"
-        _git(folder, "commit", "--quiet", "--message", message, "--", str(PARAMS_FILE))
+        _git(folder, "commit", "--quiet", "--all", "--message", message, "--", *files)
 
 
 @contextmanager

@@ -8,10 +8,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from rnnpipe import registry
 from rnnpipe.errors import ParameterError, RegistryError
 from rnnpipe.fingerprints import require_same_vocabulary
+from rnnpipe.text_windows import BOUNDARY_ID
 from rnnpipe.tokens import FIRST_WORD_ID, UNKNOWN_ID, Vocabulary
-from rnnpipe.windows import BOUNDARY_ID
 
 _UNKNOWN = "<unknown>"  # how a word is shown that the vocabulary does not hold
 
@@ -63,7 +64,7 @@ class Continuation:
 
 
 class ExportedLanguageModel:
-    """A language model that :func:`rnnpipe.exporting.save_exported_language_model` wrote, loaded."""
+    """A language model that :mod:`rnnpipe.exporting.language_model` wrote, loaded."""
 
     def __init__(self, path: Path) -> None:
         """Load a file; no code from it is run.
@@ -108,6 +109,24 @@ class ExportedLanguageModel:
             ["logits", "state_after"], {"token_ids": token_ids, "state": state}
         )
         return scores, after
+
+
+def load_language_model(
+    model: str | Path | None = None, root: Path = Path()
+) -> tuple[ExportedLanguageModel, Vocabulary]:
+    """Load a model by path, version (``v0.2.0``) or stage (``prod``), with its vocabulary.
+
+    Args:
+        model: which; None takes the work tree's, else the one in stage ``prod``.
+        root: the project's folder, where versions and stages are looked up.
+
+    Raises:
+        RegistryError: there is no such model, or its folder is not whole.
+    """
+    needed = (*registry.MODEL_FILES, "vocabulary.json")
+    folder = registry.find(None if model is None else str(model), root, "language_model", needed)
+    vocabulary = Vocabulary.load(folder / "vocabulary.json")
+    return ExportedLanguageModel(folder / "network.onnx"), vocabulary
 
 
 def generate(

@@ -19,7 +19,7 @@ _MOST_TOKENS = 2**14  # in a batch, so that very long sequences come in smaller 
 
 
 class ExportedNetwork:
-    """A network that :func:`rnnpipe.exporting.save_exported` wrote, loaded."""
+    """A network that :func:`rnnpipe.exporting.classifier.save_classifier` wrote, loaded."""
 
     def __init__(self, path: Path) -> None:
         """Load a file; no code from it is run.
@@ -27,21 +27,7 @@ class ExportedNetwork:
         Raises:
             RegistryError: the file is missing or is no such network.
         """
-        options = onnxruntime.SessionOptions()
-        # A step of a recurrence is too little work to share out; whole batches run side by side.
-        options.intra_op_num_threads = 1
-        options.enable_mem_pattern = False  # it pays for batches of one shape, ours have many
-        options.log_severity_level = 3  # errors alone
-        try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's errors have no class of their own above them
-            raise RegistryError(
-                f"{path} is not an exported network that can be loaded ({type(error).__name__}):"
-                " run `dvc checkout`, or train it again with `dvc repro`; a model registered before"
-                " networks were exported needs the rnnpipe version that registered it"
-            ) from error
+        self._session = _session(path)
 
     def logits(self, token_ids: NDArray[np.int32]) -> NDArray[np.float32]:
         """Map ``int32[batch, time]`` to ``float32[batch]``; may be called from several threads."""
@@ -75,3 +61,50 @@ class ExportedNetwork:
             for rows, answer in shown:
                 logits[rows] = answer
         return logits
+
+
+class ExportedForecaster:
+    """A forecaster that :func:`rnnpipe.exporting.forecaster.save_forecaster` wrote, loaded."""
+
+    def __init__(self, path: Path) -> None:
+        """Load a file; no code from it is run.
+
+        Raises:
+            RegistryError: the file is missing or is no such network.
+        """
+        self._session = _session(path)
+        shapes = [
+            value.shape
+            for values in (self._session.get_inputs(), self._session.get_outputs())
+            for value in values
+            if value.name in ("past", "future")
+        ]
+        if len(shapes) != 2:
+            raise RegistryError(
+                f"{path} is no forecaster: expected an input past, an output future"
+            )
+        (_, self.look_back, self.columns), (_, self.horizon, _) = shapes
+
+    def forecast(self, past: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map ``float32[batch, look_back, columns]`` to ``float32[batch, horizon, columns]``.
+
+        Both are scaled; may be called from several threads.
+        """
+        found: NDArray[np.float32] = self._session.run(["future"], {"past": past})[0]
+        return found
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # A step of a recurrence is too little work to share out; whole batches run side by side.
+    options.intra_op_num_threads = 1
+    options.enable_mem_pattern = False  # it pays for batches of one shape, ours have many
+    options.log_severity_level = 3  # errors alone
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no class of their own above them
+        raise RegistryError(
+            f"{path} is not an exported network that can be loaded ({type(error).__name__}):"
+            " run `dvc checkout`, or train it again with `dvc repro`; a model registered before"
+            " networks were exported needs the rnnpipe version that registered it"
+        ) from error

@@ -23,8 +23,8 @@ from rnnpipe.params import LanguageTrain
 from rnnpipe.perplexity import Judgement
 from rnnpipe.recurrent import Recurrent
 from rnnpipe.sequences import sorted_batches
+from rnnpipe.text_windows import BOUNDARY_ID, count_predictions, cut_windows
 from rnnpipe.tokens import Ragged, Vocabulary
-from rnnpipe.windows import BOUNDARY_ID, count_predictions, cut_windows
 
 _JUDGED_BATCH = 64
 _JUDGED_WINDOW = 64
@@ -480,31 +480,44 @@ def judge(
         directions: 1 judges the onward direction alone; None all there are.
         progress: show a bar on a terminal.
     """
+    predictions = count_predictions(sequences, rows)
+    nats = judge_texts(model, sequences, rows, directions, progress)
+    return tuple(Judgement(float(total), predictions) for total in nats.sum(axis=1))
+
+
+def judge_texts(
+    model: LanguageModel,
+    sequences: Ragged,
+    rows: NDArray[np.int64],
+    directions: int | None = None,
+    progress: bool = False,
+) -> NDArray[np.float64]:
+    """Give each text's summed loss in nats, ``float64[directions, n]``; see :func:`judge`."""
     directions = directions or model.directions
     run = compile_judging(model, directions)
-    nats = np.zeros(directions)
+    nats = np.zeros((directions, len(rows)))
     batches = sorted_batches(sequences.lengths[rows], _JUDGED_BATCH)
     for batch in tqdm(batches, unit="batch", disable=None if progress else True, leave=False):
         state = model.zero_state(len(batch))
         for window in cut_windows(sequences, rows[batch], _JUDGED_WINDOW, model.directions):
             losses, state = run(window.inputs, window.targets, window.lengths, state)
-            nats += losses.numpy()
-    predictions = count_predictions(sequences, rows)
-    return tuple(Judgement(float(total), predictions) for total in nats)
+            nats[:, batch] += losses.numpy()
+    return nats
 
 
 def compile_judging(model: LanguageModel, directions: int) -> Callable[..., tuple[Any, Any]]:
-    """Compile the exact summed losses, ``float64[directions]``, of a window; dropout off.
+    """Compile each text's exact summed loss over a window, dropout off.
 
     It takes a window's ``inputs``, ``targets`` and ``lengths`` and the state before, and gives
-    the state after, too.
+    ``float64[directions, batch]`` and the state after.
     """
 
     def run(inputs: Any, targets: Any, lengths: Any, state: Any) -> tuple[Any, Any]:
         predicted, after = model(inputs, lengths, state, training=False)
         real = tf.sequence_mask(lengths, tf.shape(inputs)[2])
+        texts = tf.where(real)[:, 0]
         sums = [
-            tf.reduce_sum(
+            tf.math.unsorted_segment_sum(
                 tf.cast(
                     exact_losses(
                         tf.boolean_mask(predicted[direction], real),
@@ -513,7 +526,9 @@ def compile_judging(model: LanguageModel, directions: int) -> Callable[..., tupl
                         model.bias.value,
                     ),
                     tf.float64,
-                )
+                ),
+                texts,
+                tf.shape(lengths)[0],
             )
             for direction in range(directions)
         ]

@@ -60,12 +60,19 @@ class NgramModel:
             sequences: token ids, ragged; they may stay on disk.
             rows: ``int64[n]``, which of them.
         """
-        nats, predictions = 0.0, 0
+        nats = self.judge_texts(sequences, rows)
+        return Judgement(float(nats.sum()), int(sequences.lengths[rows].sum()) + len(rows))
+
+    def judge_texts(self, sequences: Ragged, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give each text's summed loss in nats, ``float64[n]``; see :meth:`judge`."""
+        parts: list[NDArray[np.float64]] = [np.empty(0)]
         for ids, steps in _blocks(sequences, rows):
-            found = self._probabilities(ids, steps)[steps > 0]
-            nats -= float(np.log(found).sum())
-            predictions += len(found)
-        return Judgement(nats, predictions)
+            found = self._probabilities(ids, steps)
+            texts = np.cumsum(steps == 0) - 1
+            predicted = steps > 0
+            costs = np.bincount(texts[predicted], -np.log(found[predicted]))
+            parts.append(costs.astype(np.float64))
+        return np.concatenate(parts)
 
     def next_probabilities(self, before: ArrayLike) -> NDArray[np.float64]:
         """Give the probability of each id after the words so far, ``float64[vocabulary_size]``.

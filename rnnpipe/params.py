@@ -5,11 +5,12 @@ out of range ends in a :class:`~rnnpipe.errors.ParameterError` that names the ke
 """
 
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -151,6 +152,19 @@ class WordVectors(_Section):
     seed: int = _knob(1, "seed of the decomposition", "other bytes, same quality", ge=0, lt=2**31)
 
 
+class Pretrained(_Section):
+    """A language model that the network starts from."""
+
+    model: str | None = _knob(
+        None,
+        "folder of a language model, or its pinned version (v0.1.0), whose vectors and recurrent"
+        " weights the network starts from; null: none",
+        "fewer labels are needed; the model must have been trained on the same sequences, with the"
+        " same cell, hidden_size and embedding_size",
+        min_length=1,
+    )
+
+
 class Baseline(_Section):
     """The linear model that every figure of ours is shown beside."""
 
@@ -165,132 +179,15 @@ class Baseline(_Section):
     )
 
 
-class Train(_Section):
-    """The network and its training."""
+class Training(_Section):
+    """How any network is trained."""
 
-    cell: Literal["simple_rnn", "lstm", "gru"] = _knob(
-        "lstm",
-        "recurrent cell",
-        "simple_rnn forgets (vanishing gradients); lstm and gru keep a gated memory",
-    )
-    hidden_size: int = _knob(
-        64,
-        "units in a recurrent layer, a direction; typically 128 to 512, in both directions half",
-        "larger: more complex patterns, more cost, more overfitting",
-        ge=1,
-        le=4096,
-    )
-    precision: Literal["float32", "mixed_bfloat16"] = _knob(
-        "mixed_bfloat16",
-        "of the factors in the recurrent layers' products while training; sums and states are"
-        " float32 always, and so is all judging",
-        "mixed_bfloat16: up to twice as fast where the processor has it, else float32",
-    )
-    num_layers: int = _knob(
-        1,
-        "stacked recurrent layers",
-        "more: deeper dependencies in time, more regularisation needed",
-        ge=1,
-        le=8,
-    )
-    bidirectional: bool = _knob(
-        True, "read from both ends", "true: every step knows what follows; twice the cost"
-    )
-    pooling: Literal["last", "max", "mean", "max_mean"] = _knob(
-        "max_mean",
-        "how the hidden states of all steps become one vector",
-        "last asks the cell to remember a whole review; max and mean look at every step",
-    )
-    shortcut: bool = _knob(
-        True,
-        "hand the mean of the vectors of all words and pairs to the head, past the recurrence",
-        "true: what single words say need not be carried through time",
-    )
-    embedding: Literal["word_vectors", "uniform"] = _knob(
-        "word_vectors",
-        "start of the embedding: vectors from co-occurrence, or random",
-        "word_vectors: knows at once that good is like great",
-    )
-    embedding_size: int = _knob(
-        128, "width of a word's vector", "larger: finer meanings, slower", ge=1, le=1024
-    )
-    bigram_size: int = _knob(
-        16,
-        "width of a vector for each pair of neighbouring words, beside the word's own; 0: none",
-        "16: tells 'not bad' from 'bad' before the recurrence does; on IMDB worth a point",
-        ge=0,
-        le=1024,
-    )
-    bigram_buckets: int = _knob(
-        524288,
-        "rows that all pairs share by a hash",
-        "larger: fewer pairs share a row, a larger model file",
-        ge=2,
-        le=2**31 - 1,
-    )
-    word_dropout_rate: Real = _knob(
-        0.2,
-        "fraction of words that training reads as nothing, each with its pair (word dropout, Iyyer"
-        " et al. 2015)",
-        "the strongest brake on learning reviews by heart",
-        ge=0.0,
-        lt=1.0,
-    )
-    embedding_dropout_rate: Real = _knob(
-        0.4,
-        "fraction of the values of a word's vector dropped in training",
-        "a brake on overfitting beside word_dropout_rate",
-        ge=0.0,
-        lt=1.0,
-    )
-    dropout_rate: Real = _knob(
-        0.2,
-        "fraction of units dropped in training, after each recurrent layer and before the head;"
-        " typically 0.2 to 0.5",
-        "prevents overfitting",
-        ge=0.0,
-        lt=1.0,
-    )
-    sequence_length: int = _knob(
-        400,
-        "most words of a review that are read",
-        "longer: more context and cost, and harder on the gradient",
-        ge=1,
-        le=100_000,
-    )
-    padding_side: Literal["right", "left"] = _knob(
-        "right",
-        "where short reviews are filled up",
-        "right is the standing convention; the notebook: left",
-    )
-    truncation_side: Literal["right", "left"] = _knob(
-        "left",
-        "which end of a long review is cut off",
-        "left keeps the end, where the verdict stands",
-    )
-    mask: bool = _knob(
-        True,
-        "skip the padding in recurrence and pooling",
-        "false: the padding is read like words (the notebook), and the padded width matters",
-    )
-    bucket: bool = _knob(
-        True,
-        "form batches of like length, padded to their longest; false: random batches, each padded"
-        " to sequence_length",
-        "true: far less padding to compute (it needs mask); false is the notebook's way",
-    )
     batch_size: int = _knob(
         64,
         "reviews trained on in parallel; typically 32 or 64",
         "larger: faster and stabler steps, fewer of them, more memory",
         ge=1,
         le=65_536,
-    )
-    distillation: bool = _knob(
-        True,
-        "learn from the unlabelled reviews too, with the baseline's probability as their label"
-        " (knowledge distillation, Hinton et al. 2015)",
-        "true: on IMDB worth more than a point; of no effect where every review has a label",
     )
     epochs: int = _knob(
         2,
@@ -328,13 +225,6 @@ class Train(_Section):
         "stops exploding gradients",
         gt=0.0,
     )
-    adversarial_norm: Real = _knob(
-        0.0,
-        "length of the step, over all of a review's word vectors, against which each answer must"
-        " hold too (adversarial training, Miyato et al. 2017); 0: none",
-        "training takes twice as long and wants many epochs; one at 5 left IMDB far behind",
-        ge=0.0,
-    )
     fraction: Real = _knob(
         1.0,
         "share of the training reviews used",
@@ -344,6 +234,145 @@ class Train(_Section):
     )
     seed: int = _knob(
         1, "seed of weights, order and dropout", "another seed shows the noise", ge=0, lt=2**31
+    )
+
+
+class Recurrence(_Section):
+    """The recurrent layers of any network."""
+
+    cell: Literal["simple_rnn", "lstm", "gru"] = _knob(
+        "lstm",
+        "recurrent cell",
+        "simple_rnn forgets (vanishing gradients); lstm and gru keep a gated memory",
+    )
+    hidden_size: int = _knob(
+        64,
+        "units in a recurrent layer, a direction; typically 128 to 512, in both directions half",
+        "larger: more complex patterns, more cost, more overfitting",
+        ge=1,
+        le=4096,
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = _knob(
+        "mixed_bfloat16",
+        "of the factors in the recurrent layers' products while training; sums and states are"
+        " float32 always, and so is all judging",
+        "mixed_bfloat16: up to twice as fast where the processor has it, else float32",
+    )
+    num_layers: int = _knob(
+        1,
+        "stacked recurrent layers",
+        "more: deeper dependencies in time, more regularisation needed",
+        ge=1,
+        le=8,
+    )
+    dropout_rate: Real = _knob(
+        0.2,
+        "fraction of units dropped in training, after each recurrent layer and before the head;"
+        " typically 0.2 to 0.5",
+        "prevents overfitting",
+        ge=0.0,
+        lt=1.0,
+    )
+
+
+class Embedding(_Section):
+    """How words become vectors in any network that reads text."""
+
+    embedding: Literal["word_vectors", "uniform"] = _knob(
+        "word_vectors",
+        "start of the embedding: vectors from co-occurrence, or random",
+        "word_vectors: knows at once that good is like great",
+    )
+    embedding_size: int = _knob(
+        128, "width of a word's vector", "larger: finer meanings, slower", ge=1, le=1024
+    )
+    word_dropout_rate: Real = _knob(
+        0.2,
+        "fraction of words that training reads as nothing, each with its pair (word dropout, Iyyer"
+        " et al. 2015)",
+        "the strongest brake on learning reviews by heart",
+        ge=0.0,
+        lt=1.0,
+    )
+    embedding_dropout_rate: Real = _knob(
+        0.4,
+        "fraction of the values of a word's vector dropped in training",
+        "a brake on overfitting beside word_dropout_rate",
+        ge=0.0,
+        lt=1.0,
+    )
+
+
+class Train(Training, Embedding, Recurrence):
+    """The network and its training."""
+
+    bidirectional: bool = _knob(
+        True, "read from both ends", "true: every step knows what follows; twice the cost"
+    )
+    pooling: Literal["last", "max", "mean", "max_mean"] = _knob(
+        "max_mean",
+        "how the hidden states of all steps become one vector",
+        "last asks the cell to remember a whole review; max and mean look at every step",
+    )
+    shortcut: bool = _knob(
+        True,
+        "hand the mean of the vectors of all words and pairs to the head, past the recurrence",
+        "true: what single words say need not be carried through time",
+    )
+    bigram_size: int = _knob(
+        16,
+        "width of a vector for each pair of neighbouring words, beside the word's own; 0: none",
+        "16: tells 'not bad' from 'bad' before the recurrence does; on IMDB worth a point",
+        ge=0,
+        le=1024,
+    )
+    bigram_buckets: int = _knob(
+        524288,
+        "rows that all pairs share by a hash",
+        "larger: fewer pairs share a row, a larger model file",
+        ge=2,
+        le=2**31 - 1,
+    )
+    sequence_length: int = _knob(
+        400,
+        "most words of a review that are read",
+        "longer: more context and cost, and harder on the gradient",
+        ge=1,
+        le=100_000,
+    )
+    padding_side: Literal["right", "left"] = _knob(
+        "right",
+        "where short reviews are filled up",
+        "right is the standing convention; the notebook: left",
+    )
+    truncation_side: Literal["right", "left"] = _knob(
+        "left",
+        "which end of a long review is cut off",
+        "left keeps the end, where the verdict stands",
+    )
+    mask: bool = _knob(
+        True,
+        "skip the padding in recurrence and pooling",
+        "false: the padding is read like words (the notebook), and the padded width matters",
+    )
+    bucket: bool = _knob(
+        True,
+        "form batches of like length, padded to their longest; false: random batches, each padded"
+        " to sequence_length",
+        "true: far less padding to compute (it needs mask); false is the notebook's way",
+    )
+    distillation: bool = _knob(
+        True,
+        "learn from the unlabelled reviews too, with the baseline's probability as their label"
+        " (knowledge distillation, Hinton et al. 2015)",
+        "true: on IMDB worth more than a point; of no effect where every review has a label",
+    )
+    adversarial_norm: Real = _knob(
+        0.0,
+        "length of the step, over all of a review's word vectors, against which each answer must"
+        " hold too (adversarial training, Miyato et al. 2017); 0: none",
+        "training takes twice as long and wants many epochs; one at 5 left IMDB far behind",
+        ge=0.0,
     )
 
 
@@ -375,14 +404,211 @@ class Register(_Section):
     )
 
 
-class LanguageTrain(_Section):
+class SeriesPrepare(_Section):
+    """How a table of a time and numbers is read."""
+
+    time_column: str = _knob(
+        "date",
+        "column that holds the time; all others must hold numbers",
+        "ETTh1: date",
+        min_length=1,
+    )
+
+
+class SeriesValidate(_Section):
+    """What a series must fulfil before anything is learnt from it."""
+
+    max_deviations: Real = _knob(
+        20.0,
+        "farthest that a value may lie from its column's mean, in standard deviations",
+        "stops a run on a sensor's error value, such as -9999",
+        gt=0.0,
+    )
+    ranges: dict[str, list[Real]] = _knob(
+        {},
+        "least and largest allowed value of a column, by its name: {OT: [-50, 100]}",
+        "stops a run on what cannot be in nature",
+    )
+
+    @field_validator("ranges")
+    @classmethod
+    def _ranges_are_pairs(cls, ranges: dict[str, list[float]]) -> dict[str, list[float]]:
+        for name, bounds in ranges.items():
+            if len(bounds) != 2 or bounds[0] > bounds[1]:
+                raise ValueError(
+                    f"validate.ranges.{name} is {bounds}, expected [least, largest] in this order"
+                )
+        return ranges
+
+
+class Windows(_Section):
+    """How a series is divided in time and cut into windows of a past and a future."""
+
+    train: int | float = _knob(
+        8640,
+        "steps to learn from, the first ones: a share of the series below 1, else their number",
+        "the scaling is taken from them alone; ETTh1: 12 months of 30 days",
+        gt=0,
+    )
+    validation: int | float = _knob(
+        2880, "steps after them to choose by, as share or number", "ETTh1: 4 months", gt=0
+    )
+    test: int | float = _knob(
+        2880, "steps after those to judge by, as share or number", "ETTh1: 4 months", gt=0
+    )
+    look_back: int = _knob(
+        720,
+        "steps that a forecast is made from",
+        "longer: sees more seasons, slower; figures compare only at the same look-back",
+        ge=1,
+        le=100_000,
+    )
+    horizons: list[int] = _knob(
+        [96, 192, 336, 720],
+        "steps ahead that are judged, rising; the network gives as many as the last one says",
+        "each is judged on all windows whose targets, so many, lie in the split",
+        min_length=1,
+    )
+    season: int = _knob(
+        24, "steps after which the seasonal naive forecast repeats", "hourly data: 24 or 168", ge=1
+    )
+
+    @field_validator("horizons")
+    @classmethod
+    def _horizons_rise(cls, horizons: list[int]) -> list[int]:
+        if horizons[0] < 1 or any(a >= b for a, b in itertools.pairwise(horizons)):
+            raise ValueError(f"horizons is {horizons}, expected rising numbers from 1 on")
+        return horizons
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Windows":
+        shares = [part for part in (self.train, self.validation, self.test) if part < 1]
+        if sum(shares) > 1 + 1e-9:
+            raise ValueError(f"the shares train, validation and test are {shares}: more than 1")
+        if any(
+            part >= 1 and part != int(part) for part in (self.train, self.validation, self.test)
+        ):
+            raise ValueError("train, validation and test: a number of steps is whole")
+        if self.season > self.look_back:
+            raise ValueError(
+                f"season is {self.season}, but look_back only {self.look_back}: raise the second"
+            )
+        return self
+
+
+class ForecastTrain(Training, Recurrence):
+    """The forecasting network and its training."""
+
+    decoder: Literal["segments", "direct"] = _knob(
+        "segments",
+        "segments: each column by itself, read and told in segments (after SegRNN, Lin et al."
+        " 2023); direct: all columns step by step, the last state gives all steps ahead at once",
+        "segments: far better at a long look-back, since the recurrence has few steps",
+    )
+    segment: int = _knob(
+        24,
+        "steps in a segment; used by segments only",
+        "longer: fewer steps of recurrence, faster; hourly data: 24 or 48",
+        ge=1,
+        le=10_000,
+    )
+    cell: Literal["simple_rnn", "lstm", "gru"] = _knob(
+        "gru", "kind of recurrent cell", "gru and lstm keep a long past; simple_rnn forgets it"
+    )
+    hidden_size: int = _knob(
+        128,
+        "units of each recurrent layer; even",
+        "larger: more memory of the past, slower",
+        ge=2,
+        le=4096,
+        multiple_of=2,
+    )
+    dropout_rate: Real = _knob(
+        0.1,
+        "share of the last states, and of those between layers, dropped in training",
+        "higher: less learnt by heart",
+        ge=0.0,
+        lt=1.0,
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = _knob(
+        "float32",
+        "of the factors in the recurrence's products while training; judging is float32 always",
+        "mixed_bfloat16: faster where the processor multiplies it",
+    )
+    loss: Literal["mae", "mse", "huber"] = _knob(
+        "mae",
+        "what is made small: distances, their squares, or squares up to 1 and distances beyond",
+        "mae: less drawn to outliers; the judges' MSE gains too",
+    )
+    batch_size: int = _knob(
+        128,
+        "windows trained on in parallel",
+        "larger: faster and stabler steps, fewer of them",
+        ge=1,
+        le=65_536,
+    )
+    epochs: int = _knob(10, "most passes over the training windows", "more: longer", ge=1, le=1000)
+    patience: int = _knob(
+        10,
+        "epochs without a better validation figure before training stops",
+        "larger: waits longer for a late improvement",
+        ge=1,
+    )
+    learning_rate: Real = _knob(
+        0.001,
+        "step size at the start",
+        "higher: faster and less stable; lower: slower and stabler",
+        gt=0.0,
+        le=10.0,
+    )
+    fraction: Real = _knob(
+        1.0, "share of the training windows used", "for quick tries", gt=0.0, le=1.0
+    )
+
+
+class ForecastRegister(_Section):
+    """What a forecaster must show to be registered."""
+
+    max_validation_mse: Real = _knob(
+        1.0,
+        "largest mean squared error on validation, scaled, mean over the horizons",
+        "1: as good as knowing each column's mean",
+        gt=0.0,
+    )
+    require_better_than_baseline: bool = _knob(
+        True,
+        "refuse a model that is not better than the linear forecaster on validation",
+        "false: the baseline is only shown",
+    )
+
+
+class ForecastEvaluate(_Section):
+    """How the figures of forecasts are taken."""
+
+    bootstrap_samples: int = _knob(
+        1000, "resamples behind each interval", "more: steadier bounds", ge=100, le=100_000
+    )
+    confidence: Real = _knob(
+        0.95, "coverage of the intervals", "0.95: wide; 0.68: narrow", gt=0.0, lt=1.0
+    )
+    seed: int = _knob(1, "seed of the bootstrap", "other resamples", ge=0, lt=2**31)
+    examples: int = _knob(3, "windows whose forecasts are drawn", "one row each", ge=1, le=20)
+
+
+class LinearForecast(_Section):
+    """The linear forecaster beside ours, at the same look-back."""
+
+    ridges: list[Real] = _knob(
+        [1e-06, 0.0001, 0.01, 0.1, 1.0],
+        "penalties on the squared weights to choose from, on validation, for each horizon",
+        "larger: smoother weights",
+        min_length=1,
+    )
+
+
+class LanguageTrain(Training, Embedding, Recurrence):
     """The language model and its training."""
 
-    cell: Literal["simple_rnn", "lstm", "gru"] = _knob(
-        "lstm",
-        "recurrent cell",
-        "simple_rnn forgets (vanishing gradients); lstm and gru keep a gated memory",
-    )
     hidden_size: int = _knob(
         128,
         "units in a recurrent layer, a direction",
@@ -390,36 +616,11 @@ class LanguageTrain(_Section):
         ge=1,
         le=4096,
     )
-    precision: Literal["float32", "mixed_bfloat16"] = _knob(
-        "mixed_bfloat16",
-        "of the factors in the recurrent layers' products while training; sums and states are"
-        " float32 always, and so is all judging",
-        "mixed_bfloat16: up to twice as fast where the processor has it, else float32",
-    )
-    num_layers: int = _knob(
-        1,
-        "stacked recurrent layers, a direction",
-        "more: deeper dependencies in time, more regularisation needed",
-        ge=1,
-        le=8,
-    )
     bidirectional: bool = _knob(
         True,
         "learn a second model of the reversed text, with the same word vectors (ELMo, Peters et al."
         " 2018); the perplexity is the onward one's",
         "true: a bidirectional classifier can start from it; twice the cost",
-    )
-    embedding: Literal["word_vectors", "uniform"] = _knob(
-        "word_vectors",
-        "start of the embedding: vectors from co-occurrence, or random",
-        "word_vectors: knows at once that good is like great",
-    )
-    embedding_size: int = _knob(
-        128,
-        "width of a word's vector, as it is read and as it is predicted (tied)",
-        "larger: finer meanings, slower",
-        ge=1,
-        le=1024,
     )
     word_dropout_rate: Real = _knob(
         0.0,
@@ -459,13 +660,6 @@ class LanguageTrain(_Section):
         ge=0,
         le=1_000_000,
     )
-    batch_size: int = _knob(
-        64,
-        "reviews trained on in parallel, of like length",
-        "larger: faster and stabler steps, fewer of them, more memory",
-        ge=1,
-        le=65_536,
-    )
     epochs: int = _knob(
         3,
         "most passes over the training reviews",
@@ -473,48 +667,12 @@ class LanguageTrain(_Section):
         ge=1,
         le=1000,
     )
-    patience: int = _knob(
-        2,
-        "epochs without a better validation perplexity before training stops",
-        "larger: waits longer for a late improvement",
-        ge=1,
-    )
-    optimizer: Literal["adam", "rmsprop", "sgd"] = _knob(
-        "adam",
-        "how gradients become steps",
-        "adam and rmsprop scale each weight's step; sgd does not",
-    )
     learning_rate: Real = _knob(
         0.003,
         "step size at the start",
         "higher: faster and less stable; lower: slower and stabler",
         gt=0.0,
         le=10.0,
-    )
-    schedule: Literal["constant", "linear"] = _knob(
-        "linear",
-        "learning rate over training: constant, or falling to zero over all epochs",
-        "linear: ends in a better minimum",
-    )
-    gradient_clip_norm: Real | None = _knob(
-        1.0,
-        "longest gradient over all weights; a longer one is scaled down; null: never",
-        "stops exploding gradients",
-        gt=0.0,
-    )
-    fraction: Real = _knob(
-        1.0,
-        "share of the training reviews used",
-        "for quick tries and learning curves",
-        gt=0.0,
-        le=1.0,
-    )
-    seed: int = _knob(
-        1,
-        "seed of weights, order, dropout and sampled words",
-        "another seed shows the noise",
-        ge=0,
-        lt=2**31,
     )
 
 
@@ -530,8 +688,45 @@ class Ngrams(_Section):
     )
 
 
+class LanguageEvaluate(_Section):
+    """How the figures of a language model are taken."""
+
+    confidence: Real = _knob(
+        0.95, "coverage of the intervals", "0.95: wide; 0.68: narrow", gt=0.0, lt=1.0
+    )
+    bootstrap_samples: int = _knob(
+        1000, "resamples of the reviews", "more: steadier bounds", ge=100, le=100_000
+    )
+    seed: int = _knob(1, "seed of the bootstrap", "other resamples", ge=0, lt=2**31)
+
+
+class LanguageRegister(_Section):
+    """What a language model must show to be registered."""
+
+    max_validation_perplexity: Real = _knob(
+        300.0, "largest perplexity on validation", "the gate every model passes", gt=1.0
+    )
+    require_better_than_baseline: bool = _knob(
+        True,
+        "refuse a model that is not better than the n-grams on validation",
+        "false: the baseline is only shown",
+    )
+
+
 class Params(_Section):
-    """All parameters; the names of the sections are the names of the stages."""
+    """The parameters of some problem; the names of the sections are the names of the stages."""
+
+    problem: str
+    if TYPE_CHECKING:
+        # Sections that stages of several problems read, each with the problem's own knobs.
+        download: Any
+        train: Any
+        evaluate: Any
+        register_: Any
+
+
+class SentimentParams(Params):
+    """The parameters of the sentiment pipeline."""
 
     problem: Literal["sentiment"] = _knob(
         "sentiment", "what is learnt", "chooses data, network and metrics"
@@ -541,13 +736,14 @@ class Params(_Section):
     validate_: Validate = Field(Validate(), alias="validate")
     sequences: Sequences = Sequences()
     word_vectors: WordVectors = WordVectors()
+    pretrained: Pretrained = Pretrained()
     baseline: Baseline = Baseline()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     register_: Register = Field(Register(), alias="register")
 
     @model_validator(mode="after")
-    def _vectors_fit(self) -> "Params":
+    def _vectors_fit(self) -> "SentimentParams":
         if (
             self.train.embedding == "word_vectors"
             and self.train.embedding_size > self.word_vectors.size
@@ -558,6 +754,63 @@ class Params(_Section):
                 " or set train.embedding to uniform"
             )
         return self
+
+
+class SeriesDownload(_Section):
+    """Where the series comes from."""
+
+    source: str = _knob(
+        "data/etth1.json",
+        "a source's card (data/etth1.json), or a CSV or parquet file of your own, by path or URL",
+        "decides which series everything after it sees",
+        min_length=1,
+    )
+
+
+class ForecastingParams(Params):
+    """The parameters of the forecasting pipeline."""
+
+    problem: Literal["forecasting"] = _knob(
+        "forecasting", "what is learnt", "chooses data, network and metrics"
+    )
+    download: SeriesDownload = SeriesDownload()
+    prepare: SeriesPrepare = SeriesPrepare()
+    validate_: SeriesValidate = Field(SeriesValidate(), alias="validate")
+    windows: Windows = Windows()
+    baseline: LinearForecast = LinearForecast()
+    train: ForecastTrain = ForecastTrain()
+    evaluate: ForecastEvaluate = ForecastEvaluate()
+    register_: ForecastRegister = Field(ForecastRegister(), alias="register")
+
+    @model_validator(mode="after")
+    def _segment_fits(self) -> "ForecastingParams":
+        if self.train.decoder == "segments" and self.train.segment > self.windows.look_back:
+            raise ValueError(
+                f"train.segment is {self.train.segment}, but windows.look_back only"
+                f" {self.windows.look_back}: lower the first, raise the second,"
+                " or set train.decoder to direct"
+            )
+        return self
+
+
+class LanguageModelParams(Params):
+    """The parameters of the language-model pipeline; the root pipeline makes its sequences."""
+
+    problem: Literal["language_model"] = _knob(
+        "language_model", "what is learnt", "chooses data, network and metrics"
+    )
+    baseline: Ngrams = Ngrams()
+    train: LanguageTrain = LanguageTrain()
+    evaluate: LanguageEvaluate = LanguageEvaluate()
+    register_: LanguageRegister = Field(LanguageRegister(), alias="register")
+
+
+# What a parameter file names under `problem`, and who checks it.
+PARAMS: Mapping[str, type[Params]] = {
+    "sentiment": SentimentParams,
+    "language_model": LanguageModelParams,
+    "forecasting": ForecastingParams,
+}
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -620,19 +873,29 @@ def check_params(values: dict[str, Any], name: str = "parameters") -> Params:
     Raises:
         ParameterError: one line for each fault, with the nearest known name of an unknown key.
     """
+    kind = _kind_of(values, name)
     try:
-        return Params.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        faults = "\n".join(f"{name}: {_sentence(fault)}" for fault in error.errors())
+        faults = "\n".join(f"{name}: {_sentence(kind, fault)}" for fault in error.errors())
         raise ParameterError(faults) from None
 
 
-def _sentence(fault: Any) -> str:
+def _kind_of(values: Mapping[str, Any], name: str) -> type[Params]:
+    problem = values.get("problem", "sentiment")
+    kind = PARAMS.get(problem) if isinstance(problem, str) else None
+    if kind is None:
+        known = ", ".join(PARAMS)
+        raise ParameterError(f"{name}: problem is {problem!r}, expected one of: {known}")
+    return kind
+
+
+def _sentence(kind: type[Params], fault: Any) -> str:
     location = [str(part) for part in fault["loc"]]
     key = ".".join(location)
     match fault["type"]:
         case "extra_forbidden":
-            known = _known_keys(location[:-1])
+            known = _known_keys(kind, location[:-1])
             near = difflib.get_close_matches(location[-1], known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
             return f"{key} is no parameter; {hint}"
@@ -644,17 +907,17 @@ def _sentence(fault: Any) -> str:
             return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
 
 
-def _known_keys(location: list[str]) -> list[str]:
+def _known_keys(kind: type[Params], location: list[str]) -> list[str]:
     if not location:
-        return [field.alias or name for name, field in Params.model_fields.items()]
-    section = _sections().get(location[0])
+        return [field.alias or name for name, field in kind.model_fields.items()]
+    section = _sections(kind).get(location[0])
     return list(section.model_fields) if section else []
 
 
-def _sections() -> dict[str, type[_Section]]:
+def _sections(kind: type[Params]) -> dict[str, type[_Section]]:
     return {
         field.alias or name: field.annotation
-        for name, field in Params.model_fields.items()
+        for name, field in kind.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
     }
 
@@ -670,10 +933,10 @@ class Description:
     impact: str
 
 
-def describe_params() -> Iterator[Description]:
-    """Describe every parameter, by its dotted name, in the order of the file."""
-    yield _describe("problem", Params.model_fields["problem"])
-    for section_name, section in _sections().items():
+def describe_params(kind: type[Params] = SentimentParams) -> Iterator[Description]:
+    """Describe every parameter of a problem, by its dotted name, in the order of the file."""
+    yield _describe("problem", kind.model_fields["problem"])
+    for section_name, section in _sections(kind).items():
         for key, field in section.model_fields.items():
             yield _describe(f"{section_name}.{key}", field)
 

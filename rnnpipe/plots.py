@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from rnnpipe.forecast_metrics import Example
 
 _INK, _QUIET, _ACCENT, _SECOND = "#222222", "#8a8a8a", "#1f6fb4", "#d1602b"
 _LAYERS = (_ACCENT, _SECOND, "#2e8b57", "#8457b2")  # from the input upwards, then again
@@ -117,12 +121,24 @@ def draw_accuracy_by_length(groups: pd.DataFrame, path: Path) -> None:
 
 
 def draw_training(epochs: pd.DataFrame, best_epoch: int, path: Path) -> None:
-    """Loss, accuracy and gradient norm over the epochs, training beside validation."""
+    """Loss, a second figure and gradient norm over the epochs, training beside validation.
+
+    The second figure is the first one, beside the loss, that was taken on validation.
+    """
+    judged = [
+        name.removeprefix("validation_")
+        for name in map(str, epochs.columns)
+        if name.startswith("validation_")
+    ]
+    second = next((name for name in judged if name != "loss"), None)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(10.5, 3.4), layout="constrained")
-        panels = figure.subplots(1, 3)
-        for axes, metric in zip(panels[:2], ("loss", "accuracy"), strict=True):
-            axes.plot(epochs["epoch"], epochs[metric], color=_QUIET, marker="o", label="training")
+        panels = figure.subplots(1, 3 if second else 2)
+        for axes, metric in zip(panels, ("loss", second) if second else ("loss",), strict=False):
+            if metric in epochs:
+                axes.plot(
+                    epochs["epoch"], epochs[metric], color=_QUIET, marker="o", label="training"
+                )
             axes.plot(
                 epochs["epoch"],
                 epochs[f"validation_{metric}"],
@@ -131,10 +147,10 @@ def draw_training(epochs: pd.DataFrame, best_epoch: int, path: Path) -> None:
                 label="validation",
             )
             axes.axvline(best_epoch, color=_SECOND, linestyle=":", label="kept")
-            axes.set_title(metric.capitalize())
+            axes.set_title(metric.upper() if metric in ("mse", "mae") else metric.capitalize())
         panels[0].legend()
-        panels[2].plot(epochs["epoch"], epochs["gradient_norm"], color=_ACCENT, marker="o")
-        panels[2].set_title("Gradient norm before clipping")
+        panels[-1].plot(epochs["epoch"], epochs["gradient_norm"], color=_ACCENT, marker="o")
+        panels[-1].set_title("Gradient norm before clipping")
         for axes in panels:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -201,6 +217,74 @@ def _decades(table: pd.DataFrame) -> tuple[float, float]:
         float(10.0 ** max(np.floor(np.log10(low)) - 1, np.floor(least) - 2)),
         float(10.0 ** min(np.ceil(np.log10(high)) + 1, np.ceil(most) + 2)),
     )
+
+
+def draw_forecasts(
+    examples: "Sequence[Example]", names: Sequence[str], path: Path, shown_past: int
+) -> None:
+    """Forecasts against the truth: a row a window, a column of panels a column of the series.
+
+    Args:
+        examples: windows in the columns' own units; the first forecast of each is ours.
+        names: of the series' columns that are drawn.
+        path: the PNG to write.
+        shown_past: steps of the past before the first step ahead.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.8 * len(names), 2.3 * len(examples) + 0.4), layout="constrained")
+        grid = figure.subplots(len(examples), len(names), squeeze=False)
+        for row, example in zip(grid, examples, strict=True):
+            for number, axes in enumerate(row):
+                _draw_forecast(axes, example, number, shown_past)
+        for axes, name in zip(grid[0], names, strict=True):
+            axes.set_title(name)
+        lines, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(lines, labels, loc="outside upper right", ncols=len(labels))
+        figure.savefig(path)
+
+
+def _draw_forecast(axes: Axes, example: "Example", column: int, shown_past: int) -> None:
+    past = np.concatenate([example.past[-shown_past:, column], example.truth[:, column]])
+    steps = np.arange(len(past)) - len(past) + len(example.truth) + 1
+    axes.plot(steps, past, color=_QUIET, linewidth=1.2, label="truth")
+    axes.axvline(0, color=_QUIET, linestyle=":", linewidth=1)
+    colours = (_ACCENT, _SECOND, *_LAYERS[2:])
+    for number, (name, forecast) in enumerate(example.forecasts.items()):
+        axes.plot(
+            np.arange(1, len(forecast) + 1),
+            forecast[:, column],
+            color=colours[number % len(colours)],
+            linewidth=1.2 if number == 0 else 0.8,
+            label=name,
+        )
+    axes.set_xlabel(f"steps ahead of {np.datetime_as_string(example.past_times[-1], 'm')}")
+
+
+def draw_error_by_step(errors: Mapping[str, NDArray[np.float64]], path: Path) -> None:
+    """Mean squared error, scaled, by how many steps ahead a forecast looks.
+
+    Args:
+        errors: by who forecasts, ours first, ``float64[horizon]``.
+        path: the PNG to write.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.subplots()
+        axes.set_title("Error by step ahead")
+        colours = (_ACCENT, _SECOND, *_LAYERS[2:])
+        for number, (name, values) in enumerate(errors.items()):
+            axes.plot(
+                np.arange(1, len(values) + 1),
+                values,
+                color=colours[number % len(colours)],
+                linewidth=1.5 if number == 0 else 1,
+                label=name,
+            )
+        axes.set_xlabel("steps ahead")
+        axes.set_ylabel("mean squared error, scaled")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="lower right")
+        figure.savefig(path)
 
 
 def _axes(title: str) -> tuple[Figure, Axes]:

@@ -22,8 +22,8 @@ from scmrepo.exceptions import SCMError
 from rnnpipe.errors import RegistryError
 from rnnpipe.files import sha256_directory
 from rnnpipe.params import PARAMS_FILE, load_params
+from rnnpipe.places import places_of
 from rnnpipe.registry import (
-    REGISTRATION,
     ROLLBACK,
     Comparison,
     Decision,
@@ -36,7 +36,6 @@ from rnnpipe.registry import (
     git,
     histories,
     known_stages,
-    model_path,
     parse_decision,
     read_decision,
     read_tags,
@@ -47,7 +46,6 @@ from rnnpipe.registry import (
 
 logger = logging.getLogger(__name__)
 
-LOCK = "dvc.lock"
 FIRST_VERSION = "v0.1.0"
 
 Refusal = Literal[
@@ -171,8 +169,8 @@ def publish(
         raise RegistryError("--force needs --reason TEXT, which is kept in the tag's message")
     _check_stage(root, stage)
     branch = _branch(root)
-    reports = _changed_reports(root)
-    _check_fresh(root)
+    reports = _changed_reports(root, name)
+    _check_fresh(root, name)
     decision = _check_decision(root, name)
     _check_data_remote(root)
     remote = _git_remote(root, branch)
@@ -181,15 +179,16 @@ def publish(
         _check_ahead(root, remote, branch)
 
     known = versions(root, name)
-    ours = _locked_model((root / LOCK).read_text(encoding="utf-8"), name)
+    lock = _lock(name)
+    ours = _locked_model((root / lock).read_text(encoding="utf-8"), name)
     for version in reversed(known):
-        if _locked_model(git(root, "show", f"{version.commit}:{LOCK}"), name) == ours:
+        if _locked_model(git(root, "show", f"{version.commit}:{lock}"), name) == ours:
             return _complete(root, version, known, stage, branch, remote, dry_run)
 
     champion = _champion(known)
     comparison = None
     if champion:
-        comparison = compare(fetch(root, champion), root / model_path(name))
+        comparison = compare(fetch(root, champion), root / places_of(name).model)
         if comparison.verdict != "better" and not force:
             raise RefusalError(
                 comparison.verdict,
@@ -321,21 +320,36 @@ def _branch(root: Path, detached: bool = False) -> str | None:
     return branch or None
 
 
-def _changed_reports(root: Path) -> tuple[str, ...]:
+def _lock(name: str) -> str:
+    return (places_of(name).pipeline / "dvc.lock").as_posix()
+
+
+def _changed_reports(root: Path, name: str) -> tuple[str, ...]:
     """Files to commit: the lock, and what the pipeline wrote that git keeps; refuse others."""
     status = git(root, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
     changed = sorted(entry[3:] for entry in status.split("\0") if entry)
-    lock = root / LOCK
-    outputs = _outputs(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
+    params = places_of(name).params.as_posix()
+    # Another problem's lock and reports may have changed too: one `dvc repro -P` writes them all.
+    locks = [
+        "dvc.lock",
+        *(path.relative_to(root).as_posix() for path in root.glob("pipelines/*/dvc.lock")),
+    ]
+    outputs = {
+        out
+        for lock in locks
+        if (root / lock).is_file()
+        for out in _outputs((root / lock).read_text(encoding="utf-8"))
+    }
     foreign = [
         path
         for path in changed
-        if path != LOCK and not any(path == out or path.startswith(f"{out}/") for out in outputs)
+        if path not in locks
+        and not any(path == out or path.startswith(f"{out}/") for out in outputs)
     ]
-    if str(PARAMS_FILE) in foreign:
+    if params in foreign:
         raise RefusalError(
             "dirty parameters",
-            f"{PARAMS_FILE} is changed and not committed; commit it or put it back,"
+            f"{params} is changed and not committed; commit it or put it back,"
             " run dvc repro, and publish then",
         )
     if foreign:
@@ -348,8 +362,9 @@ def _changed_reports(root: Path) -> tuple[str, ...]:
     return tuple(changed)
 
 
-def _check_fresh(root: Path) -> None:
-    status: dict[str, Any] = json.loads(dvc(root, "status", "--json"))
+def _check_fresh(root: Path, name: str) -> None:
+    pipeline = (places_of(name).pipeline / "dvc.yaml").as_posix()
+    status: dict[str, Any] = json.loads(dvc(root, "status", "--json", "--with-deps", pipeline))
     if status:
         raise RefusalError(
             "stale pipeline",
@@ -359,18 +374,19 @@ def _check_fresh(root: Path) -> None:
 
 
 def _check_decision(root: Path, name: str) -> Decision:
-    decision = read_decision(root / REGISTRATION)
+    places = places_of(name)
+    decision = read_decision(root / places.decision)
     if decision.verdict != "approved":
         failed = "; ".join(str(gate) for gate in decision.reasons if not gate.passed)
         raise RefusalError("gate failed", failed)
-    folder = root / model_path(name)
+    folder = root / places.model
     check_model(folder)
     found = sha256_directory(folder)
     if decision.name != name or found != decision.model:
         raise RefusalError(
             "stale pipeline",
-            f"{REGISTRATION} is about {decision.name} {decision.model[:12]},"
-            f" but {model_path(name)} is {found[:12]}; run dvc repro -f -s register",
+            f"{places.decision} is about {decision.name} {decision.model[:12]},"
+            f" but {places.model} is {found[:12]}; run dvc repro -f -s register",
         )
     return decision
 
@@ -400,14 +416,15 @@ def _check_ahead(root: Path, remote: str, branch: str | None) -> None:
 
 def _check_head(root: Path, name: str, ours: str, decision: Decision) -> None:
     """Make sure that HEAD, which the tag will name, is about this very model."""
-    locked = _locked_model(git(root, "show", f"HEAD:{LOCK}"), name)
+    places, lock = places_of(name), _lock(name)
+    locked = _locked_model(git(root, "show", f"HEAD:{lock}"), name)
     committed = parse_decision(
-        git(root, "show", f"HEAD:{REGISTRATION.as_posix()}"), f"{REGISTRATION} at HEAD"
+        git(root, "show", f"HEAD:{places.decision.as_posix()}"), f"{places.decision} at HEAD"
     )
     if locked != ours or committed.model != decision.model:
         raise RegistryError(
-            f"HEAD names another model than {model_path(name)}, so no tag was written;"
-            f" are {LOCK} and {REGISTRATION} in git? If so, run rnnpipe publish again"
+            f"HEAD names another model than {places.model}, so no tag was written;"
+            f" are {lock} and {places.decision} in git? If so, run rnnpipe publish again"
         )
 
 
@@ -485,10 +502,10 @@ def _outputs(lock: str) -> dict[str, str]:
 
 
 def _locked_model(lock: str, name: str) -> str:
-    path = model_path(name).as_posix()
+    path = places_of(name).model.as_posix()
     outputs = _outputs(lock)
     if path not in outputs:
-        raise RegistryError(f"{LOCK} does not name {path}: run dvc repro, which builds it")
+        raise RegistryError(f"{_lock(name)} does not name {path}: run dvc repro, which builds it")
     return outputs[path]
 
 

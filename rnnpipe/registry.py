@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,25 +22,22 @@ from rnnpipe.errors import RegistryError
 from rnnpipe.files import (
     atomic_directory,
     atomic_file,
-    read_json,
     sha256_directory,
     sha256_file,
     write_json,
 )
-from rnnpipe.params import PARAMS_FILE, Register, load_params
+from rnnpipe.params import PARAMS_FILE, load_params
+from rnnpipe.places import places_of
+from rnnpipe.selection import Selection
 
 logger = logging.getLogger(__name__)
 
-MODELS = Path("models")
-REGISTRATION = MODELS / "registration.json"
-METRICS = Path("reports/metrics.json")
 FETCHED = Path(".rnnpipe/models")
 
 VALIDATION_PREDICTIONS = "validation_predictions.parquet"
 MODEL_FILES = (
     "network.keras",
     "network.onnx",
-    "vocabulary.json",
     "params.json",
     "metrics.json",
     VALIDATION_PREDICTIONS,
@@ -49,6 +46,11 @@ MODEL_FILES = (
 
 ALPHA = 0.05
 MIN_SHARED = 500
+MIN_SHARED_LOSSES = 20  # a loss tells more than right or wrong
+_SHARED = {
+    "accuracy": ("validation texts", MIN_SHARED),
+    "loss": ("losses on validation", MIN_SHARED_LOSSES),
+}
 
 STAGES = ("dev", "staging", "prod")
 ROLLBACK = "Roll back"  # how the message of a tag starts that takes an assignment back
@@ -56,22 +58,21 @@ ROLLBACK = "Roll back"  # how the message of a tag starts that takes an assignme
 _VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 
-def model_path(name: str) -> Path:
-    """Folder of the work tree's model, relative to the project: ``models/NAME``."""
-    return MODELS / name
-
-
 # --- Judging -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One condition on a model: what was found, what is required, and whether it holds."""
+    """One condition on a model: what was found, what is required, and whether it holds.
+
+    ``at`` says whether ``required`` is the least or the most allowed, where it is a number.
+    """
 
     name: str
     found: float | bool
     required: float | bool
     passed: bool
+    at: Literal["least", "most"] = "least"
 
     def __str__(self) -> str:
         return f"{self.name}: found {_plain(self.found)}, required {_plain(self.required)}"
@@ -81,15 +82,14 @@ class Gate:
 class Lineage:
     """What a model came from: SHA-256 of each step's result, and the parameters behind them.
 
-    ``source`` is the content digest of the source's card, None for a table of one's own.
+    ``source`` is the content digest of the source's card, None for a table of one's own; ``steps``
+    are the results by name, ``reviews``, ``sequences``, ``network``.
     ``params`` are lines, ``train.cell = "lstm"``: DVC, which would show every key of a mapping
     among the metrics, leaves them out.
     """
 
     source: str | None
-    reviews: str
-    sequences: str
-    network: str
+    steps: Mapping[str, str]
     params: tuple[str, ...]
 
 
@@ -97,8 +97,8 @@ class Lineage:
 class Decision:
     """Whether a model may be published, and why; ``registration.json`` is this, as JSON.
 
-    ``baseline_difference`` is the accuracy on validation less that of the linear baseline,
-    ``baseline_p_value`` how easily chance explains it; None in what older versions wrote.
+    ``baseline_difference`` is the figure on validation by which models are chosen less that of
+    the baseline, ``baseline_p_value`` how easily chance explains it; None where no test was made.
     """
 
     name: str
@@ -110,41 +110,35 @@ class Decision:
     baseline_p_value: float | None = None
 
 
-def trace(
-    *,
-    reviews: Path,
-    sequences: Path,
-    network: Path,
-    params: Mapping[str, Any],
-) -> Lineage:
+def trace(steps: Mapping[str, Path], params: Mapping[str, Any]) -> Lineage:
     """Hash what a model came from.
 
     Args:
-        reviews: the table of all reviews.
-        sequences: the folder of token ids and vocabulary.
-        network: the folder of the trained network.
+        steps: file or folder of each result, by name; the first is a parquet table, which may
+            hold the digest of its source.
         params: the sections of the parameters that shape the model, as plain JSON values.
 
     Raises:
         RegistryError: one of them is missing.
     """
-    for path in (reviews, sequences, network):
+    for path in steps.values():
         if not path.exists():
             raise RegistryError(f"{path} is missing, and every model names it: run dvc repro")
     return Lineage(
-        source=_content_digest(reviews),
-        reviews=sha256_file(reviews),
-        sequences=sha256_directory(sequences),
-        network=sha256_directory(network),
+        source=_content_digest(next(iter(steps.values()))),
+        steps={
+            name: sha256_directory(path) if path.is_dir() else sha256_file(path)
+            for name, path in steps.items()
+        },
         params=tuple(_lines(params)),
     )
 
 
-def _content_digest(reviews: Path) -> str | None:
-    """The digest over all reviews that ``prepare`` notes in its table."""
+def _content_digest(table: Path) -> str | None:
+    """The digest of the source that ``prepare`` notes in its table."""
     import pyarrow.parquet as pq
 
-    digest = (pq.read_metadata(reviews).metadata or {}).get(b"content_digest")
+    digest = (pq.read_metadata(table).metadata or {}).get(b"content_digest")
     return digest.decode() if digest else None
 
 
@@ -158,7 +152,8 @@ def _lines(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def decide(
     name: str,
-    rules: Register,
+    rules: Any,
+    selection: Selection,
     *,
     model: str,
     metrics: Mapping[str, Any],
@@ -169,31 +164,37 @@ def decide(
 
     Args:
         name: the model's name in the registry.
-        rules: what a model must show.
+        rules: what a model must show, the section ``register``.
+        selection: the figure that decides, and which way.
         model: SHA-256 of the model folder.
-        metrics: content of ``reports/metrics.json``.
+        metrics: content of ``metrics.json``.
         suites: contents of the validation reports.
         lineage: what the model came from.
 
     Raises:
         RegistryError: a figure or a verdict is missing.
     """
+    metric = selection.metric
     try:
-        accuracy = float(metrics["validation"]["accuracy"])
-        baseline = float(metrics["baseline"]["validation"]["accuracy"])
-        p_value = float(metrics["baseline"]["validation"]["mcnemar"]["p_value"])
+        found = float(metrics["validation"][metric])
+        theirs = metrics["baseline"]["validation"]
+        baseline = float(theirs[metric])
+        p_value = theirs["mcnemar"]["p_value"] if "mcnemar" in theirs else None
         verdicts = [(str(suite["suite"]), suite["passed"] is True) for suite in suites]
     except (KeyError, TypeError) as error:
         raise RegistryError(
             f"the reports lack {error}, which every judgement needs: run dvc repro -f -s evaluate"
         ) from error
-    least = rules.min_validation_accuracy
-    difference = round(accuracy - baseline, 6)
-    gates = [Gate("validation_accuracy", accuracy, least, accuracy >= least)]
+    worst = getattr(rules, selection.bound)
+    difference = round(found - baseline, 6)
+    sign = 1 if selection.better == "higher" else -1
+    at: Literal["least", "most"] = "least" if selection.better == "higher" else "most"
+    gates = [Gate(f"validation_{metric}", found, worst, sign * found >= sign * worst, at)]
     gates += [Gate(f"suite_{suite}", passed, True, passed) for suite, passed in verdicts]
     if rules.require_better_than_baseline:
         # Not by its p value: a validation split is too small to show what a test split shows.
-        gates.append(Gate("better_than_baseline", difference > 0, True, difference > 0))
+        better = sign * difference > 0
+        gates.append(Gate("better_than_baseline", better, True, better))
     return Decision(
         name=name,
         verdict="approved" if all(gate.passed for gate in gates) else "refused",
@@ -233,13 +234,20 @@ def parse_decision(text: str, origin: str) -> Decision:
             reasons=tuple(Gate(**gate) for gate in values["reasons"]),
             baseline_difference=values["baseline_difference"],
             baseline_p_value=values.get("baseline_p_value"),
-            lineage=Lineage(**{**values["lineage"], "params": tuple(values["lineage"]["params"])}),
+            lineage=_parse_lineage(values["lineage"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RegistryError(
             f"{origin} is no decision of the register stage ({type(error).__name__} at {error}):"
             " run dvc repro -f -s register"
         ) from error
+
+
+def _parse_lineage(values: Mapping[str, Any]) -> Lineage:
+    steps = values.get("steps")
+    if steps is None:  # as versions before the second problem wrote it
+        steps = {name: values[name] for name in ("reviews", "sequences", "network")}
+    return Lineage(values["source"], steps, tuple(values["params"]))
 
 
 def _plain(value: float | bool) -> str:
@@ -252,16 +260,10 @@ def _plain(value: float | bool) -> str:
 def assemble(
     target: Path,
     *,
-    problem: str,
-    label_names: tuple[str, str],
+    files: Mapping[str, Path],
     params: Mapping[str, Any],
-    lineage: Lineage,
-    network: Path,
-    exported: Path,
-    vocabulary: Path,
-    metrics: Path,
-    predictions: Path,
-    reviews: Path,
+    card: str,
+    scores: Callable[[Path], None],
 ) -> str:
     """Build a self-contained model folder and return its SHA-256.
 
@@ -269,35 +271,25 @@ def assemble(
 
     Args:
         target: the folder to write; an older one is replaced as a whole.
-        problem: what was learnt.
-        label_names: what label 0 and label 1 mean.
-        params: the sections ``sequences``, ``train`` and ``padding``, as plain JSON values.
-        lineage: what the model came from; named in the model card.
-        network: ``network.keras``.
-        exported: ``network.onnx``, the same network.
-        vocabulary: ``vocabulary.json``.
-        metrics: ``metrics.json``.
-        predictions: table of validation predictions with id, label, probability.
-        reviews: table of all reviews with id, text.
+        files: what is copied into it, by the name there.
+        params: what a program must know to use the model, as plain JSON values.
+        card: the model card, in Markdown.
+        scores: writes the file given, one row for each thing of validation that was judged, by
+            which two models are compared.
 
     Raises:
-        RegistryError: an input is missing, or a prediction belongs to no review.
+        RegistryError: an input is missing.
     """
-    for path in (network, exported, vocabulary, metrics, predictions, reviews):
+    for path in files.values():
         if not path.is_file():
             raise RegistryError(f"{path} is missing, and the model needs it: run dvc repro")
     with atomic_directory(target) as folder:
-        shutil.copyfile(network, folder / "network.keras")
-        shutil.copyfile(exported, folder / "network.onnx")
-        shutil.copyfile(vocabulary, folder / "vocabulary.json")
-        shutil.copyfile(metrics, folder / "metrics.json")
-        named = {"problem": problem, "label_names": list(label_names)}
-        write_json(folder / "params.json", named | dict(params))
-        _write_predictions(folder / VALIDATION_PREDICTIONS, predictions, reviews)
-        with atomic_file(folder / "README.md") as card:
-            longest = params["train"]["sequence_length"]
-            text = model_card(problem, label_names, longest, read_json(metrics), lineage)
-            card.write_text(text, encoding="utf-8")
+        for name, path in files.items():
+            shutil.copyfile(path, folder / name)
+        write_json(folder / "params.json", dict(params))
+        scores(folder / VALIDATION_PREDICTIONS)
+        with atomic_file(folder / "README.md") as written:
+            written.write_text(card, encoding="utf-8")
     return sha256_directory(target)
 
 
@@ -317,89 +309,78 @@ def check_model(path: Path, needed: Sequence[str] = MODEL_FILES) -> None:
         )
 
 
-def model_card(
-    problem: str,
-    label_names: tuple[str, str],
-    longest: int,
+def card(
+    name: str,
+    summary: str,
+    baseline: str,
+    figures: Sequence[str],
     metrics: Mapping[str, Any],
     lineage: Lineage,
+    *,
+    use: str,
+    limits: Sequence[str],
+    loading: str,
 ) -> str:
-    """Write the model card, in Markdown: figures with intervals, data, use, limits.
+    """Write a model card, in Markdown: figures with intervals, data, use, limits, loading.
 
     Args:
-        problem: what was learnt.
-        label_names: what label 0 and label 1 mean.
-        longest: most words of a text that are read.
+        name: of the model.
+        summary: what it is, in a sentence or two.
+        baseline: what stands beside it.
+        figures: keys of ``metrics.json`` to show, ``n`` behind them.
         metrics: content of ``metrics.json``.
         lineage: what the model came from.
+        use: what it is meant for.
+        limits: what it cannot do, a sentence each.
+        loading: how it is used, in Markdown.
     """
-    negative, positive = label_names
-    baseline = metrics.get("baseline", {})
-    columns = (
-        metrics,
-        baseline,
-        metrics.get("validation", {}),
-        baseline.get("validation", {}),
+    theirs = metrics.get("baseline", {})
+    columns = (metrics, theirs, metrics.get("validation", {}), theirs.get("validation", {}))
+    rows = [
+        f"| {key} | {' | '.join(_figure(column, key) for column in columns)} |"
+        for key in (*figures, "n")
+    ]
+    data = {"content digest of the source": lineage.source or "none: a table without a card"}
+    data |= lineage.steps
+    return "\n".join(
+        [
+            f"# Model card: {name}",
+            "",
+            summary + " `params.json` says how it was built and trained.",
+            "",
+            "## Figures",
+            "",
+            f"With intervals in brackets, beside the baseline: {baseline}.",
+            "",
+            "| | test | baseline, test | validation | baseline, validation |",
+            "| --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            f"{_paired(theirs)}The validation split chose the model; test was opened once, after"
+            " that.",
+            "",
+            "## Data",
+            "",
+            "| | SHA-256 |",
+            "| --- | --- |",
+            *(f"| {step} | {digest} |" for step, digest in data.items()),
+            "",
+            "## Intended use",
+            "",
+            use,
+            "",
+            "## Limits",
+            "",
+            *(f"- {limit}" for limit in limits),
+            "",
+            "## Loading",
+            "",
+            loading,
+            "Loading runs no code from these files. `network.keras` is the same network for going"
+            " on with it in Keras.",
+            "",
+        ]
     )
-    rows = "\n".join(
-        f"| {label} | {' | '.join(_figure(column, key) for column in columns)} |"
-        for key, label in (
-            ("accuracy", "accuracy"),
-            ("precision", "precision"),
-            ("recall", "recall"),
-            ("f1", "F1"),
-            ("auc_roc", "AUC-ROC"),
-            ("loss", "loss"),
-            ("n", "texts"),
-        )
-    )
-    return f"""# Model card: {problem}
-
-A recurrent neural network that reads a text and answers with one of two labels, `{negative}`
-or `{positive}`, and the probability of `{positive}`. `params.json` says how it was built and
-trained.
-
-## Figures
-
-With intervals in brackets, beside the baseline: a linear model on runs of words.
-
-| | test | baseline, test | validation | baseline, validation |
-| --- | --- | --- | --- | --- |
-{rows}
-
-{_paired(baseline)}The validation texts chose the model; the test texts were opened once, after that.
-No group of texts (a film, an author) stands in both train and validation.
-
-## Data
-
-| | SHA-256 |
-| --- | --- |
-| content digest of the source | {lineage.source or "none: a table without a card"} |
-| table of texts | {lineage.reviews} |
-| token ids and vocabulary | {lineage.sequences} |
-| network | {lineage.network} |
-
-## Intended use
-
-Labelling texts of the kind, language and length it was trained on, many at a time, where one
-wrong label does little harm.
-
-## Limits
-
-- It knows the words in `vocabulary.json`; every other word is one and the same to it.
-- It reads at most {longest} words of a text.
-- It has only ever seen two labels: a neutral text gets one of them as well.
-- Irony, and texts about another subject than those of the training data, mislead it.
-
-## Loading
-
-    rnnpipe predict --model PATH "text"
-
-or, in Python, `rnnpipe.load_model(PATH).predict(["text"])`, where PATH is this folder.
-Loading runs no code from these files. Both use `network.onnx`, which any ONNX runtime computes:
-`token_ids`, `int32[batch, time]`, to `logit`, `float32[batch]`. `network.keras` is the same network
-for going on with it in Keras.
-"""
 
 
 def _paired(baseline: Mapping[str, Any]) -> str:
@@ -423,31 +404,31 @@ def _figure(figures: Mapping[str, Any], key: str) -> str:
     return f"{value:.4f}" + (f" ({low:.4f} to {high:.4f})" if low is not None else "")
 
 
-def _write_predictions(target: Path, predictions: Path, reviews: Path) -> None:
-    """Write the validation predictions with the hash of each text, but not the text itself."""
+def write_predictions(target: Path, predictions: Path, reviews: Path) -> None:
+    """Write the validation predictions with the hash of each text, but not the text itself.
+
+    Args:
+        target: the file to write.
+        predictions: table of validation predictions with id, label, probability.
+        reviews: table of all reviews with id, text.
+
+    Raises:
+        RegistryError: a table is missing, or a prediction belongs to no review.
+    """
+    for path in (predictions, reviews):
+        if not path.is_file():
+            raise RegistryError(f"{path} is missing, and the model needs it: run dvc repro")
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     table = pq.read_table(predictions, columns=["id", "label", "probability"])
     table = table.sort_by("id")
-    texts = pq.read_table(reviews, columns=["id", "text"], filters=pc.field("id").isin(table["id"]))
-    hashes = {
-        key: hashlib.sha256(text.encode()).hexdigest()
-        for key, text in zip(texts["id"].to_pylist(), texts["text"].to_pylist(), strict=True)
-    }
     ids = table["id"].to_pylist()
-    foreign = [key for key in ids if key not in hashes]
-    if foreign:
-        raise RegistryError(
-            f"{len(foreign)} validation predictions belong to no review in {reviews}, the first"
-            f" being {foreign[0][:100]!r}: run dvc repro, which brings both to one state"
-        )
     # The columns are cast, so that the bytes do not depend on who wrote the predictions.
     written = pa.table(
         {
             "id": pa.array(ids, pa.string()),
-            "text_sha256": pa.array([hashes[key] for key in ids], pa.string()),
+            "text_sha256": text_hashes(table["id"], reviews),
             "label": table["label"].combine_chunks().cast(pa.int8()),
             "probability": table["probability"].combine_chunks().cast(pa.float64()),
         }
@@ -456,20 +437,54 @@ def _write_predictions(target: Path, predictions: Path, reviews: Path) -> None:
         pq.write_table(written, partial, compression="zstd")
 
 
+def text_hashes(ids: Any, reviews: Path) -> Any:
+    """Give the SHA-256 of each review's text: a text is known again by it, and not shown.
+
+    Args:
+        ids: Arrow array of reviews' ids.
+        reviews: table of all reviews with id, text.
+
+    Returns:
+        An Arrow array of strings, in the order of ``ids``.
+
+    Raises:
+        RegistryError: an id belongs to no review.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    texts = pq.read_table(reviews, columns=["id", "text"], filters=pc.field("id").isin(ids))
+    hashes = {
+        key: hashlib.sha256(text.encode()).hexdigest()
+        for key, text in zip(texts["id"].to_pylist(), texts["text"].to_pylist(), strict=True)
+    }
+    wanted = ids.to_pylist()
+    foreign = [key for key in wanted if key not in hashes]
+    if foreign:
+        raise RegistryError(
+            f"{len(foreign)} validation predictions belong to no review in {reviews}, the first"
+            f" being {foreign[0][:100]!r}: run dvc repro, which brings both to one state"
+        )
+    return pa.array([hashes[key] for key in wanted], pa.string())
+
+
 # --- Comparing ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A challenger against a champion on the validation texts that both predicted.
+    """A challenger against a champion on the validation data that both were judged on.
 
-    ``challenger_only`` counts the texts that the challenger alone got right, ``champion_only``
-    the reverse; ``p_value`` is None when too few texts are shared to say anything.
+    Figures are accuracies where answers are right or wrong, else mean losses;
+    ``challenger_only`` counts what the challenger alone did right, or better, ``champion_only`` the
+    reverse; ``p_value`` is None when too little is shared to say anything.
     """
 
     shared: int
-    challenger_accuracy: float
-    champion_accuracy: float
+    measure: Literal["accuracy", "loss"]
+    challenger: float
+    champion: float
     challenger_only: int
     champion_only: int
     p_value: float | None
@@ -482,50 +497,95 @@ class Comparison:
         return "better" if self.p_value < ALPHA else "not better"
 
     def __str__(self) -> str:
+        what, least = _SHARED[self.measure]
         if self.p_value is None:
-            return f"not comparable: {self.shared} shared validation texts, required {MIN_SHARED}"
+            return f"not comparable: {self.shared} shared {what}, required {least}"
+        test = {"accuracy": "McNemar", "loss": "paired t-test"}[self.measure]
         return (
-            f"{self.verdict}: accuracy {self.challenger_accuracy:.4f} against"
-            f" {self.champion_accuracy:.4f} on {self.shared} shared validation texts,"
-            f" McNemar p = {self.p_value:.4g}, required below {ALPHA}"
+            f"{self.verdict}: {self.measure} {self.challenger:.4f} against"
+            f" {self.champion:.4f} on {self.shared} shared {what},"
+            f" {test} p = {self.p_value:.4g}, required below {ALPHA}"
         )
 
 
 def compare(champion: Path, challenger: Path) -> Comparison:
-    """Compare two model folders on the texts that stand in both validation sets.
+    """Compare two model folders on what stands in both validation sets.
 
-    A text is known by its hash and label, so models of different sources can meet.
+    A text is known by its hash and label, so models of different sources can meet; a window, or a
+    text that is modelled, by its ``id`` and the hash of what was to be told.
 
     Raises:
-        RegistryError: one of the folders has no predictions.
+        RegistryError: one of the folders has no predictions, or they are of two kinds.
     """
+    import pandas as pd
+
+    def scores(path: Path) -> "pd.DataFrame":
+        check_model(path, [VALIDATION_PREDICTIONS])  # all else may differ by rnnpipe's version
+        return pd.read_parquet(path / VALIDATION_PREDICTIONS)
+
+    both = {"champion": scores(champion), "challenger": scores(challenger)}
+    kinds = {"loss" in table for table in both.values()}
+    if len(kinds) > 1:
+        raise RegistryError(
+            f"{champion} and {challenger} hold figures of two kinds: they are models of two problems"
+        )
+    return _compare_losses(both) if kinds.pop() else _compare_answers(both)
+
+
+def _compare_answers(scores: Mapping[str, Any]) -> Comparison:
     import pandas as pd
 
     from rnnpipe.evaluation import THRESHOLD, mcnemar
 
-    def right(path: Path) -> "pd.Series[Any]":
+    def right(table: Any) -> "pd.Series[Any]":
         """Whether each text was labelled rightly, by (hash, label); the first of equal texts."""
-        check_model(path, [VALIDATION_PREDICTIONS])  # all else may differ by rnnpipe's version
-        table = pd.read_parquet(path / VALIDATION_PREDICTIONS)
         table = table.drop_duplicates(["text_sha256", "label"])
-        table["right"] = (table["probability"] > THRESHOLD) == (table["label"] == 1)
-        return table.set_index(["text_sha256", "label"])["right"]
+        found = (table["probability"] > THRESHOLD) == (table["label"] == 1)
+        index = pd.MultiIndex.from_frame(table[["text_sha256", "label"]])
+        return pd.Series(found.to_numpy(), index)
 
-    both = pd.concat({"champion": right(champion), "challenger": right(challenger)}, axis=1)
+    both = pd.concat({name: right(table) for name, table in scores.items()}, axis=1)
     both = both.dropna().astype(bool)
     shared = len(both)
     challenger_only = int((both["challenger"] & ~both["champion"]).sum())
     champion_only = int((both["champion"] & ~both["challenger"]).sum())
     return Comparison(
         shared=shared,
-        challenger_accuracy=float(both["challenger"].mean()) if shared else 0.0,
-        champion_accuracy=float(both["champion"].mean()) if shared else 0.0,
+        measure="accuracy",
+        challenger=float(both["challenger"].mean()) if shared else 0.0,
+        champion=float(both["champion"].mean()) if shared else 0.0,
         challenger_only=challenger_only,
         champion_only=champion_only,
         # One-sided: a champion is replaced by what is better, not by what only differs.
         p_value=mcnemar(challenger_only, champion_only, "greater")
         if shared >= MIN_SHARED
         else None,
+    )
+
+
+def _compare_losses(scores: Mapping[str, Any]) -> Comparison:
+    import pandas as pd
+    from scipy import stats
+
+    both = pd.concat(
+        {name: table.set_index(["id", "truth_sha256"])["loss"] for name, table in scores.items()},
+        axis=1,
+    ).dropna()
+    shared = len(both)
+    gain = both["champion"] - both["challenger"]
+    p_value = None
+    if shared >= MIN_SHARED_LOSSES:
+        # Of equals the test knows nothing: they are not better.
+        test = stats.ttest_rel(both["champion"], both["challenger"], alternative="greater")
+        p_value = float(test.pvalue) if gain.std() > 0 else float(not gain.mean() > 0)
+    return Comparison(
+        shared=shared,
+        measure="loss",
+        challenger=float(both["challenger"].mean()) if shared else 0.0,
+        champion=float(both["champion"].mean()) if shared else 0.0,
+        challenger_only=int((gain > 0).sum()),
+        champion_only=int((gain < 0).sum()),
+        p_value=p_value,
     )
 
 
@@ -545,11 +605,14 @@ class Version:
 
     @property
     def summary(self) -> str:
-        """One line for a person: version, stages, and accuracy on test beside the baseline's."""
-        return (
-            f"{self}: accuracy {_figure(self.metrics, 'accuracy')},"
-            f" baseline {_figure(self.metrics.get('baseline', {}), 'accuracy')}"
+        """One line for a person: version, stages, and the figure on test beside the baseline's."""
+        known = [key for key in ("accuracy", "perplexity", "mse") if key in self.metrics]
+        figures = (
+            f"{key} {_figure(self.metrics, key)},"
+            f" baseline {_figure(self.metrics.get('baseline', {}), key)}"
+            for key in known
         )
+        return f"{self}: {'; '.join(figures)}"
 
     def __str__(self) -> str:
         return self.version + (f" ({', '.join(self.stages)})" if self.stages else "")
@@ -569,7 +632,12 @@ class Tag:
     cancelled: bool
 
 
-def find(model: str | None, root: Path = Path(), name: str | None = None) -> Path:
+def find(
+    model: str | None,
+    root: Path = Path(),
+    name: str | None = None,
+    needed: Sequence[str] = MODEL_FILES,
+) -> Path:
     """Find a model folder by path, version (``v0.2.0``) or stage (``prod``).
 
     Without ``model`` it is the work tree's model, else the version in stage ``prod``. A version
@@ -579,25 +647,27 @@ def find(model: str | None, root: Path = Path(), name: str | None = None) -> Pat
         model: path, version or stage; a folder named like one of the last two needs ``./``.
         root: the project's folder.
         name: the model's name; None: the problem in ``params.yaml``.
+        needed: files without which a folder is no model.
 
     Raises:
         RegistryError: there is no such model; known versions are listed.
     """
     root = Path(root)
     if model is not None and not _VERSION.fullmatch(model) and model not in known_stages(root):
-        check_model(Path(model))
+        check_model(Path(model), needed)
         return Path(model)
     name = name or load_params(root / PARAMS_FILE).problem
-    if model is None and (root / model_path(name)).is_dir():
-        check_model(root / model_path(name))
-        return root / model_path(name)
+    here = places_of(name).model
+    if model is None and (root / here).is_dir():
+        check_model(root / here, needed)
+        return root / here
     wanted = model or STAGES[-1]
     known = versions(root, name)
     for version in known:
         if wanted == version.version or wanted in version.stages:
             return fetch(root, version)
     listed = ", ".join(map(str, known))
-    asked = f"no version of {name} is {wanted}" if model else f"{model_path(name)} is not here"
+    asked = f"no version of {name} is {wanted}" if model else f"{here} is not here"
     raise RegistryError(
         f"{asked}; known versions: {listed or 'none'}."
         " Run dvc repro to train a model, or git fetch --tags to learn of others'"
@@ -616,7 +686,7 @@ def fetch(root: Path, version: Version) -> Path:
         return target
     with atomic_directory(target) as folder:
         folder.rmdir()  # dvc get would put the model inside an existing folder
-        source = model_path(version.name).as_posix()
+        source = places_of(version.name).model.as_posix()
         dvc(root, "get", ".", source, "--rev", version.commit, "--out", str(folder.resolve()))
         found = sha256_directory(folder)
         if found != expected:
@@ -634,7 +704,7 @@ def versions(root: Path, name: str) -> tuple[Version, ...]:
     Raises:
         RegistryError: this is no git repository, or a version's commit holds no decision.
     """
-    tags = read_tags(root, name)
+    tags, places = read_tags(root, name), places_of(name)
     stages = {stage: history[-1] for stage, history in histories(tags).items() if history}
     return tuple(
         Version(
@@ -643,10 +713,10 @@ def versions(root: Path, name: str) -> tuple[Version, ...]:
             commit=commit,
             stages=tuple(sorted(stage for stage, held in stages.items() if held == version)),
             decision=parse_decision(
-                git(root, "show", f"{commit}:{REGISTRATION.as_posix()}"),
-                f"{REGISTRATION} at {name}@{version}",
+                git(root, "show", f"{commit}:{places.decision.as_posix()}"),
+                f"{places.decision} at {name}@{version}",
             ),
-            metrics=json.loads(git(root, "show", f"{commit}:{METRICS.as_posix()}")),
+            metrics=json.loads(git(root, "show", f"{commit}:{places.metrics.as_posix()}")),
         )
         for version, commit in registered(tags).items()
     )

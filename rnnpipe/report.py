@@ -17,17 +17,10 @@ import yaml
 
 from rnnpipe.errors import RnnpipeError
 from rnnpipe.files import read_json
+from rnnpipe.places import Places
+from rnnpipe.selection import Wording
 
 TEMPLATE = Path(__file__).with_name("report.html")
-
-PIPELINE = Path("dvc.yaml")
-METRICS = Path("reports/metrics.json")
-SUITES = (Path("reports/validation.json"), Path("reports/validation_sequences.json"))
-SEQUENCES = Path("reports/sequences.json")
-PICTURES = Path("reports/plots")
-GRADIENT_FLOW = Path("reports/gradient_flow")
-HISTORY = Path("models/network/history.json")
-DECISION = Path("models/registration.json")
 
 ABSENT = "–"
 MAX_PICTURE_BYTES = 200_000  # eleven of these would make a page that no mail takes
@@ -41,13 +34,18 @@ FIGURES = {
     "auc_roc": ("AUC", True),
     "loss": ("Log loss", False),
     "calibration_error": ("Calibration error", False),
+    "perplexity": ("Perplexity", False),
+    "bits_per_character": ("Bits a character", False),
 }
+_BY_HORIZON = {"mse": "MSE", "mae": "MAE"}  # followed by how many steps ahead, as in mse_96
 
 GATES = {
     "validation_accuracy": "Accuracy on validation",
     "suite_reviews": "Expectations on the reviews",
     "suite_sequences": "Expectations on the sequences",
-    "better_than_baseline": "Better than the linear baseline on validation",
+    "validation_perplexity": "Perplexity on validation",
+    "suite_series": "Expectations on the series",
+    "better_than_baseline": "Better than the baseline on validation",
 }
 
 WARNINGS = {
@@ -91,8 +89,7 @@ CAPTIONS = {
     ),
 }
 
-LINEAGE = {
-    "source": "Source: its reviews, however packed",
+STEPS = {
     "reviews": "Table of reviews",
     "sequences": "Sequences and vocabulary",
     "network": "Trained network",
@@ -105,11 +102,11 @@ class Story:
 
     Attributes:
         dag: stages, each with those it depends on, in topological order.
-        metrics: content of ``reports/metrics.json``.
+        metrics: content of ``metrics.json``.
         suites: contents of the validation reports, by path.
-        sequences: content of ``reports/sequences.json``.
-        history: content of ``models/network/history.json``.
-        decision: content of ``models/registration.json``.
+        sequences: content of ``sequences.json``; None where a problem has none.
+        history: content of the network's ``history.json``.
+        decision: the verdict on the model.
         pictures: PNG files by name without suffix.
     """
 
@@ -122,20 +119,29 @@ class Story:
     pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def read_story(folder: Path) -> Story:
-    """Read what the stages of a project's folder have written.
+def read_story(folder: Path, places: Places, suites: Sequence[Path]) -> Story:
+    """Read what the stages of a problem's pipeline have written.
+
+    Args:
+        folder: of the project.
+        places: the problem's.
+        suites: the validation reports that its verdict depends on.
 
     Raises:
         RnnpipeError: ``dvc.yaml`` is missing, or one of the reports is no JSON mapping.
     """
     return Story(
-        dag=read_dag(folder / PIPELINE),
-        metrics=read_report(folder / METRICS),
-        suites={path.as_posix(): read_report(folder / path) for path in SUITES},
-        sequences=read_report(folder / SEQUENCES),
-        history=read_report(folder / HISTORY),
-        decision=read_report(folder / DECISION),
-        pictures=read_pictures(folder / PICTURES) | read_pictures(folder / GRADIENT_FLOW),
+        dag=read_dag(folder / places.pipeline / "dvc.yaml"),
+        metrics=read_report(folder / places.metrics),
+        suites={path.as_posix(): read_report(folder / path) for path in suites},
+        sequences=read_report(folder / places.reports / "sequences.json"),
+        history=read_report(folder / places.network / "history.json"),
+        decision=read_report(folder / places.decision),
+        pictures={
+            name: content
+            for kind in ("plots", "gradient_flow")
+            for name, content in read_pictures(folder / places.reports / kind).items()
+        },
     )
 
 
@@ -291,6 +297,7 @@ class Figure:
         other_high: upper end of their interval.
         verdict: whether ours is better or worse; ``even`` where theirs lies within our interval,
             ``unknown`` where there is nothing to compare.
+        more_is_better: or less.
     """
 
     key: str
@@ -302,6 +309,7 @@ class Figure:
     other_low: float | None
     other_high: float | None
     verdict: Literal["better", "worse", "even", "unknown"]
+    more_is_better: bool = True
 
     @property
     def difference(self) -> float | None:
@@ -321,13 +329,21 @@ def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> tuple[
         ours: ``accuracy``, ``accuracy_low``, ``accuracy_high`` and so on.
         theirs: the same of the other; None where there is no other.
     """
-    return tuple(
-        _figure(key, ours, theirs or {}) for key in FIGURES if _real(ours.get(key)) is not None
-    )
+    known = [key for key in FIGURES if key in ours]
+    known += [key for key in ours if key not in FIGURES and _meaning(key)]
+    return tuple(_figure(key, ours, theirs or {}) for key in known if _real(ours[key]) is not None)
+
+
+def _meaning(key: str) -> tuple[str, bool] | None:
+    """A figure's name for people, and whether more of it is better; None: it is none to compare."""
+    kind, _, horizon = key.partition("_")
+    if kind in _BY_HORIZON and horizon.isdigit():
+        return f"{_BY_HORIZON[kind]}, {horizon} steps ahead", False
+    return FIGURES.get(key)
 
 
 def _figure(key: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Figure:
-    label, more_is_better = FIGURES[key]
+    label, more_is_better = _meaning(key) or (_words(key), True)
     value, low, high = (_real(ours.get(name)) for name in (key, f"{key}_low", f"{key}_high"))
     other = _real(theirs.get(key))
     verdict: Literal["better", "worse", "even", "unknown"] = "unknown"
@@ -339,7 +355,7 @@ def _figure(key: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Fig
     return Figure(
         key, label, value, low, high,
         other, _real(theirs.get(f"{key}_low")), _real(theirs.get(f"{key}_high")),
-        verdict,
+        verdict, more_is_better,
     )  # fmt: skip
 
 
@@ -395,15 +411,16 @@ def reasons(decision: Mapping[str, Any]) -> tuple[Reason, ...]:
         Reason(
             GATES.get(str(gate.get("name")), _words(gate.get("name"))),
             number(gate.get("found")),
-            _required(gate.get("required")),
+            _required(gate.get("required"), gate.get("at")),
             gate.get("passed") is True,
         )
         for gate in _mappings(decision.get("reasons"))
     )
 
 
-def _required(value: Any) -> str:
-    return number(value) if isinstance(value, bool) else f"at least {number(value)}"
+def _required(value: Any, at: Any) -> str:
+    bound = "at most" if at == "most" else "at least"
+    return number(value) if isinstance(value, bool) else f"{bound} {number(value)}"
 
 
 @dataclass(frozen=True)
@@ -463,16 +480,26 @@ def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
 # --- The page ------------------------------------------------------------------------------
 
 
-def build_page(story: Story, *, confidence: float, meanings: Mapping[str, str]) -> str:
+def build_page(
+    story: Story,
+    *,
+    confidence: float,
+    meanings: Mapping[str, str],
+    wording: Wording,
+    places: Places,
+) -> str:
     """Lay a story out as one HTML page that loads nothing.
 
     Args:
         story: what the stages have written.
         confidence: coverage of the intervals in the figures.
         meanings: what each parameter means, by its dotted name.
+        wording: how the problem's reports speak.
+        places: the problem's.
     """
     metrics, decision = story.metrics or {}, story.decision or {}
     lineage = decision.get("lineage")
+    epochs = list(_mappings((story.history or {}).get("epochs")))
     return _template().render(
         story=story,
         name=_words(decision.get("name", "model")),
@@ -482,7 +509,10 @@ def build_page(story: Story, *, confidence: float, meanings: Mapping[str, str]) 
         comparisons=list(_comparisons(metrics)),
         without_shared=_part(metrics, "without_shared"),
         pictures=list(_pictures(story.pictures)),
-        epochs=list(_mappings((story.history or {}).get("epochs"))),
+        epochs=epochs,
+        columns=columns(epochs),
+        wording=wording,
+        places=places,
         suites=list(_suites(story.suites)),
         dropped=list(_dropped(story.sequences or {})),
         parameters=list(_parameters(lineage, meanings)),
@@ -490,6 +520,21 @@ def build_page(story: Story, *, confidence: float, meanings: Mapping[str, str]) 
         diagram=draw(story.dag),
         absent=ABSENT,
     )
+
+
+def columns(epochs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Title of each figure that epochs have, by its name: of training, then of validation.
+
+    >>> list(columns([{"epoch": 1, "loss": 1.0, "validation_loss": 2.0, "accuracy": 0.5}]))
+    ['loss', 'validation_loss', 'accuracy']
+    """
+    aside = ("epoch", "seconds", "learning_rate", "gradient_norm", "loss", "validation_loss")
+    names = [
+        "loss",
+        "validation_loss",
+        *(name for name in (epochs or [{}])[0] if name not in aside),
+    ]
+    return {name: _words(name) for name in names}
 
 
 @cache
@@ -598,9 +643,15 @@ def _parameters(lineage: Any, meanings: Mapping[str, str]) -> Iterator[tuple[str
 
 def _lineage(lineage: Any, model: Any) -> Iterator[tuple[str, str]]:
     if isinstance(lineage, dict):
-        for key, label in LINEAGE.items():
-            yield label, str(lineage.get(key) or "a table of your own: no published digest")
+        yield "Source, however packed", source_of(lineage)
+        for name, digest in mapping(lineage.get("steps")).items():
+            yield STEPS.get(name, _words(name)), str(digest)
         yield "Model, as it is published", str(model)
+
+
+def source_of(lineage: Mapping[str, Any]) -> str:
+    """The digest of a lineage's source, or that there is none."""
+    return str(lineage.get("source") or "a table of your own: no published digest")
 
 
 # --- The diagram ---------------------------------------------------------------------------

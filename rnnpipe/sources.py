@@ -1,4 +1,4 @@
-"""Fetch what the reviews are read from: an archive by its card, or a table by path or URL.
+"""Fetch what everything is read from: a file by its card, or a table by path or URL.
 
 A transfer that broke goes on where it stopped, also in a later run: the bytes so far lie in a
 ``.part`` file outside the stage's outputs, which DVC removes before each run. It goes on only if
@@ -24,7 +24,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 from urllib.request import url2pathname
 
 from rnnpipe.errors import IntegrityError, NetworkError, RnnpipeError, SourceError, quoted
-from rnnpipe.files import atomic_directory, read_json, write_json
+from rnnpipe.files import atomic_directory, read_json, sha256_file, write_json
 
 if TYPE_CHECKING:
     import requests
@@ -48,19 +48,34 @@ class Card:
 
     name: str
     kind: str
-    """How it is read; so far always ``archive``."""
+    """How it is read: ``archive``, of reviews, or ``table``, a CSV or parquet file."""
     address: str
     """An http(s) or file URL, or a path; a mirror stands in for http(s) only."""
     file_name: str
     """What the file is called, here and on a mirror."""
     bytes: int
-    """Size of the file at ``address``; a mirror may pack the reviews differently."""
-    md5: str
-    """MD5 of the file at ``address``, in hex."""
-    content_digest: str
-    """SHA-256 of all reviews, in hex, the same for every packing."""
-    reviews: int
+    """Size of the file at ``address``; a mirror may pack an archive differently, never a table."""
     citation: str
+    md5: str = ""
+    """MD5 of the archive at ``address``, in hex."""
+    content_digest: str = ""
+    """SHA-256 of all reviews in an archive, in hex, the same for every packing."""
+    reviews: int = 0
+    """How many an archive holds."""
+    sha256: str = ""
+    """SHA-256 of a table's bytes, in hex."""
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What stands in its file: the fields that its kind has."""
+        return {name: getattr(self, name) for name in _KINDS[self.kind]}
+
+
+_ALWAYS = ("name", "kind", "address", "file_name", "bytes")
+_KINDS = {
+    "archive": (*_ALWAYS, "md5", "content_digest", "reviews", "citation"),
+    "table": (*_ALWAYS, "sha256", "citation"),
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,7 @@ class Fetched:
 
 
 def read_card(path: Path) -> Card:
-    """Read and check a source's card, a JSON file with the fields of :class:`Card`.
+    """Read and check a source's card, a JSON file with those fields of :class:`Card` that its kind has.
 
     Raises:
         SourceError: the file is missing or no JSON, a key is unknown or missing, or a value
@@ -88,25 +103,35 @@ def read_card(path: Path) -> Card:
         raise SourceError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(values, dict):
         raise SourceError(f"{path}: found {type(values).__name__}, expected an object")
-    fields = {field.name: field.type for field in dataclasses.fields(Card)}
+    kinds = {field.name: field.type for field in dataclasses.fields(Card)}
+    # What has another kind, or none, is told what an archive has; its kind is the next to go.
+    found_kind = values.get("kind")
+    fields = _KINDS.get(found_kind if isinstance(found_kind, str) else "", _KINDS["archive"])
     for found, expected, word in ((values, fields, "unknown"), (fields, values, "missing")):
         keys = [key for key in found if key not in expected]
         if keys:
             raise SourceError(
                 f"{path}: {word} {', '.join(map(quoted, keys))}; expected {', '.join(fields)}"
             )
-    for key, kind in fields.items():
-        value = values[key]
+    for key in fields:
+        value, kind = values[key], kinds[key]
         if type(value) is not kind or value in ("", 0) or (kind is int and value < 0):
             word = "a positive number" if kind is int else "text"
             raise SourceError(f"{path}: {key} is {quoted(value)}, expected {word}")
     card = Card(**values)
-    if card.kind != "archive":
-        raise SourceError(f"{path}: kind is {quoted(card.kind)}, expected archive")
+    if card.kind not in _KINDS:
+        raise SourceError(
+            f"{path}: kind is {quoted(card.kind)}, expected {' or '.join(map(quoted, _KINDS))}"
+        )
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", card.file_name):
         raise SourceError(f"{path}: file_name is {quoted(card.file_name)}, expected a plain name")
-    for key, length in (("md5", 32), ("content_digest", 64)):
-        if not re.fullmatch(rf"[0-9a-f]{{{length}}}", values[key]):
+    if card.kind == "table" and not card.file_name.lower().endswith(TABLE_SUFFIXES):
+        raise SourceError(
+            f"{path}: file_name is {quoted(card.file_name)}, expected a table's, which ends in"
+            f" {' or '.join(TABLE_SUFFIXES)}"
+        )
+    for key, length in (("md5", 32), ("content_digest", 64), ("sha256", 64)):
+        if key in fields and not re.fullmatch(rf"[0-9a-f]{{{length}}}", values[key]):
             raise SourceError(
                 f"{path}: {key} is {quoted(values[key])}, expected {length} hex digits"
             )
@@ -114,20 +139,28 @@ def read_card(path: Path) -> Card:
 
 
 def fetch(
-    source: str, into: Path, partials: Path, *, tries: int = 5, wait_seconds: float = 1.0
+    source: str,
+    into: Path,
+    partials: Path,
+    *,
+    table_name: str = "reviews",
+    tries: int = 5,
+    wait_seconds: float = 1.0,
 ) -> Fetched:
     """Put the file behind ``source`` alone into the folder ``into``, whole or not at all.
 
     The variable ``RNNPIPE_MIRROR``, a folder or a URL, stands in for a card's http(s) address.
-    What comes from a mirror may be packed differently: the stage prepare judges it by the digest
-    of its reviews, so only what comes from the card's own address must have its size and MD5.
+    An archive that comes from a mirror may be packed differently: the stage prepare judges it by
+    the digest of its reviews, so only what comes from the card's own address must have its size
+    and MD5. A table must have its size and SHA-256 wherever it comes from.
 
     Args:
         source: a card (a path that ends in ``.json``), or a ``.csv`` or ``.parquet`` file by
             path or URL.
-        into: the folder, replaced; in it the card's file name, ``reviews.csv`` or
-            ``reviews.parquet``.
+        into: the folder, replaced; in it the card's file name, or ``table_name`` with ``.csv`` or
+            ``.parquet`` behind it.
         partials: where unfinished transfers lie.
+        table_name: what a file without a card is called.
         tries: attempts in a row that may bring no new byte before the network is given up.
         wait_seconds: pause after the first of them; it doubles with each.
 
@@ -145,10 +178,11 @@ def fetch(
         mirror = os.environ.get(MIRROR_VARIABLE, "")
         if mirror and _is_http(card.address):
             address = _on_mirror(mirror, card.file_name)
+            expected = card if card.kind == "table" else None
         else:
             expected = card
     else:
-        address, name = source, f"reviews{_table_suffix(source)}"
+        address, name = source, f"{table_name}{_table_suffix(source)}"
     with atomic_directory(into) as folder:
         target = folder / name
         if _is_http(address):
@@ -194,7 +228,7 @@ def _table_suffix(source: str) -> str:
     if suffix not in TABLE_SUFFIXES:
         raise SourceError(
             f"{_shown(source)}: download.source ends in {quoted(suffix)}, expected .json (a card),"
-            f" {' or '.join(TABLE_SUFFIXES)} (reviews of your own)"
+            f" {' or '.join(TABLE_SUFFIXES)} (a table of your own)"
         )
     return suffix
 
@@ -248,13 +282,17 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def _check(path: Path, address: str, card: Card | None) -> None:
-    """Compare size and MD5 with the card, if there is one; remove the file if they differ."""
+    """Compare size and hash with the card, if there is one; remove the file if they differ."""
     if card is None:
         return
     size = path.stat().st_size
-    with path.open("rb") as file:
-        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    for what, found, expected in (("bytes", size, card.bytes), ("md5", md5, card.md5)):
+    if card.kind == "table":
+        hashes = "sha256", sha256_file(path), card.sha256
+    else:
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+        hashes = "md5", md5.hexdigest(), card.md5
+    for what, found, expected in (("bytes", size, card.bytes), hashes):
         if found != expected:
             path.unlink()
             raise IntegrityError(

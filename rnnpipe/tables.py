@@ -4,6 +4,7 @@ import csv
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,11 +19,34 @@ _BUFFER_BYTES = 1 << 20  # of each parquet column
 _BATCH_ROWS = 5_000
 
 
+def column_names(table: Path) -> list[str]:
+    """Name the columns of a ``.csv`` or ``.parquet`` file, in their order.
+
+    Raises:
+        SourceError: as :func:`read_batches`.
+    """
+    match table.suffix.lower():
+        case ".csv":
+            return _csv_header(table)
+        case ".parquet":
+            with _parquet_faults(table):
+                return list(pq.read_schema(table).names)
+        case other:
+            raise _wrong_kind(table, other)
+
+
 def read_columns(
-    table: Path, columns: Mapping[str, str], *, advice: str, blank_lines: bool = False
+    table: Path,
+    columns: Mapping[str, str],
+    *,
+    advice: str,
+    blank_lines: bool = False,
+    times: bool = False,
 ) -> dict[str, pa.ChunkedArray]:
     """Read some columns of a table at once: what :func:`read_batches` gives, end to end."""
-    batches = list(read_batches(table, columns, advice=advice, blank_lines=blank_lines))
+    batches = list(
+        read_batches(table, columns, advice=advice, blank_lines=blank_lines, times=times)
+    )
     return {
         role: pa.chunked_array(
             [batch[role] for batch in batches], None if batches else pa.large_string()
@@ -32,7 +56,12 @@ def read_columns(
 
 
 def read_batches(
-    table: Path, columns: Mapping[str, str], *, advice: str, blank_lines: bool = False
+    table: Path,
+    columns: Mapping[str, str],
+    *,
+    advice: str,
+    blank_lines: bool = False,
+    times: bool = False,
 ) -> Iterator[dict[str, pa.Array]]:
     """Read some columns of a table, some thousand rows at a time.
 
@@ -41,6 +70,7 @@ def read_batches(
         columns: the columns' names by their role.
         advice: what to do about a missing column; ``{role}`` in it is filled in.
         blank_lines: whether an empty line of a CSV is a row (of one empty cell).
+        times: whether a parquet column may hold dates or times, which come as they are.
 
     Returns:
         Batches in the order of the rows; by role, ``large_string[n]``; from parquet also
@@ -53,11 +83,13 @@ def read_batches(
         case ".csv":
             return _read_csv(table, columns, advice, blank_lines)
         case ".parquet":
-            return _read_parquet(table, columns, advice)
+            return _read_parquet(table, columns, advice, times)
         case other:
-            raise SourceError(
-                f"{table}: found a {other or 'nameless'} file, expected .csv or .parquet"
-            )
+            raise _wrong_kind(table, other)
+
+
+def _wrong_kind(table: Path, suffix: str) -> SourceError:
+    return SourceError(f"{table}: found a {suffix or 'nameless'} file, expected .csv or .parquet")
 
 
 def _read_csv(
@@ -107,10 +139,10 @@ def _csv_header(table: Path) -> list[str]:
 
 
 def _read_parquet(
-    table: Path, columns: Mapping[str, str], advice: str
+    table: Path, columns: Mapping[str, str], advice: str, times: bool
 ) -> Iterator[dict[str, pa.Array]]:
     first_row = 0
-    try:
+    with _parquet_faults(table):
         _check_columns(table, pq.read_schema(table).names, columns, advice)
         names = list(dict.fromkeys(columns.values()))
         # A row group may hold the whole table: it is read through a buffer, not at once. Asked
@@ -119,10 +151,18 @@ def _read_parquet(
             for group in range(file.num_row_groups):
                 for rows in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=names):
                     yield {
-                        role: _decoded(table, rows[name], name, first_row)
+                        role: rows[name]
+                        if times and pa.types.is_temporal(rows[name].type)
+                        else _decoded(table, rows[name], name, first_row)
                         for role, name in columns.items()
                     }
                     first_row += len(rows)
+
+
+@contextmanager
+def _parquet_faults(table: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise SourceError(f"{table} is not here: check the path") from None
     except (pa.ArrowException, OSError) as error:

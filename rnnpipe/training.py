@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,8 @@ from tqdm import tqdm
 from rnnpipe.backend import keras, tf
 from rnnpipe.errors import TrainingError
 from rnnpipe.files import atomic_file
-from rnnpipe.models import split_at_vectors
 from rnnpipe.optimizers import Optimizer
-from rnnpipe.params import Train
-from rnnpipe.sequences import Padding, Split, draw_batches, sorted_batches
-from rnnpipe.tokens import Ragged
-
-PREDICTION_BATCH = 256
-_PREDICTION_TOKENS = 1 << 17  # in a batch, so that very long sequences come in smaller ones
+from rnnpipe.params import Training
 
 _log = logging.getLogger(__name__)
 
@@ -39,21 +33,24 @@ class Epoch:
     Attributes:
         epoch: counted from 1.
         loss: mean training loss, dropout on, over all that is learnt from.
-        accuracy: share of right answers in training, dropout on, where the answer is known: of
-            what a teacher only thinks, nothing is right or wrong.
         validation_loss: mean loss on validation, dropout off.
-        validation_accuracy: share of right answers on validation.
         gradient_norm: mean norm of the gradient over all weights, before clipping.
         learning_rate: step size of the last step.
+        figures: whatever else the problem tells: ``accuracy``, ``validation_accuracy``, ...
     """
 
     epoch: int
     loss: float
-    accuracy: float
     validation_loss: float
-    validation_accuracy: float
     gradient_norm: float
     learning_rate: float
+    figures: Mapping[str, float]
+
+    @property
+    def row(self) -> dict[str, float]:
+        """All figures by name, as reports and the flow read them."""
+        values = {key: value for key, value in asdict(self).items() if key != "figures"}
+        return values | dict(self.figures)
 
 
 @dataclass(frozen=True)
@@ -63,24 +60,50 @@ class History:
     epochs: tuple[Epoch, ...]
     best_epoch: int
 
+    @property
+    def report(self) -> dict[str, Any]:
+        """All epochs as rows, and the best one's number."""
+        return {"epochs": [epoch.row for epoch in self.epochs], "best_epoch": self.best_epoch}
+
 
 @dataclass(frozen=True)
-class Lesson:
-    """What to learn from.
+class Taken:
+    """What one step gave.
 
     Attributes:
-        sequences: token ids, ragged; they may stay on disk.
-        rows: ``int64[n]``, which of the sequences belong to the lesson.
-        targets: ``float32[n]``, the probability of label 1 for each of ``rows``: 0 and 1 where it
-            is known, something between where a teacher only thinks so.
+        loss: mean over all that the step learnt from.
+        size: of how much that was: reviews, words, windows.
+        norm: of the gradient over all weights, before clipping.
+        hits: of what is counted beside, such as right answers.
     """
 
-    sequences: Ragged
-    rows: NDArray[np.int64]
-    targets: NDArray[np.float32]
+    loss: float
+    size: float
+    norm: float
+    hits: float = 0.0
 
 
-def draw_fraction(rows: NDArray[np.int64], params: Train) -> NDArray[np.int64]:
+@dataclass(frozen=True)
+class Learner:
+    """What is trained, as far as the training has to know it.
+
+    Attributes:
+        network: whose weights are learnt; freshly built.
+        batches: of an epoch, counted from 0; the same epoch gives the same batches.
+        start: given the optimizer, the function that takes one step on a batch.
+        describe: further figures of an epoch, from its mean loss and the sum of hits.
+        judge: figures on validation, dropout off, ``loss`` among them: its least decides which
+            weights are kept.
+    """
+
+    network: keras.Model
+    batches: Callable[[int], Sequence[Any]]
+    start: Callable[[Optimizer], Callable[[Any], Taken]]
+    describe: Callable[[float, float], Mapping[str, float]]
+    judge: Callable[[], Mapping[str, float]]
+
+
+def draw_fraction(rows: NDArray[np.int64], params: Training) -> NDArray[np.int64]:
     """Take ``params.fraction`` of the rows, in their order, the same for the same seed."""
     kept = math.ceil(params.fraction * len(rows))
     return np.sort(np.random.default_rng(params.seed).permutation(rows)[:kept])
@@ -92,81 +115,59 @@ def make_deterministic() -> None:
 
 
 def fit(
-    model: keras.Model,
-    lesson: Lesson,
-    validation: Split,
-    params: Train,
+    learner: Learner,
+    params: Training,
     checkpoint: Path,
     on_epoch: Callable[[Epoch], None],
 ) -> History:
-    """Train a model from token ids to one logit and leave its best weights in it.
+    """Train a network and leave its best weights in it.
 
     Args:
-        model: maps ``int32[batch, time]`` to ``float32[batch]``; freshly built.
-        lesson: what to learn from.
-        validation: what decides which epoch was best (least loss), and when to stop.
-        params: batches, optimizer, length and end of the training.
+        learner: network, batches, step and judgement.
+        params: optimizer, length and end of the training.
         checkpoint: file that keeps the state after each epoch; where it exists, training goes
             on from it. It belongs to the caller to remove it when the result is safe.
         on_epoch: called after each epoch, on resuming also for the epochs that are done.
 
     Raises:
-        TrainingError: there is nothing to learn from, or the loss is no number.
+        TrainingError: the loss is no number.
     """
-    for name, size in (("train", len(lesson.rows)), ("validation", len(validation))):
-        if not size:
-            raise TrainingError(
-                f"{name} holds no labelled review, expected some: see reports/sequences.json"
-            )
-    padding = Padding.of(params)
-    known = max(1, int(np.isin(lesson.targets, (0, 1)).sum()))
-    optimizer = Optimizer(params.optimizer, tensorflow_variables(model))
-    step = compile_step(model, optimizer, params.gradient_clip_norm, params.adversarial_norm)
-    state = _State(model, optimizer, checkpoint)
-    forward = compile_forward(model)
+    optimizer = Optimizer(params.optimizer, tensorflow_variables(learner.network))
+    step = learner.start(optimizer)
+    state = _State(learner.network, optimizer, checkpoint)
     state.load()
     for done in state.epochs:
         on_epoch(done)
 
     while not _finished(state.epochs, params):
         epoch = len(state.epochs)
-        _seed_dropout(model, params.seed, epoch)
-        losses, right, norms = 0.0, 0, 0.0
-        batches = draw_batches(
-            np.minimum(lesson.sequences.lengths[lesson.rows], params.sequence_length),
-            params.batch_size,
-            bucket=params.bucket,
-            seed=params.seed,
-            epoch=epoch,
-        )
+        _seed_dropout(learner.network, params.seed, epoch)
+        losses, size, hits, norms = 0.0, 0.0, 0.0, 0.0
+        batches = learner.batches(epoch)
         bar = tqdm(batches, desc=f"epoch {epoch + 1}", unit="batch", disable=None, leave=False)
         for number, batch in enumerate(bar):
             passed = (epoch + number / len(batches)) / params.epochs
             optimizer.learning_rate.assign(_learning_rate(params, passed))
-            loss, hits, norm = (
-                float(value)
-                for value in step(
-                    tf.constant(padding.pad(lesson.sequences, lesson.rows[batch])),
-                    tf.constant(lesson.targets[batch]),
-                )
-            )
-            _require_finite(loss, f"epoch {epoch + 1}, step {number + 1}", params)
-            losses += loss * len(batch)
-            right += int(hits)
-            norms += norm
-            bar.set_postfix(loss=f"{losses / max(1, (number + 1) * params.batch_size):.3f}")
-        logits = predict_logits(forward, validation.sequences, padding)
-        validation_loss = _mean_loss(logits, validation.labels)
+            taken = step(batch)
+            _require_finite(taken.loss, f"epoch {epoch + 1}, step {number + 1}", params)
+            losses += taken.loss * taken.size
+            size += taken.size
+            hits += taken.hits
+            norms += taken.norm
+            bar.set_postfix(loss=f"{losses / size:.3f}")
+        validation = dict(learner.judge())
+        validation_loss = validation.pop("loss")
         # The last step of an epoch may break the weights after its own loss was taken.
         _require_finite(validation_loss, f"epoch {epoch + 1}, on validation", params)
+        loss = losses / size
+        judged = {f"validation_{name}": value for name, value in validation.items()}
         result = Epoch(
             epoch + 1,
-            losses / len(lesson.rows),
-            right / known,
+            loss,
             validation_loss,
-            float(np.mean((logits > 0) == (validation.labels == 1))),
             norms / len(batches),
             float(optimizer.learning_rate),
+            {**learner.describe(loss, hits), **judged},
         )
         state.save(result)
         on_epoch(result)
@@ -174,91 +175,10 @@ def fit(
     return History(tuple(state.epochs), _best(state.epochs).epoch)
 
 
-Forward = Callable[[tf.Tensor], tf.Tensor]
-Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
-
-
-def compile_forward(model: keras.Model) -> Forward:
-    """Compile a model's prediction, dropout off, once for every shape of batch."""
-    compiled: Forward = tf.function(
-        lambda token_ids: model(token_ids, training=False),
-        input_signature=[tf.TensorSpec([None, None], tf.int32)],
-    )
-    return compiled
-
-
-def predict_logits(
-    forward: Forward, sequences: Ragged, padding: Padding, progress: bool = False
-) -> NDArray[np.float32]:
-    """Give the logit of each sequence, ``float32[n]``, in the order given."""
-    logits = np.empty(len(sequences), np.float32)
-    lengths = np.minimum(sequences.lengths, padding.length)
-    size = max(1, min(PREDICTION_BATCH, _PREDICTION_TOKENS // padding.length))
-    batches = sorted_batches(lengths, size)
-    for rows in tqdm(batches, unit="batch", disable=None if progress else True, leave=False):
-        logits[rows] = forward(tf.constant(padding.pad(sequences, rows))).numpy()
-    return logits
-
-
-def training_key(params: Train, *contents: str) -> str:
+def training_key(params: Training, *contents: str) -> str:
     """Name a training by all that decides its outcome: parameters and hashes of its inputs."""
     text = json.dumps([params.model_dump(), *contents], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def compile_step(
-    model: keras.Model,
-    optimizer: Optimizer,
-    clip_norm: float | None,
-    adversarial_norm: float = 0.0,
-) -> Step:
-    """Compile one step of the training, once for every shape of batch.
-
-    Args:
-        model: maps ``int32[batch, time]`` to ``float32[batch]``.
-        optimizer: over the model's variables, in their order.
-        clip_norm: longest gradient over all weights; None clips nothing.
-        adversarial_norm: length of the adversarial step over a review's vectors; 0 for none.
-
-    Returns:
-        A function of ``int32[batch, time]`` token ids and ``float32[batch]`` targets to the mean
-        loss, the number of right answers where a target is 0 or 1, and the gradient's norm before
-        clipping.
-    """
-    variables = tensorflow_variables(model)
-    to_vectors, to_logits = split_at_vectors(model)
-
-    def step(token_ids: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        def loss_of(vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            logits = to_logits([vectors, lengths], training=True)
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
-            return tf.reduce_mean(losses), logits
-
-        with tf.GradientTape() as tape:
-            vectors, lengths = to_vectors(token_ids, training=True)
-            with tf.GradientTape() as slope:
-                slope.watch(vectors)
-                loss, logits = loss_of(vectors)
-            learnt = loss
-            if adversarial_norm:
-                with tape.stop_recording():
-                    # One length over all words of a review, as in the paper.
-                    steepest = tf.math.l2_normalize(slope.gradient(loss, vectors), [1, 2], 1e-30)
-                learnt += loss_of(vectors + adversarial_norm * steepest)[0]
-        norm = optimizer.step(tape.gradient(learnt, variables), clip_norm)
-        known = tf.logical_or(tf.equal(targets, 0.0), tf.equal(targets, 1.0))
-        right = tf.logical_and(known, tf.equal(logits > 0, targets > 0.5))
-        hits = tf.reduce_sum(tf.cast(right, tf.int32))
-        return loss, hits, norm
-
-    compiled: Step = tf.function(
-        step,
-        input_signature=[
-            tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec([None], tf.float32),
-        ],
-    )
-    return compiled
 
 
 def tensorflow_variables(model: keras.Model) -> list[tf.Variable]:
@@ -266,7 +186,7 @@ def tensorflow_variables(model: keras.Model) -> list[tf.Variable]:
     return [variable.value for variable in model.trainable_variables]
 
 
-def _learning_rate(params: Train, passed: float) -> float:
+def _learning_rate(params: Training, passed: float) -> float:
     """Give the step size when a share of the training has passed."""
     return params.learning_rate * (1.0 if params.schedule == "constant" else 1 - passed)
 
@@ -283,7 +203,7 @@ def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
         generator.state.assign((random >> 1).astype(generator.state.dtype))
 
 
-def _require_finite(loss: float, where: str, params: Train) -> None:
+def _require_finite(loss: float, where: str, params: Training) -> None:
     if not math.isfinite(loss):
         raise TrainingError(
             f"the loss became {loss} in {where}, at learning rate {params.learning_rate:g}:"
@@ -291,16 +211,11 @@ def _require_finite(loss: float, where: str, params: Train) -> None:
         )
 
 
-def _mean_loss(logits: NDArray[np.float32], labels: NDArray[np.int8]) -> float:
-    signed = np.where(labels == 1, logits, -logits).astype(np.float64)
-    return float(np.mean(np.logaddexp(0, -signed)))
-
-
 def _best(epochs: list[Epoch]) -> Epoch:
     return min(epochs, key=lambda epoch: epoch.validation_loss)
 
 
-def _finished(epochs: list[Epoch], params: Train) -> bool:
+def _finished(epochs: list[Epoch], params: Training) -> bool:
     if not epochs:
         return False
     waited = len(epochs) - _best(epochs).epoch

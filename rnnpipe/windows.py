@@ -1,92 +1,193 @@
-"""Batches of texts cut into windows, over which a language model's state is carried.
+"""A series ready to be learnt from: scaled, divided in time, cut into windows when asked.
 
-Truncated backpropagation through time (Williams & Peng 1990): the state flows on from window to
-window, the gradient stops at their borders. A text starts from the zero state and the start
-symbol 0; it must predict its words, and behind them 0 as its end. Four texts of one batch, read
-onward with ``bptt_length`` 3::
-
-    texts           windows: above what is read, below what must be predicted
-
-    a b c d e       0 a b │ c d e
-                    a b c │ d e 0
-    f g h           0 f g │ h · ·
-                    f g h │ 0 · ·         · lies behind the end: no step, the state stands still
-    i j             0 i j │ · · ·
-                    i j 0 │ · · ·
-    k               0 k · │ · · ·
-                    k 0 · │ · · ·
-                zero state → → state → → (thrown away: the next batch starts at zero again)
-                    gradient stops at │
-
-The backward direction is a second language model over each text turned round: ``0 e d c b a``.
-Every direction predicts each word and one end a text, whatever the batch and the window.
+In a folder: ``values.npy`` (``float32[n, columns]``, scaled), ``times.npy`` (``int64[n]``,
+microseconds since 1970) and ``series.json`` (names, splits, scaling, look-back, horizons). Windows
+overlap and would be a thousand times as large, so they are cut from it batch by batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpipe.tokens import PADDING_ID, Ragged
+from rnnpipe.errors import SourceError
+from rnnpipe.files import atomic_directory, read_json, write_json
+from rnnpipe.params import Windows
+from rnnpipe.series import Scaler, Series, cut, divide, window_starts
 
-BOUNDARY_ID = PADDING_ID  # read as the start of a text, predicted as its end
+Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Window:
-    """Some steps of a batch of texts.
+class WindowedSeries:
+    """A scaled series and all that is needed to cut it.
 
     Attributes:
-        inputs: ``int32[directions, batch, time]``, what is read; onward first.
-        targets: ``int32[directions, batch, time]``, what must be predicted.
-        lengths: ``int32[batch]``, steps of each text in this window, 0 to ``time``.
-        first: whether it is the batch's first, which starts from the zero state.
+        values: ``float32[n, columns]``, each column with mean 0 and deviation 1 in train.
+        times: ``datetime64[us][n]``.
+        names: of the columns.
+        splits: steps of ``train``, ``validation`` and ``test``.
+        scaler: back to the columns' own units.
+        look_back: steps of a past.
+        horizons: steps ahead that are judged, rising.
     """
 
-    inputs: NDArray[np.int32]
-    targets: NDArray[np.int32]
-    lengths: NDArray[np.int32]
-    first: bool
+    values: NDArray[np.float32]
+    times: NDArray[np.datetime64]
+    names: tuple[str, ...]
+    splits: Mapping[str, range]
+    scaler: Scaler
+    look_back: int
+    horizons: tuple[int, ...]
+
+    @classmethod
+    def of(cls, series: Series, windows: Windows) -> "WindowedSeries":
+        """Divide a series and scale it by its train split.
+
+        Raises:
+            SourceError: it is too short.
+        """
+        splits = divide(len(series), windows)
+        scaler = Scaler.fit(series.values[splits["train"].start : splits["train"].stop])
+        return cls(
+            scaler.scale(series.values).astype(np.float32),
+            series.times,
+            series.names,
+            splits,
+            scaler,
+            windows.look_back,
+            tuple(windows.horizons),
+        )
+
+    @property
+    def horizon(self) -> int:
+        """Steps of a future: the last of the horizons."""
+        return self.horizons[-1]
+
+    def starts(self, split: str) -> NDArray[np.int64]:
+        """Give the first target step of every window of a split, ``int64[windows]``, rising.
+
+        In each at least the shortest horizon's targets lie in the split.
+        """
+        return window_starts(self.splits[split], self.look_back, self.horizons[0])
+
+    def batch(self, split: str, starts: NDArray[np.int64]) -> Batch:
+        """Cut windows of a split.
+
+        Args:
+            split: targets beyond it are NaN.
+            starts: ``int64[batch]``, first target step of each.
+
+        Returns:
+            ``float32[batch, look_back, columns]`` and ``float32[batch, horizon, columns]``.
+        """
+        return cut(self.values, starts, self.look_back, self.horizon, stop=self.splits[split].stop)
+
+    def save(self, folder: Path) -> None:
+        """Write the folder, whole or not at all."""
+        with atomic_directory(folder) as partial:
+            np.save(partial / "values.npy", self.values)
+            np.save(partial / "times.npy", self.times.astype("datetime64[us]").astype(np.int64))
+            write_json(
+                partial / "series.json",
+                {
+                    "columns": list(self.names),
+                    "splits": {
+                        name: [split.start, split.stop] for name, split in self.splits.items()
+                    },
+                    "look_back": self.look_back,
+                    "horizons": list(self.horizons),
+                    "scaling": scaling_of(self.names, self.scaler),
+                },
+            )
+
+    @classmethod
+    def load(cls, folder: Path) -> "WindowedSeries":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            SourceError: the folder is missing, or something in it.
+        """
+        try:
+            facts = read_json(Path(folder) / "series.json")
+            names = tuple(facts["columns"])
+            return cls(
+                np.load(Path(folder) / "values.npy", allow_pickle=False),
+                np.load(Path(folder) / "times.npy", allow_pickle=False).view("datetime64[us]"),
+                names,
+                {name: range(*bounds) for name, bounds in facts["splits"].items()},
+                scaler_of(names, facts["scaling"]),
+                facts["look_back"],
+                tuple(facts["horizons"]),
+            )
+        except (OSError, EOFError, JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise SourceError(
+                f"{folder} holds no windowed series that can be read ({type(error).__name__}):"
+                " run `dvc repro sequences`"
+            ) from error
 
 
-def count_predictions(sequences: Ragged, rows: NDArray[np.int64]) -> int:
-    """Count what a direction must predict: every word, and one end a text."""
-    return int(sequences.lengths[rows].sum()) + len(rows)
+def scaling_of(names: tuple[str, ...], scaler: Scaler) -> dict[str, dict[str, float]]:
+    """Lay a scaling out for JSON: mean and deviation by column, to the last digit."""
+    return {
+        name: {"mean": float(mean), "deviation": float(deviation)}
+        for name, mean, deviation in zip(names, scaler.mean, scaler.deviation, strict=True)
+    }
 
 
-def cut_windows(
-    sequences: Ragged, rows: NDArray[np.int64], bptt_length: int, directions: int = 1
-) -> Iterator[Window]:
-    """Walk a batch of texts in windows of like width, of at most ``bptt_length`` steps.
+def scaler_of(names: tuple[str, ...], scaling: Mapping[str, Mapping[str, Any]]) -> Scaler:
+    """Undo :func:`scaling_of`.
+
+    Raises:
+        KeyError: a column is missing.
+    """
+    return Scaler(
+        *(
+            np.array([scaling[name][key] for name in names], np.float64)
+            for key in ("mean", "deviation")
+        )
+    )
+
+
+def draw_windows(
+    starts: NDArray[np.int64], batch_size: int, *, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
+    """Shuffle windows into batches, the same for the same seed and epoch; the last may be small."""
+    drawn = np.random.default_rng([seed, epoch]).permutation(starts)
+    return [drawn[begin : begin + batch_size] for begin in range(0, len(drawn), batch_size)]
+
+
+def latest_window(
+    series: Series, names: tuple[str, ...], scaler: Scaler, look_back: int
+) -> NDArray[np.float32]:
+    """Give a series' last steps, scaled, as a batch of one to forecast from.
 
     Args:
-        sequences: token ids, ragged.
-        rows: ``int64[batch]``, the texts of the batch; best of like length.
-        bptt_length: most steps a window.
-        directions: 1 for onward, 2 for onward and backward.
+        series: may hold more columns, in any order.
+        names: the columns that the network knows, in its order.
+        scaler: of the network.
+        look_back: steps that it reads.
 
-    >>> texts = Ragged(np.array([5, 6, 7, 8], np.int32), np.array([0, 3, 4]))
-    >>> for window in cut_windows(texts, np.array([0, 1]), 2):
-    ...     print(window.inputs[0].tolist(), window.targets[0].tolist(), window.lengths.tolist())
-    [[0, 5], [0, 8]] [[5, 6], [8, 0]] [2, 2]
-    [[6, 7], [0, 0]] [[7, 0], [0, 0]] [2, 0]
+    Returns:
+        ``float32[1, look_back, columns]``.
+
+    Raises:
+        SourceError: a column is missing, or the series is shorter than the look-back.
     """
-    steps = sequences.lengths[rows] + 1
-    width = int(steps.max(initial=0))
-    ids = np.full((directions, len(rows), width + 1), BOUNDARY_ID, np.int32)
-    for place, row in enumerate(rows.tolist()):
-        text = sequences[row]
-        for direction in range(directions):
-            ids[direction, place, 1 : 1 + len(text)] = text[::-1] if direction else text
-    # Of like width: a last window of three steps would cost an optimizer step of its own.
-    number = -(-width // bptt_length)
-    bounds = np.linspace(0, width, number + 1).astype(np.int64).tolist()
-    for start, end in pairwise(bounds):
-        yield Window(
-            ids[:, :, start:end],
-            ids[:, :, start + 1 : end + 1],
-            np.clip(steps - start, 0, end - start).astype(np.int32),
-            first=start == 0,
+    missing = [name for name in names if name not in series.names]
+    if missing:
+        raise SourceError(
+            f"the series has the columns {', '.join(series.names)}, but"
+            f" {', '.join(missing)} is missing: the model forecasts {', '.join(names)}"
         )
+    if len(series) < look_back:
+        raise SourceError(
+            f"the series has {len(series):,} steps, the model reads the last {look_back:,}: bring"
+            " a longer one"
+        )
+    columns = [series.names.index(name) for name in names]
+    return scaler.scale(series.values[-look_back:, columns]).astype(np.float32)[None]

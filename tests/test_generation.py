@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnpipe.errors import ParameterError, RegistryError
-from rnnpipe.exporting import save_exported_language_model
+from rnnpipe.exporting.language_model import save_language_model
 from rnnpipe.generation import (
     ExportedLanguageModel,
     Sampling,
@@ -26,7 +26,7 @@ from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_mo
 def exported(tmp_path):
     def run(**changes):
         model = small_language_model(**changes)
-        save_exported_language_model(model, tmp_path / "model.onnx")
+        save_language_model(model, tmp_path / "model.onnx")
         return model, ExportedLanguageModel(tmp_path / "model.onnx")
 
     return run
@@ -64,7 +64,7 @@ def test_a_text_ends_at_the_end_symbol_or_at_the_limit(tmp_path):
     model, path = small_language_model(), tmp_path / "model.onnx"
     for bias, ended, number in [(50.0, True, 0), (-50.0, False, 7)]:
         model.bias.assign(np.where(np.arange(VOCABULARY_SIZE) == 0, bias, 0))
-        save_exported_language_model(model, path)
+        save_language_model(model, path)
         found = generate(ExportedLanguageModel(path), VOCABULARY, "word3", Sampling(most_words=7))
         assert (found.ended, len(found.words)) == (ended, number)
 

@@ -19,7 +19,7 @@ from rnnpipe.language_models import (
 from rnnpipe.models import load_network, save_network
 from rnnpipe.optimizers import Optimizer
 from rnnpipe.params import LanguageTrain
-from rnnpipe.windows import cut_windows
+from rnnpipe.text_windows import cut_windows
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, drawn, ragged, small_language_model
 
 

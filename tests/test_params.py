@@ -2,9 +2,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from rnnpipe.errors import ParameterError
 from rnnpipe.params import (
+    ForecastTrain,
+    SeriesValidate,
+    Windows,
     check_params,
     describe_params,
     load_params,
@@ -139,3 +143,27 @@ def test_the_notebooks_knobs_are_all_here():
         "sequence_length",
         "batch_size",
     }
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "says"),
+    [
+        (Windows, {"horizons": [96, 96]}, "rising"),
+        (Windows, {"horizons": [0, 96]}, "rising"),
+        (Windows, {"horizons": []}, "horizons"),
+        (Windows, {"train": 0.8, "validation": 0.2, "test": 0.1}, "more than 1"),
+        (Windows, {"train": 10.5}, "whole"),
+        (Windows, {"train": 0}, "train"),
+        (Windows, {"look_back": 12}, "season is 24"),
+        (SeriesValidate, {"ranges": {"OT": [3, 1]}}, r"ranges.OT is \[3.0, 1.0\]"),
+        (SeriesValidate, {"ranges": {"OT": [3]}}, "least, largest"),
+        (ForecastTrain, {"hidden_size": 3}, "multiple of 2"),
+    ],
+)
+def test_a_forecasting_value_out_of_range_is_refused(section, values, says):
+    with pytest.raises(ValidationError, match=says):
+        section(**values)
+
+
+def test_a_series_may_be_divided_by_shares_or_numbers():
+    assert (Windows(train=0.7, validation=0.1, test=0.2).train, Windows().train) == (0.7, 8640)

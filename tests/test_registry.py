@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,14 @@ from rnnpipe.errors import RegistryError
 from rnnpipe.files import sha256_directory, sha256_file, write_json
 from rnnpipe.params import Register
 from rnnpipe.registry import Decision, Lineage, Tag
+from rnnpipe.selection import Selection
 
 NAME = "sentiment"
+SELECTION = Selection("accuracy", "higher", "min_validation_accuracy")
 LABELS = ("neg", "pos")
 LINEAGE = Lineage(
     source="5" * 64,
-    reviews="1" * 64,
-    sequences="2" * 64,
-    network="3" * 64,
+    steps={"reviews": "1" * 64, "sequences": "2" * 64, "network": "3" * 64},
     params=('train.cell = "lstm"', "train.fraction = 1.0"),
 )
 
@@ -51,6 +52,7 @@ def decide(
     return registry.decide(
         NAME,
         Register(min_validation_accuracy=0.85, require_better_than_baseline=better),
+        SELECTION,
         model="0" * 64,
         metrics=metrics(accuracy, baseline),
         suites=[
@@ -101,6 +103,7 @@ def test_the_gate_looks_at_validation_alone() -> None:
     judged = registry.decide(
         NAME,
         Register(),
+        SELECTION,
         model="0" * 64,
         metrics=figures,
         suites=[],
@@ -109,19 +112,39 @@ def test_the_gate_looks_at_validation_alone() -> None:
     assert judged.verdict == "approved"
 
 
-@pytest.mark.parametrize("part", ["accuracy", "mcnemar"])
-def test_a_baseline_that_was_not_measured_is_named(part: str) -> None:
+def judge(figures: dict[str, Any], selection: Selection = SELECTION, **rules: Any) -> Decision:
+    given = Namespace(**{"require_better_than_baseline": True} | rules)
+    return registry.decide(
+        NAME, given, selection, model="0" * 64, metrics=figures, suites=[], lineage=LINEAGE
+    )
+
+
+def test_a_baseline_that_was_not_measured_is_named() -> None:
     figures = metrics()
-    del figures["baseline"]["validation"][part]
-    with pytest.raises(RegistryError, match=f"'{part}'"):
-        registry.decide(
-            NAME, Register(), model="0" * 64, metrics=figures, suites=[], lineage=LINEAGE
-        )
+    del figures["baseline"]["validation"]["accuracy"]
+    with pytest.raises(RegistryError, match="'accuracy'"):
+        judge(figures, min_validation_accuracy=0.85)
+
+
+@given(ours=st.floats(1, 1e3), baseline=st.floats(1, 1e3), most=st.floats(1, 1e3))
+def test_where_less_is_better_every_gate_is_turned_around(
+    ours: float, baseline: float, most: float
+) -> None:
+    figures = {
+        "validation": {"perplexity": ours},
+        "baseline": {"validation": {"perplexity": baseline}},
+    }
+    selection = Selection("perplexity", "lower", "max_validation_perplexity")
+    decision = judge(figures, selection, max_validation_perplexity=most)
+    better = round(ours - baseline, 6) < 0
+    assert [gate.passed for gate in decision.reasons] == [ours <= most, better]
+    assert decision.baseline_p_value is None
 
 
 def test_a_decision_of_an_older_version_can_be_read() -> None:
     values = asdict(decide())
     del values["baseline_p_value"]
+    values["lineage"] |= values["lineage"].pop("steps")
     decision = registry.parse_decision(json.dumps(values), "here")
     assert decision == replace(decide(), baseline_p_value=None)
 
@@ -135,6 +158,7 @@ def test_missing_figure_is_named() -> None:
         registry.decide(
             NAME,
             Register(min_validation_accuracy=0.85, require_better_than_baseline=False),
+            SELECTION,
             model="0" * 64,
             metrics={"accuracy": 1.0},
             suites=[],
@@ -190,9 +214,14 @@ def inputs(folder: Path, texts: list[str], probabilities: list[float]) -> dict[s
 
 
 def assemble(target: Path, files: dict[str, Path]) -> str:
-    params = {"sequences": {"min_count": 2}, "train": {"sequence_length": 400}}
+    given = dict(files)
+    predictions, reviews = given.pop("predictions"), given.pop("reviews")
     return registry.assemble(
-        target, problem=NAME, label_names=LABELS, params=params, lineage=LINEAGE, **files
+        target,
+        files={path.name: path for path in given.values()},
+        params={"problem": NAME, "train": {"sequence_length": 400}},
+        card="# A model",
+        scores=lambda path: registry.write_predictions(path, predictions, reviews),
     )
 
 
@@ -202,7 +231,7 @@ def test_equal_inputs_give_equal_bytes_anywhere(tmp_path: Path) -> None:
     two = assemble(tmp_path / "b/c/other", inputs(tmp_path / "b/in", texts, probabilities))
     assert one == two == sha256_directory(tmp_path / "a/model")
     files = sorted(path.name for path in (tmp_path / "a/model").iterdir())
-    assert files == sorted(registry.MODEL_FILES)
+    assert files == sorted([*registry.MODEL_FILES, "vocabulary.json"])
     registry.check_model(tmp_path / "a/model")
 
 
@@ -217,15 +246,24 @@ def test_folder_holds_hashes_and_no_texts(tmp_path: Path) -> None:
 
 
 def test_card_shows_figures_with_intervals_beside_the_baseline() -> None:
-    card = registry.model_card(NAME, LABELS, 400, metrics(0.9, 0.88), LINEAGE)
+    card = registry.card(
+        NAME,
+        "A network.",
+        "a linear model",
+        ["accuracy"],
+        metrics(0.9, 0.88),
+        LINEAGE,
+        use="Reading.",
+        limits=["It reads at most 400 words."],
+        loading="    rnnpipe predict",
+    )
     ours, baseline = "0.9000 (0.8900 to 0.9100)", "0.8800 (0.8700 to 0.8900)"
     assert f"| accuracy | {ours} | {baseline} | {ours} | {baseline} |" in card
-    assert "| texts | 1000 | 1000 | 1000 | 1000 |" in card
+    assert "| n | 1000 | 1000 | 1000 | 1000 |" in card
     assert "On test this network alone is right about 9 texts, the baseline alone about 1" in card
     assert "p = 0.021" in card
-    assert LINEAGE.reviews in card
-    assert 'rnnpipe predict --model PATH "text"' in card
-    assert "at most 400 words" in card
+    assert f"| reviews | {LINEAGE.steps['reviews']} |" in card
+    assert "- It reads at most 400 words." in card
 
 
 def test_missing_input_is_named_and_the_old_model_stays(tmp_path: Path) -> None:
@@ -260,12 +298,7 @@ def test_no_folder_is_no_model(tmp_path: Path) -> None:
 
 def test_trace_names_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match=r"reviews\.parquet is missing"):
-        registry.trace(
-            reviews=tmp_path / "reviews.parquet",
-            sequences=tmp_path,
-            network=tmp_path,
-            params={},
-        )
+        registry.trace({"reviews": tmp_path / "reviews.parquet", "network": tmp_path}, params={})
 
 
 def test_trace_takes_the_content_digest_from_the_reviews(tmp_path: Path) -> None:
@@ -273,9 +306,7 @@ def test_trace_takes_the_content_digest_from_the_reviews(tmp_path: Path) -> None
     table = pa.table({"id": ["a"]}).replace_schema_metadata({"content_digest": "abc"})
     pq.write_table(table, tmp_path / "table")
     lineage = registry.trace(
-        reviews=tmp_path / "table",
-        sequences=tmp_path / "folder",
-        network=tmp_path / "folder",
+        {"reviews": tmp_path / "table", "network": tmp_path / "folder"},
         params={"problem": NAME, "train": {"cell": "lstm", "gradient_clip_norm": None}},
     )
     assert lineage.source == "abc"
@@ -284,7 +315,7 @@ def test_trace_takes_the_content_digest_from_the_reviews(tmp_path: Path) -> None
         'train.cell = "lstm"',
         "train.gradient_clip_norm = null",
     )
-    assert lineage.reviews == sha256_file(tmp_path / "table")
+    assert lineage.steps["reviews"] == sha256_file(tmp_path / "table")
 
 
 # --- Comparing ---------------------------------------------------------------------------
@@ -352,7 +383,7 @@ def test_repeated_and_relabelled_texts_count_once_or_not(whole: Path, tmp_path: 
 
 def test_half_is_negative_as_in_the_evaluation(whole: Path, tmp_path: Path) -> None:
     model = with_predictions(whole, tmp_path / "a", [("t", 1, 0.5), ("u", 0, 0.5)])
-    assert registry.compare(model, model).challenger_accuracy == 0.5
+    assert registry.compare(model, model).challenger == 0.5
 
 
 # --- Tags --------------------------------------------------------------------------------

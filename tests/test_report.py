@@ -18,6 +18,9 @@ from rnnpipe import report
 from rnnpipe.errors import RnnpipeError
 from rnnpipe.files import write_json
 from rnnpipe.params import load_params
+from rnnpipe.places import places_of
+from rnnpipe.problems import wording_of
+from rnnpipe.problems.sentiment import PROBLEM
 from rnnpipe.report import Story, build_page, compare, direct, draw, read_dag, read_story
 from rnnpipe.stages import report as stage
 
@@ -103,9 +106,7 @@ def story() -> Story:
             "baseline_difference": 0.05,
             "lineage": {
                 "source": None,
-                "reviews": "b" * 64,
-                "sequences": "c" * 64,
-                "network": "d" * 64,
+                "steps": {"reviews": "b" * 64, "sequences": "c" * 64, "network": "d" * 64},
                 "params": ['problem = "sentiment"', 'train.cell = "lstm"'],
             },
         },
@@ -114,7 +115,13 @@ def story() -> Story:
 
 
 def page(story: Story) -> str:
-    return build_page(story, confidence=0.95, meanings={"train.cell": "recurrent cell"})
+    return build_page(
+        story,
+        confidence=0.95,
+        meanings={"train.cell": "recurrent cell"},
+        wording=wording_of("sentiment"),
+        places=places_of("sentiment"),
+    )
 
 
 class Reader(HTMLParser):
@@ -217,7 +224,7 @@ def test_a_refused_model_shows_why(story):
     assert "✗ Refused" in text
     assert "Approved" not in text
     assert "Accuracy on validation : found 0.7100, required at least 0.8500." in text
-    assert "Better than the linear baseline on validation : found no, required yes." in text
+    assert "Better than the baseline on validation : found no, required yes." in text
     assert text.count("does not hold") == 2
 
 
@@ -439,19 +446,19 @@ def test_the_stage_writes_the_page_of_a_folder(story, tmp_path, monkeypatch):
     with pytest.raises(RnnpipeError, match="dvc.yaml is not here"):
         stage.run(params)
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    write_json(report.METRICS, story.metrics)
-    write_json(report.DECISION, story.decision)
+    write_json(Path("reports/metrics.json"), story.metrics)
+    write_json(Path("models/registration.json"), story.decision)
     for name in ("training", "confusion", "<odd>"):
-        report.PICTURES.mkdir(parents=True, exist_ok=True)
-        (report.PICTURES / f"{name}.png").write_bytes(PIXEL)
-    report.GRADIENT_FLOW.mkdir()
-    (report.GRADIENT_FLOW / "gradient_flow.png").write_bytes(PIXEL)
+        Path("reports/plots").mkdir(parents=True, exist_ok=True)
+        (Path("reports/plots") / f"{name}.png").write_bytes(PIXEL)
+    Path("reports/gradient_flow").mkdir()
+    (Path("reports/gradient_flow") / "gradient_flow.png").write_bytes(PIXEL)
     stage.run(params)
-    first = stage.PAGE.read_bytes()
+    first = Path("reports/index.html").read_bytes()
     stage.run(params)
-    assert stage.PAGE.read_bytes() == first
+    assert Path("reports/index.html").read_bytes() == first
     assert_loads_nothing(first.decode())
-    assert list(read_story(tmp_path).pictures) == [
+    assert list(read_story(tmp_path, PROBLEM.places, PROBLEM.suites).pictures) == [
         "training",
         "confusion",
         "<odd>",
@@ -462,8 +469,8 @@ def test_the_stage_writes_the_page_of_a_folder(story, tmp_path, monkeypatch):
 @pytest.mark.parametrize("content", ["", "[]", '{"accuracy": ', "\udcff"])
 def test_a_broken_report_is_named(tmp_path, content):
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    path = tmp_path / report.METRICS
+    path = tmp_path / Path("reports/metrics.json")
     path.parent.mkdir()
     path.write_text(content, errors="surrogateescape")
     with pytest.raises(RnnpipeError, match=r"metrics\.json"):
-        read_story(tmp_path)
+        read_story(tmp_path, PROBLEM.places, PROBLEM.suites)

@@ -130,6 +130,19 @@ def write_card(tmp_path: Path, **changes: Any) -> str:
     return str(path)
 
 
+def write_table_card(tmp_path: Path, **changes: Any) -> str:
+    table: dict[str, Any] = {
+        "kind": "table",
+        "address": "https://127.0.0.1:9/some.csv",
+        "file_name": "some.csv",
+        "sha256": hashlib.sha256(BODY).hexdigest(),
+        "md5": None,
+        "content_digest": None,
+        "reviews": None,
+    }
+    return write_card(tmp_path, **(table | changes))
+
+
 # --- The card
 
 
@@ -138,6 +151,28 @@ def test_the_card_of_imdb_is_right() -> None:
     assert card.bytes == 84_125_825
     assert card.md5 == "7c2ac02c03563afcf9b574c7e56c153a"
     assert card.reviews == 100_000
+
+
+def test_the_card_of_etth1_is_right() -> None:
+    card = read_card(ROOT / "data/etth1.json")
+    assert (card.kind, card.file_name, card.bytes) == ("table", "ETTh1.csv", 2_589_657)
+    assert card.sha256.startswith("f18de3ad269cef59")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sha256": None}, "missing 'sha256'"),
+        ({"sha256": "ABC"}, "expected 64 hex digits"),
+        ({"md5": "0" * 32}, "unknown 'md5'"),
+        ({"file_name": "some.zip"}, "file_name is 'some.zip', expected a table's"),
+    ],
+)
+def test_a_faulty_card_of_a_table_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SourceError, match=message):
+        read_card(Path(write_table_card(tmp_path, **changes)))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +184,7 @@ def test_the_card_of_imdb_is_right() -> None:
         ({"bytes": True}, "bytes is True"),
         ({"bytes": -1}, "bytes is -1"),
         ({"name": ""}, "name is '', expected text"),
-        ({"kind": "rumour"}, "kind is 'rumour', expected archive"),
+        ({"kind": "rumour"}, "kind is 'rumour', expected 'archive' or 'table'"),
         ({"file_name": "../some.tar.gz"}, "expected a plain name"),
         ({"file_name": ".."}, "expected a plain name"),
         ({"file_name": "/etc/passwd"}, "expected a plain name"),
@@ -260,6 +295,33 @@ def test_a_mirror_url_stands_in(
     server.steps = [lambda handler: handler.answer(200, b"packed differently")]
     assert get(write_card(tmp_path)).path.read_bytes() == b"packed differently"
     assert server.asked[0][0] == "/folder/some.tar.gz?key=1"
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_table_is_the_one_of_its_card_wherever_it_comes_from(
+    tmp_path: Path,
+    get: Callable[[str], Fetched],
+    monkeypatch: pytest.MonkeyPatch,
+    mirrored: bool,
+) -> None:
+    (tmp_path / "mirror").mkdir()
+    table = tmp_path / "mirror/some.csv"
+    table.write_bytes(BODY)
+    card = write_table_card(tmp_path, **({} if mirrored else {"address": str(table)}))
+    if mirrored:
+        monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path / "mirror"))
+    assert get(card).path.read_bytes() == BODY
+    table.write_bytes(BODY[:-1] + b"x")
+    with pytest.raises(IntegrityError, match="sha256 found"):
+        get(card)
+    assert (tmp_path / "raw/some.csv").read_bytes() == BODY
+
+
+def test_a_table_of_ones_own_may_be_called_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "mine.CSV").write_bytes(BODY)
+    source = str(tmp_path / "mine.CSV")
+    fetched = fetch(source, tmp_path / "raw", tmp_path / "partial", table_name="series")
+    assert fetched.path == tmp_path / "raw/series.csv"
 
 
 def test_a_mirror_without_the_file_says_what_to_do(

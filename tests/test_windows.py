@@ -1,54 +1,97 @@
-"""Windows over batches of texts: each word predicted once, each from what stands before it."""
+"""The windowed series: its file, its batches, and the last window to forecast from."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnpipe.windows import BOUNDARY_ID, count_predictions, cut_windows
-from tests.language import ragged, texts
+from rnnpipe.errors import SourceError
+from rnnpipe.params import Windows
+from rnnpipe.series import Series
+from rnnpipe.windows import WindowedSeries, draw_windows, latest_window
+
+WINDOWS = Windows(train=60, validation=20, test=20, look_back=10, horizons=[2, 8], season=5)
 
 
-def read_back(sequences, windows, direction):
-    """Join each text's real steps of all windows: what was read, and what was predicted."""
-    read = [[] for _ in range(len(sequences))]
-    predicted = [[] for _ in range(len(sequences))]
-    for window in windows:
-        for row, length in enumerate(window.lengths):
-            read[row] += window.inputs[direction, row, :length].tolist()
-            predicted[row] += window.targets[direction, row, :length].tolist()
-    return read, predicted
+def series(steps=100, seed=1):
+    times = np.datetime64("2020-01-01", "us") + np.arange(steps) * np.timedelta64(1, "h")
+    values = np.random.default_rng(seed).normal(5, 3, (steps, 2)).cumsum(axis=0)
+    return Series(times, values, ("load", "oil"), "date")
 
 
-@given(sequences=texts(), bptt_length=st.integers(1, 12), directions=st.integers(1, 2))
-def test_every_text_is_read_from_its_start_and_predicted_to_its_end(
-    sequences, bptt_length, directions
-):
-    rows = np.arange(len(sequences))
-    windows = list(cut_windows(sequences, rows, bptt_length, directions))
-    for direction in range(directions):
-        ordered = [sequences[row].tolist()[:: -1 if direction else 1] for row in rows]
-        read, predicted = read_back(sequences, windows, direction)
-        assert read == [[BOUNDARY_ID, *text] for text in ordered]
-        assert predicted == [[*text, BOUNDARY_ID] for text in ordered]
+def test_it_is_scaled_by_train_alone_and_comes_back_from_its_folder(tmp_path):
+    windowed = WindowedSeries.of(series(), WINDOWS)
+    np.testing.assert_allclose(windowed.values[:60].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(windowed.values[:60].std(axis=0), 1, atol=1e-6)
+    windowed.save(tmp_path / "windows")
+    loaded = WindowedSeries.load(tmp_path / "windows")
+    for name in ("values", "times"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(windowed, name))
+    for name in ("names", "splits", "look_back", "horizons", "horizon"):
+        assert getattr(loaded, name) == getattr(windowed, name)
+    np.testing.assert_array_equal(loaded.scaler.mean, windowed.scaler.mean)
+    np.testing.assert_array_equal(loaded.scaler.deviation, windowed.scaler.deviation)
 
 
-@given(sequences=texts(), bptt_length=st.integers(1, 12))
-def test_windows_are_no_wider_than_asked_and_of_like_width(sequences, bptt_length):
-    windows = list(cut_windows(sequences, np.arange(len(sequences)), bptt_length))
-    widths = [window.inputs.shape[2] for window in windows]
-    assert max(widths) <= bptt_length
-    assert max(widths) - min(widths) <= 1
-    assert [window.first for window in windows] == [True] + [False] * (len(windows) - 1)
-    assert sum(window.lengths.sum() for window in windows) == count_predictions(
-        sequences, np.arange(len(sequences))
+def test_what_comes_after_train_does_not_change_the_scaling():
+    other = series()
+    changed = other.values.copy()
+    changed[60:] += 100
+    one, two = (
+        WindowedSeries.of(Series(other.times, values, other.names, "date"), WINDOWS)
+        for values in (other.values, changed)
+    )
+    np.testing.assert_array_equal(one.values[:60], two.values[:60])
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_targets_of_another_split_are_nan(split):
+    windowed = WindowedSeries.of(series(), WINDOWS)
+    starts = windowed.starts(split)
+    past, future = windowed.batch(split, starts)
+    assert (past.dtype, future.dtype) == (np.float32, np.float32)
+    assert past.shape[1:] == (10, 2)
+    assert future.shape[1:] == (8, 2)
+    assert np.isfinite(past).all()
+    assert np.isfinite(future[:, :2]).all()
+    np.testing.assert_array_equal(
+        np.isfinite(future[..., 0]),
+        starts[:, None] + np.arange(8) < windowed.splits[split].stop,
     )
 
 
-def test_rows_come_in_the_order_asked_for():
-    (window,) = cut_windows(ragged([[5], [6, 7]]), np.array([1, 0]), 9)
-    assert window.inputs[0].tolist() == [[0, 6, 7], [0, 5, 0]]
-    assert window.lengths.tolist() == [3, 2]
+def test_a_folder_that_is_broken_says_what_to_do(tmp_path):
+    with pytest.raises(SourceError, match="dvc repro"):
+        WindowedSeries.load(tmp_path)
+    WindowedSeries.of(series(), WINDOWS).save(tmp_path / "windows")
+    (tmp_path / "windows/values.npy").write_bytes(b"")
+    with pytest.raises(SourceError, match="windows holds no windowed series"):
+        WindowedSeries.load(tmp_path / "windows")
 
 
-def test_no_texts_make_no_windows():
-    assert list(cut_windows(ragged([[5]]), np.array([], np.int64), 9)) == []
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 99), st.integers(0, 5))
+def test_batches_hold_every_window_once_the_last_one_too(count, size, seed, epoch):
+    starts = np.arange(100, 100 + count)
+    batches = draw_windows(starts, size, seed=seed, epoch=epoch)
+    assert np.sort(np.concatenate(batches)).tolist() == starts.tolist()
+    assert {len(batch) for batch in batches[:-1]} <= {size}
+    again = draw_windows(starts, size, seed=seed, epoch=epoch)
+    assert all(np.array_equal(*pair) for pair in zip(batches, again, strict=True))
+
+
+def test_the_latest_window_takes_the_models_columns_in_its_order():
+    given = series()
+    windowed = WindowedSeries.of(given, WINDOWS)
+    more = Series(
+        given.times,
+        np.column_stack([given.values[:, 1], np.zeros(100), given.values[:, 0]]),
+        ("oil", "other", "load"),
+        "date",
+    )
+    np.testing.assert_array_equal(
+        latest_window(more, windowed.names, windowed.scaler, 10)[0], windowed.values[-10:]
+    )
+    with pytest.raises(SourceError, match="wind is missing"):
+        latest_window(more, ("load", "wind"), windowed.scaler, 10)
+    with pytest.raises(SourceError, match="has 100 steps, the model reads the last 101"):
+        latest_window(more, windowed.names, windowed.scaler, 101)

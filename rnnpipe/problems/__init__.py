@@ -4,12 +4,26 @@ from importlib import import_module
 
 from rnnpipe.params import Params
 from rnnpipe.problems.problem import Problem
+from rnnpipe.selection import Wording
 
 # Named, not imported: a stage executes, and depends on, the file of its own problem alone.
-PROBLEMS = {"sentiment": "rnnpipe.problems.sentiment"}
+PROBLEMS = {
+    "sentiment": "rnnpipe.problems.sentiment",
+    "language_model": "rnnpipe.problems.language_model",
+    "forecasting": "rnnpipe.problems.forecasting",
+}
 
 
 def problem_of(params: Params) -> Problem:
     """Give the problem that the parameters name."""
-    problem: Problem = import_module(PROBLEMS[params.problem]).PROBLEM
+    return _named(params.problem)
+
+
+def wording_of(name: str) -> Wording:
+    """Tell how a problem's reports speak."""
+    return _named(name).wording
+
+
+def _named(name: str) -> Problem:
+    problem: Problem = import_module(PROBLEMS[name]).PROBLEM
     return problem

@@ -1,42 +1,73 @@
-"""What a problem is to the stages: names and functions, no branch anywhere."""
+"""What a problem is to the stages: names, places and functions, no branch anywhere."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rnnpipe.params import Train, Validate
+from rnnpipe.places import Places, places_of
+from rnnpipe.selection import Selection, Wording
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem as a value.
+    """A problem as a value: whatever differs from one problem to the next.
+
+    Its functions are given the problem's own parameters and read and write below its places.
+    They stand here by name (:class:`Later`): a stage executes, and depends on, what it needs alone.
 
     Attributes:
-        name: of the problem, of its model, and of its model's folder.
-        label_names: what label 0 and label 1 mean.
-        review_checks: facts about the reviews file, and what must hold of them.
-        sequence_checks: the same for the sequences folder.
-        build_network: a Keras model from the training parameters, the vocabulary's size, and
-            word vectors ``float32[vocabulary_size, size]`` or None.
-        metrics: what the evaluation takes, by name.
+        name: of the problem, of its model, and of its pipeline's folder.
+        table: what ``prepare`` writes.
+        selection: how its models are compared.
+        wording: how its reports speak.
+        shaping: the sections of its parameters that shape what is learnt; the others only judge.
+        prepare: what was downloaded (a file) to one table (another).
+        checks: facts and expectations, by the stage that checks them
+            (:class:`rnnpipe.validation.Checks`).
+        baseline: fits the simple model that ours is shown beside; returns its report.
+        inputs: files and folders that decide what the training learns.
+        learn: a fresh network with all that its training needs
+            (:class:`rnnpipe.training.Learner`).
+        export: writes a trained network, to a file, in the form that is used
+            (:mod:`rnnpipe.exporting`).
+        evaluate: takes every figure and draws every picture; it alone opens the test split.
+            Returns the content of ``metrics.json``.
+        steps: results that a model's lineage names, the table first.
+        suites: the validation reports that the verdict depends on.
+        assemble: writes the model's folder from the lineage; see :mod:`rnnpipe.registry`.
     """
 
     name: str
-    label_names: tuple[str, str]
-    review_checks: Callable[[Path, Validate], "Checks"]
-    sequence_checks: Callable[[Path], "Checks"]
-    build_network: Callable[[Train, int, NDArray[np.float32] | None], Any]
-    metrics: Callable[[], Mapping[str, Callable[..., float]]]
+    table: Path
+    selection: Selection
+    wording: Wording
+    shaping: frozenset[str]
+    prepare: Callable[[Path, Path, Any], None]
+    checks: Mapping[str, Callable[[Any], Any]]
+    baseline: Callable[[Any], Mapping[str, Any]]
+    inputs: Sequence[Path]
+    learn: Callable[[Any], Any]
+    export: Callable[[Any, Path], None]
+    evaluate: Callable[[Any], Mapping[str, Any]]
+    steps: Mapping[str, Path]
+    suites: Sequence[Path]
+    assemble: Callable[[Any, Any], str]
+
+    @property
+    def places(self) -> Places:
+        """Where its files lie."""
+        return places_of(self.name)
 
 
 @dataclass(frozen=True)
-class Checks:
-    """A narrow table of facts (pandas) and the expectations that it must meet."""
+class Later:
+    """A function that is imported when it is called first, by its ``package.module:function``."""
 
-    name: str
-    facts: Any
-    suite: Any
+    names: str
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it."""
+        module, _, function = self.names.partition(":")
+        return getattr(import_module(module), function)(*arguments)

@@ -1,50 +1,34 @@
-"""Sentiment: does a review praise or condemn?
+"""Sentiment: does a review praise or condemn?"""
 
-Every function imports its room when it is called: what one stage needs, no other waits for.
-"""
-
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from rnnpipe.params import Train, Validate
-from rnnpipe.problems.problem import Checks, Problem
-
-
-def _review_checks(reviews: Path, params: Validate) -> Checks:
-    from rnnpipe import validation
-
-    return Checks("reviews", validation.review_facts(reviews), validation.review_suite(params))
-
-
-def _sequence_checks(sequences: Path) -> Checks:
-    from rnnpipe import validation
-
-    return Checks("sequences", validation.sequence_facts(sequences), validation.sequence_suite())
-
-
-def _build_network(
-    params: Train, vocabulary_size: int, word_vectors: NDArray[np.float32] | None
-) -> Any:
-    from rnnpipe.models import build_classifier
-
-    return build_classifier(params, vocabulary_size, word_vectors)
-
-
-def _metrics() -> Mapping[str, Callable[..., float]]:
-    from rnnpipe.evaluation import CLASSIFICATION_METRICS
-
-    return CLASSIFICATION_METRICS
-
+from rnnpipe.problems.problem import Later, Problem
+from rnnpipe.selection import Selection, Wording
+from rnnpipe.sentiment.files import (
+    BASELINE,
+    NETWORK,
+    PRETRAINED,
+    REPORTS,
+    REVIEWS,
+    SEQUENCES,
+    WORD_VECTORS,
+)
 
 PROBLEM = Problem(
     name="sentiment",
-    label_names=("neg", "pos"),
-    review_checks=_review_checks,
-    sequence_checks=_sequence_checks,
-    build_network=_build_network,
-    metrics=_metrics,
+    table=REVIEWS,
+    selection=Selection("accuracy", "higher", "min_validation_accuracy"),
+    wording=Wording("reviews", "linear baseline", "logistic regression on runs of words"),
+    shaping=frozenset({"problem", "sequences", "word_vectors", "pretrained", "baseline", "train"}),
+    prepare=Later("rnnpipe.sentiment.data:prepare"),
+    checks={
+        "validate": Later("rnnpipe.sentiment.checks:review_checks"),
+        "validate_sequences": Later("rnnpipe.sentiment.checks:sequence_checks"),
+    },
+    baseline=Later("rnnpipe.sentiment.linear:fit_and_predict"),
+    inputs=(SEQUENCES, WORD_VECTORS, PRETRAINED, BASELINE),
+    learn=Later("rnnpipe.sentiment.learning:learn"),
+    export=Later("rnnpipe.exporting.classifier:save_classifier"),
+    evaluate=Later("rnnpipe.sentiment.figures:evaluate"),
+    steps={"reviews": REVIEWS, "sequences": SEQUENCES, "network": NETWORK},
+    suites=(REPORTS / "validation.json", REPORTS / "validation_sequences.json"),
+    assemble=Later("rnnpipe.sentiment.model:assemble_model"),
 )

@@ -1,174 +1,18 @@
 """Stage ``evaluate``: figures, pictures and predictions; it alone opens the test split."""
 
 import logging
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from sklearn.metrics import classification_report
-
-from rnnpipe import plots
-from rnnpipe.errors import RegistryError
-from rnnpipe.evaluation import (
-    THRESHOLD,
-    bootstrap,
-    calibration_error,
-    curves,
-    flatten,
-    paired_test,
-    probabilities_of,
-)
-from rnnpipe.files import atomic_directory, read_json, write_json
-from rnnpipe.inference import ExportedNetwork
-from rnnpipe.models import load_network
+from rnnpipe.files import write_json
 from rnnpipe.params import Params
 from rnnpipe.problems import problem_of
-from rnnpipe.sequences import Padding, load_split
-from rnnpipe.training import compile_forward, predict_logits
-
-REVIEWS = Path("data/reviews.parquet")
-SEQUENCES = Path("data/sequences")
-NETWORK = Path("models/network")
-BASELINE = Path("data/baseline.parquet")
-PREDICTIONS = Path("data/predictions")
-METRICS = Path("reports/metrics.json")
-REPORT = Path("reports/classification_report.json")
-PLOTS = Path("reports/plots")
-
-_PROBE = 256  # validation reviews that both forms of the network are asked about
-_TOLERANCE = 1e-5  # of a logit; of large ones also a millionth part, near what float32 resolves
 
 
 def run(params: Params) -> None:
-    """Predict validation and test, then measure, draw and write."""
+    """Measure, draw and write."""
     problem = problem_of(params)
-    forward = compile_forward(load_network(NETWORK / "network.keras"))
-    _require_equal_export(forward, Padding.of(params.train))
-    reviews = pq.read_table(REVIEWS, columns=["id", "split", "film", "duplicate_of", "text"])
-    baseline = pq.read_table(BASELINE).to_pandas().set_index("id")["probability"]
-    predictions = {
-        name: _predict(name, forward, Padding.of(params.train), baseline)
-        for name in ("validation", "test")
-    }
-
-    def measure(rows: pd.DataFrame, column: str = "probability") -> dict[str, Any]:
-        intervals = bootstrap(
-            problem.metrics(),
-            rows["label"].to_numpy(),
-            rows[column].to_numpy(),
-            samples=params.evaluate.bootstrap_samples,
-            confidence=params.evaluate.confidence,
-            seed=params.evaluate.seed,
-        )
-        return flatten(intervals, len(rows))
-
-    def measure_baseline(rows: pd.DataFrame) -> dict[str, Any]:
-        labels, ours, theirs = (
-            rows[column].to_numpy() for column in ("label", "probability", "baseline_probability")
-        )
-        return measure(rows, "baseline_probability") | {
-            "mcnemar": asdict(paired_test(labels, ours, theirs))
-        }
-
-    validation, test = predictions["validation"], predictions["test"]
-    shown = curves(
-        test["label"].to_numpy(),
-        test["probability"].to_numpy(),
-        test["length"].to_numpy(),
-        problem.label_names,
-    )
-    metrics = measure(test) | {
-        "calibration_error": round(calibration_error(shown["calibration"]), 6),
-        "validation": measure(validation),
-        "baseline": measure_baseline(test) | {"validation": measure_baseline(validation)},
-    }
-    unshared = test[~test["id"].isin(_shared(reviews))]
-    if len(unshared):
-        metrics["without_shared"] = measure(unshared)
-    write_json(METRICS, metrics)
-    write_json(
-        REPORT,
-        classification_report(
-            test["label"],
-            test["probability"] > THRESHOLD,
-            target_names=problem.label_names,
-            output_dict=True,
-            zero_division=0,
-        ),
-    )
-    with atomic_directory(PLOTS) as folder:
-        for name, table in shown.items():
-            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-        plots.draw_evaluation(shown, problem.label_names, folder)
-        history = read_json(NETWORK / "history.json")
-        plots.draw_training(
-            pd.DataFrame(history["epochs"]), history["best_epoch"], folder / "training.png"
-        )
-    with atomic_directory(PREDICTIONS) as folder:
-        for name, rows in predictions.items():
-            table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
-            pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
-        _mistakes(test, reviews, params.evaluate.mistakes).to_csv(
-            folder / "mistakes.csv", index=False
-        )
+    metrics = problem.evaluate(params)
+    write_json(problem.places.reports / "metrics.json", metrics)
+    name = problem.selection.metric
     logging.getLogger(__name__).info(
-        "test accuracy %.4f (%.4f to %.4f), linear baseline %.4f, McNemar p = %.2g",
-        metrics["accuracy"],
-        metrics["accuracy_low"],
-        metrics["accuracy_high"],
-        metrics["baseline"]["accuracy"],
-        metrics["baseline"]["mcnemar"]["p_value"],
+        "%s on test %.4f, of the baseline %.4f", name, metrics[name], metrics["baseline"][name]
     )
-
-
-def _require_equal_export(forward: Any, padding: Padding) -> None:
-    """Make sure that what will be used answers like what is measured here.
-
-    Raises:
-        RegistryError: the exported network's logits are others.
-    """
-    sequences = load_split(SEQUENCES, "validation").sequences
-    rows = np.unique(np.linspace(0, len(sequences) - 1, _PROBE).astype(np.int64))
-    token_ids = padding.pad(sequences, rows)
-    exported = ExportedNetwork(NETWORK / "network.onnx").logits(token_ids)
-    expected = forward(token_ids).numpy()
-    if not np.allclose(exported, expected, rtol=1e-6, atol=_TOLERANCE):
-        raise RegistryError(
-            f"{NETWORK / 'network.onnx'} differs from network.keras by up to"
-            f" {np.abs(exported - expected).max():.2g} in the"
-            f" logits of {len(rows)} validation reviews, expected at most {_TOLERANCE:g}: install"
-            " the versions in requirements.lock and run dvc repro -f -s train, which exports anew"
-        )
-
-
-def _predict(name: str, forward: Any, padding: Padding, baseline: pd.Series) -> pd.DataFrame:
-    split = load_split(SEQUENCES, name)
-    return pd.DataFrame(
-        {
-            "id": split.ids,
-            "label": split.labels,
-            "probability": probabilities_of(predict_logits(forward, split.sequences, padding)),
-            "baseline_probability": baseline.loc[split.ids].to_numpy(),
-            "length": split.sequences.lengths.astype(np.int32),
-        }
-    )
-
-
-def _shared(reviews: pa.Table) -> set[str]:
-    """Ids of the test reviews whose text stands in the labelled train split too."""
-    rows = reviews.select(["id", "split", "duplicate_of"]).to_pandas()
-    text = rows["duplicate_of"].fillna(rows["id"])
-    return set(rows["id"][(rows["split"] == "test") & text.isin(text[rows["split"] == "train"])])
-
-
-def _mistakes(test: pd.DataFrame, reviews: pa.Table, most: int) -> pd.DataFrame:
-    """The wrong answers that were given with the most confidence, with their texts."""
-    wrong = test[(test["probability"] > THRESHOLD) != (test["label"] == 1)]
-    confidence = (wrong["probability"] - THRESHOLD).abs()
-    worst = wrong.loc[confidence.sort_values(ascending=False, kind="stable").index[:most]]
-    texts = reviews.select(["id", "text"]).to_pandas().set_index("id")["text"]
-    return worst[["id", "label", "probability"]].assign(text=texts.loc[worst["id"]].to_numpy())

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from rnnpipe import plots
@@ -14,13 +13,11 @@ from rnnpipe.gradients import (
     summarize,
 )
 from rnnpipe.models import load_network
-from rnnpipe.params import Params
-from rnnpipe.problems import problem_of
+from rnnpipe.params import SentimentParams
+from rnnpipe.sentiment.learning import build_network
 from rnnpipe.sequences import Padding, load_split
-from rnnpipe.tokens import Vocabulary
 
 SEQUENCES = Path("data/sequences")
-WORD_VECTORS = Path("data/word_vectors.npy")
 NETWORK = Path("models/network/network.keras")
 FLOW = Path("reports/gradient_flow")
 SUMMARY = Path("reports/gradient_flow.json")
@@ -28,14 +25,12 @@ SUMMARY = Path("reports/gradient_flow.json")
 _REVIEWS = 64  # of validation: short and long ones, as many of the one as of the other
 
 
-def run(params: Params) -> None:
+def run(params: SentimentParams) -> None:
     """Measure the network as it was built and as it was kept, then draw and write."""
     validation = load_split(SEQUENCES, "validation")
     rows = spread_over_lengths(validation.sequences.lengths, _REVIEWS)
     token_ids = Padding.of(params.train).pad(validation.sequences, rows)
-    size = len(Vocabulary.load(SEQUENCES / "vocabulary.json"))
-    vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
-    untrained = problem_of(params).build_network(params.train, size, vectors)
+    untrained = build_network(params)
     flows = {
         name: measure_gradient_flow(network, token_ids, validation.labels[rows])
         for name, network in (("before", untrained), ("after", load_network(NETWORK)))

@@ -5,18 +5,22 @@ from pathlib import Path
 
 from rnnpipe.files import atomic_file
 from rnnpipe.params import Params, describe_params
+from rnnpipe.problems import problem_of
 from rnnpipe.report import build_page, read_story
-
-PAGE = Path("reports/index.html")
 
 
 def run(params: Params) -> None:
-    """Read what the other stages reported and write ``reports/index.html``."""
+    """Read what the other stages reported and write ``index.html`` among the reports."""
+    problem = problem_of(params)
+    places = problem.places
     page = build_page(
-        read_story(Path()),
+        read_story(Path(), places, problem.suites),
         confidence=params.evaluate.confidence,
-        meanings={param.name: param.meaning for param in describe_params()},
+        meanings={param.name: param.meaning for param in describe_params(type(params))},
+        wording=problem.wording,
+        places=places,
     )
-    with atomic_file(PAGE) as partial:
+    path = places.reports / "index.html"
+    with atomic_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
-    logging.getLogger(__name__).info("%s, %.0f kB", PAGE, len(page.encode()) / 1000)
+    logging.getLogger(__name__).info("%s, %.0f kB", path, len(page.encode()) / 1000)

@@ -3,9 +3,10 @@
 Each expectation carries its name in the verdict and one sentence that says what is expected.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from rnnpipe.params import Validate
+from rnnpipe.params import SeriesValidate, Validate, Windows
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -37,6 +38,21 @@ SEQUENCE_COLUMNS = (
     "unknown_share",
     "film_in_train_and_validation",
     "film_in_train_and_test",
+)
+SERIES_COLUMNS = (
+    "id",
+    "is_step",
+    "is_repeated",
+    "is_backward",
+    "is_gap",
+    "is_short",
+    "is_not_finite",
+    "is_out_of_range",
+    "is_far_off",
+    "is_constant",
+    "holds_not_finite",
+    "holds_out_of_range",
+    "holds_far_off",
 )
 MAX_UNKNOWN_SHARE = 0.2
 
@@ -232,6 +248,61 @@ def sequence_suite() -> "list[Expectation]":
             )
             for name in learnt
         ),
+    ]
+
+
+def series_suite(limits: SeriesValidate, windows: Windows) -> "list[Expectation]":
+    """Expectations on the facts about the steps and columns of a series.
+
+    Args:
+        limits: how far off a value may be.
+        windows: how long the series must be at least.
+    """
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
+
+    parts = {name: getattr(windows, name) for name in ("train", "validation", "test")}
+    horizon = windows.horizons[-1]
+    room = {"train": windows.look_back + horizon, "validation": horizon, "test": horizon}
+    # Splits by number need their sum; those by share so many steps that each has its room.
+    least = max(
+        math.ceil(sum(part for part in parts.values() if part >= 1)),
+        *(math.ceil(room[name] / part) for name, part in parts.items() if part < 1),
+        sum(room.values()),
+    )
+    ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.ranges.items())
+    far = f"farther than {limits.max_deviations:g} standard deviations from its column's mean"
+    return [
+        _columns(SERIES_COLUMNS),
+        _expect(
+            gxe.ExpectTableRowCountToBeBetween,
+            "long_enough",
+            f"at least {least} steps: train, validation and test with a look-back of"
+            f" {windows.look_back} and {horizon} steps ahead",
+            min_value=least,
+            row_condition=Column("is_step") == 1,
+        ),
+        _never("is_backward", "times_rise", "no time is earlier than the one before"),
+        _never("is_repeated", "times_unique", "no time comes twice"),
+        _never("is_gap", "no_gaps", "no step is longer than the usual one"),
+        _never(
+            "is_short",
+            "regular_steps",
+            "no step is shorter than the usual one (a summer hour of local time is)",
+        ),
+        _never("is_not_finite", "values_finite", "every value is a finite number"),
+        _never("holds_not_finite", "columns_finite", "no column holds anything else"),
+        _never("is_constant", "no_constant_column", "no column has the same value throughout"),
+        _never(
+            "is_out_of_range",
+            "values_in_range",
+            f"every value lies in its column's range ({ranges or 'none is given'})",
+        ),
+        _never(
+            "holds_out_of_range", "columns_in_range", "no column holds a value out of its range"
+        ),
+        _never("is_far_off", "values_not_far_off", f"no value lies {far}"),
+        _never("holds_far_off", "columns_not_far_off", f"no column holds a value {far}"),
     ]
 
 

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rnnpipe.errors import DataValidationError
+from rnnpipe.files import write_json
 from rnnpipe.validation.data_docs import write_page
 
 if TYPE_CHECKING:
@@ -89,6 +90,31 @@ def check(facts: pd.DataFrame, suite: "Sequence[Expectation]", name: str, docs: 
     verdict = Verdict(passed, name, len(facts), outcomes)
     write_page(result, verdict, Path(docs) / name)
     return verdict
+
+
+@dataclass(frozen=True)
+class Checks:
+    """A narrow table of facts and the expectations that it must meet."""
+
+    name: str
+    facts: pd.DataFrame
+    suite: "Sequence[Expectation]"
+
+
+def gate(checks: Checks, report: Path, docs: Path) -> None:
+    """Check a suite, write the verdict, and stop at critical failures.
+
+    Args:
+        checks: facts and expectations.
+        report: the JSON file to write, also where the gate stays shut.
+        docs: folder of the pages of all suites.
+
+    Raises:
+        DataValidationError: a critical expectation failed.
+    """
+    verdict = check(checks.facts, checks.suite, checks.name, docs)
+    write_json(report, asdict(verdict))
+    require(verdict, docs / checks.name / "index.html")
 
 
 def require(verdict: Verdict, page: Path) -> None:

@@ -16,20 +16,16 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 
 from flows import artifacts
+from flows.pages import PAGES_VARIABLE
 from rnnpipe.files import write_json
+from rnnpipe.problems import wording_of
 from rnnpipe.report import (
-    DECISION,
-    GRADIENT_FLOW,
-    HISTORY,
-    METRICS,
-    PICTURES,
-    SEQUENCES,
-    SUITES,
     direct,
     read_dag,
 )
 
 ROOT = Path(__file__).parents[2]
+PAGE = Path("reports/index.html")
 DAG = read_dag(ROOT / "dvc.yaml")
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da63"
@@ -117,9 +113,7 @@ def decision(verdict: str = "approved", name: str = "sentiment") -> dict[str, An
         "baseline_p_value": 0.0213,
         "lineage": {
             "source": None,
-            "reviews": "b" * 64,
-            "sequences": "c" * 64,
-            "network": "d" * 64,
+            "steps": {"reviews": "b" * 64, "sequences": "c" * 64, "network": "d" * 64},
             "params": ['train.cell = "lstm"'],
         },
     }
@@ -219,7 +213,7 @@ def test_a_failed_run_shows_its_last_lines_and_what_it_did_not_reach():
 
 @pytest.mark.parametrize("champion", [None, {"version": "v0.3.0", **metrics(0.7)}])
 def test_figures_stand_beside_baseline_and_champion(champion):
-    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion))
+    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion, wording_of("sentiment")))
     assert ("▲\u00a0+0.2000" in found.cells) == bool(champion)
     assert ("▲\u00a0−0.2000" in found.cells) == bool(champion), "of a loss, less is better"
     assert "▲\u00a0+0.1000" in found.cells
@@ -230,13 +224,13 @@ def test_figures_stand_beside_baseline_and_champion(champion):
 
 
 def test_a_worse_model_is_called_worse():
-    found = Reader(artifacts.metrics_markdown(metrics(0.6), metrics(0.7)))
+    found = Reader(artifacts.metrics_markdown(metrics(0.6), metrics(0.7), wording_of("sentiment")))
     assert "▼\u00a0−0.1000" in found.cells
 
 
 def test_a_champion_with_odd_figures_hurts_nobody():
     champion = {"version": HOSTILE, "accuracy": "high", "validation": [], "loss": None}
-    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion))
+    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion, wording_of("sentiment")))
     assert "script" not in found.tags
     assert found.tags["th"] == 14
 
@@ -250,7 +244,7 @@ def test_a_refused_model_shows_its_reasons():
 def test_an_approved_model_is_approved():
     found = Reader(artifacts.decision_markdown(decision()))
     assert "Approved" in found.text
-    assert "less that of the linear baseline: −0.1000 (McNemar p = 0.021)" in found.text
+    assert "less the baseline's figure: −0.1000 (McNemar p = 0.021)" in found.text
     assert "does not hold" not in found.text
 
 
@@ -291,14 +285,14 @@ def test_pictures_come_along_in_the_page():
 
 def test_a_page_is_a_link_only_where_pages_are_served(tmp_path, monkeypatch):
     folder = tmp_path / "night 1"
-    monkeypatch.delenv(artifacts.PAGES_VARIABLE, raising=False)
-    assert Reader(artifacts.link(folder, artifacts.PAGE)).addresses == []
-    assert str(folder / artifacts.PAGE) in Reader(artifacts.link(folder, artifacts.PAGE)).text
-    monkeypatch.setenv(artifacts.PAGES_VARIABLE, "http://127.0.0.1:4201/")
-    assert Reader(artifacts.link(folder, artifacts.PAGE)).addresses == []
-    (folder / artifacts.PAGE).parent.mkdir(parents=True)
-    (folder / artifacts.PAGE).touch()
-    assert Reader(artifacts.link(folder, artifacts.PAGE)).addresses == [
+    monkeypatch.delenv(PAGES_VARIABLE, raising=False)
+    assert Reader(artifacts.link(folder, PAGE)).addresses == []
+    assert str(folder / PAGE) in Reader(artifacts.link(folder, PAGE)).text
+    monkeypatch.setenv(PAGES_VARIABLE, "http://127.0.0.1:4201/")
+    assert Reader(artifacts.link(folder, PAGE)).addresses == []
+    (folder / PAGE).parent.mkdir(parents=True)
+    (folder / PAGE).touch()
+    assert Reader(artifacts.link(folder, PAGE)).addresses == [
         "http://127.0.0.1:4201/night%201/reports/index.html"
     ]
 
@@ -320,18 +314,18 @@ def test_neither_tensorflow_nor_great_expectations_is_loaded():
 @pytest.fixture
 def reported(tmp_path: Path) -> Path:
     """A folder as a run leaves it."""
-    write_json(tmp_path / SUITES[0], suite())
-    write_json(tmp_path / SUITES[1], suite("sequences"))
-    write_json(tmp_path / SEQUENCES, {"train": 900, "dropped_train_in_test": 3})
+    write_json(tmp_path / "reports/validation.json", suite())
+    write_json(tmp_path / "reports/validation_sequences.json", suite("sequences"))
+    write_json(tmp_path / "reports/sequences.json", {"train": 900, "dropped_train_in_test": 3})
     epochs = [{"epoch": n, "loss": 0.5, "validation_loss": 0.4} for n in (1, 2)]
-    write_json(tmp_path / HISTORY, {"epochs": epochs, "best_epoch": 2})
-    write_json(tmp_path / METRICS, metrics(0.9))
-    write_json(tmp_path / DECISION, decision())
-    (tmp_path / PICTURES).mkdir()
-    (tmp_path / PICTURES / "roc.png").write_bytes(PIXEL)
-    (tmp_path / GRADIENT_FLOW).mkdir()
-    (tmp_path / GRADIENT_FLOW / "gradient_flow.png").write_bytes(PIXEL)
-    (tmp_path / artifacts.PAGE).write_text("<p>page</p>")
+    write_json(tmp_path / "models/network/history.json", {"epochs": epochs, "best_epoch": 2})
+    write_json(tmp_path / "reports/metrics.json", metrics(0.9))
+    write_json(tmp_path / "models/registration.json", decision())
+    (tmp_path / "reports/plots").mkdir()
+    (tmp_path / "reports/plots" / "roc.png").write_bytes(PIXEL)
+    (tmp_path / "reports/gradient_flow").mkdir()
+    (tmp_path / "reports/gradient_flow" / "gradient_flow.png").write_bytes(PIXEL)
+    (tmp_path / PAGE).write_text("<p>page</p>")
     (tmp_path / "data" / "predictions").mkdir(parents=True)
     (tmp_path / "data" / "predictions" / "mistakes.csv").write_text("id,text\n1,A REVIEW\n")
     return tmp_path

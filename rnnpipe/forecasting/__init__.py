@@ -1,0 +1,1 @@
+"""How does a series go on? What the pipeline does for this problem alone."""

@@ -1,0 +1,130 @@
+"""Forecasts judged and drawn; this alone opens the test split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rnnpipe import plots
+from rnnpipe.errors import RegistryError
+from rnnpipe.files import atomic_directory, read_json
+from rnnpipe.forecast_metrics import (
+    ForecastErrors,
+    Forward,
+    block_bootstrap,
+    column_table,
+    examples,
+    flatten_errors,
+    forecast_metrics,
+)
+from rnnpipe.forecasting.files import BASELINE, NETWORK, REPORTS, WINDOWS
+from rnnpipe.forecasting.learning import compile_forward
+from rnnpipe.inference import ExportedForecaster
+from rnnpipe.linear_forecaster import LinearForecaster, seasonal_naive
+from rnnpipe.models import load_network
+from rnnpipe.params import ForecastEvaluate, ForecastingParams
+from rnnpipe.windows import WindowedSeries
+
+_PROBE = 64  # windows of validation that both forms of the network are asked about
+_TOLERANCE = 1e-5  # of a scaled value
+_DRAWN_COLUMNS = 3
+
+
+def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
+    """Judge the network, the linear forecaster and the last season; draw, and lay figures out."""
+    series = WindowedSeries.load(WINDOWS)
+    network = compile_forward(load_network(NETWORK / "network.keras"))
+    _require_equal_export(network, series)
+    season, horizon = params.windows.season, series.horizon
+    forwards: dict[str, Forward] = {
+        "network": network,
+        "linear": LinearForecaster.load(BASELINE).predict,
+        "seasonal naive": lambda past: seasonal_naive(past, horizon, season),
+    }
+    errors = {
+        split: {
+            name: forecast_metrics(forward, series, split) for name, forward in forwards.items()
+        }
+        for split in ("validation", "test")
+    }
+    figures = {
+        split: {
+            name: _figures(found, series.names, params.evaluate) for name, found in judged.items()
+        }
+        for split, judged in errors.items()
+    }
+    validation, test = figures["validation"], figures["test"]
+    metrics = test["network"] | {
+        "look_back": series.look_back,
+        "validation": validation["network"],
+        "baseline": test["linear"] | {"validation": validation["linear"]},
+        "seasonal_naive": test["seasonal naive"] | {"validation": validation["seasonal naive"]},
+    }
+    with atomic_directory(REPORTS / "plots") as folder:
+        steps = {name: found.step_mse for name, found in errors["test"].items()}
+        pd.DataFrame({"step": np.arange(1, horizon + 1)} | steps).to_csv(
+            folder / "error_by_step.csv", index=False, float_format="%.6g"
+        )
+        column_table(errors["test"]["network"], series.names).to_csv(
+            folder / "error_by_column.csv", index=False, float_format="%.6g"
+        )
+        plots.draw_error_by_step(steps, folder / "error_by_step.png")
+        plots.draw_forecasts(
+            examples(forwards, series, "test", params.evaluate.examples),
+            series.names[-_DRAWN_COLUMNS:],
+            folder / "forecasts.png",
+            shown_past=min(series.look_back, horizon),
+        )
+        history = read_json(NETWORK / "history.json")
+        plots.draw_training(
+            pd.DataFrame(history["epochs"]), history["best_epoch"], folder / "training.png"
+        )
+    return metrics
+
+
+def _figures(
+    errors: ForecastErrors, names: tuple[str, ...], params: ForecastEvaluate
+) -> dict[str, Any]:
+    """Scaled figures, with intervals of each horizon's MSE, and those in the columns' own units."""
+    figures: dict[str, Any] = dict(flatten_errors(errors)) | {"n": errors.windows[0]}
+    for horizon, losses in zip(errors.horizons, errors.window_mse, strict=True):
+        if len(losses):
+            interval = block_bootstrap(
+                losses,
+                horizon,
+                samples=params.bootstrap_samples,
+                confidence=params.confidence,
+                seed=params.seed,
+            )
+            figures[f"mse_{horizon}_low"] = round(interval.low, 6)
+            figures[f"mse_{horizon}_high"] = round(interval.high, 6)
+    figures["own_units"] = {
+        name: {
+            f"{kind}_{horizon}": float(f"{values[place, column]:.6g}")
+            for place, horizon in enumerate(errors.horizons)
+            for kind, values in (("mse", errors.column_mse), ("mae", errors.column_mae))
+        }
+        for column, name in enumerate(names)
+    }
+    return figures
+
+
+def _require_equal_export(network: Forward, series: WindowedSeries) -> None:
+    """Make sure that what will be used answers like what is measured here.
+
+    Raises:
+        RegistryError: the exported network's forecasts are others.
+    """
+    starts = series.starts("validation")
+    chosen = starts[np.unique(np.linspace(0, len(starts) - 1, _PROBE).astype(np.int64))]
+    past, _ = series.batch("validation", chosen)
+    exported = ExportedForecaster(NETWORK / "network.onnx").forecast(past)
+    expected = network(past)
+    if not np.allclose(exported, expected, rtol=1e-6, atol=_TOLERANCE):
+        raise RegistryError(
+            f"{NETWORK / 'network.onnx'} differs from network.keras by up to"
+            f" {np.abs(exported - expected).max():.2g} in the forecasts of {len(chosen)} validation"
+            f" windows, expected at most {_TOLERANCE:g}: install the versions in requirements.lock"
+            " and run the stage train again, which exports anew"
+        )

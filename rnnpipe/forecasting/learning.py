@@ -1,0 +1,87 @@
+"""The forecaster, its windows, and one step of its training."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnpipe.backend import keras, tf
+from rnnpipe.forecast_metrics import Forward, forecast_metrics
+from rnnpipe.forecasters import build_forecaster, forecast_loss
+from rnnpipe.forecasting.files import WINDOWS
+from rnnpipe.optimizers import Optimizer
+from rnnpipe.params import ForecastingParams
+from rnnpipe.training import Learner, Taken, draw_fraction, tensorflow_variables
+from rnnpipe.windows import WindowedSeries, draw_windows
+
+
+def learn(params: ForecastingParams) -> Learner:
+    """A fresh forecaster with its windows, and validation to judge it by.
+
+    Its loss on validation is the mean squared error, mean over the horizons, whatever
+    ``train.loss`` is: that is what forecasts are compared by.
+    """
+    series = WindowedSeries.load(WINDOWS)
+    network = build_forecaster(params.train, params.windows, len(series.names))
+    starts = draw_fraction(series.starts("train"), params.train)
+    forward = compile_forward(network)
+
+    def batches(epoch: int) -> list[NDArray[np.int64]]:
+        return draw_windows(starts, params.train.batch_size, seed=params.train.seed, epoch=epoch)
+
+    def start(optimizer: Optimizer) -> Callable[[NDArray[np.int64]], Taken]:
+        loss = forecast_loss(params.train.loss, series.horizons)
+        step = compile_step(network, optimizer, loss, params.train.gradient_clip_norm)
+
+        def take(batch: NDArray[np.int64]) -> Taken:
+            found, norm = step(*map(tf.constant, series.batch("train", batch)))
+            return Taken(float(found), len(batch), float(norm))
+
+        return take
+
+    def judge() -> dict[str, float]:
+        errors = forecast_metrics(forward, series, "validation")
+        return {"loss": errors.mean_mse, "mae": float(errors.mae.mean())}
+
+    return Learner(network, batches, start, lambda loss, hits: {}, judge)
+
+
+def compile_forward(network: keras.Model) -> Forward:
+    """Compile a forecaster's prediction, dropout off."""
+    compiled = tf.function(
+        lambda past: network(past, training=False),
+        input_signature=[tf.TensorSpec(network.inputs[0].shape, tf.float32)],
+    )
+    return lambda past: np.asarray(compiled(tf.constant(past)))
+
+
+def compile_step(
+    network: keras.Model, optimizer: Optimizer, loss: Any, clip_norm: float | None
+) -> Callable[..., tuple[Any, Any]]:
+    """Compile one step of the training.
+
+    Args:
+        network: maps ``float32[batch, look_back, columns]`` to ``float32[batch, horizon, columns]``.
+        optimizer: over the network's variables, in their order.
+        loss: of a forecast and the truth (:func:`rnnpipe.forecasters.forecast_loss`).
+        clip_norm: longest gradient over all weights; None clips nothing.
+
+    Returns:
+        A function of pasts and futures to the loss and the gradient's norm before clipping.
+    """
+    variables = tensorflow_variables(network)
+
+    def step(past: Any, future: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            found = loss(network(past, training=True), future)
+        return found, optimizer.step(tape.gradient(found, variables), clip_norm)
+
+    compiled: Callable[..., tuple[Any, Any]] = tf.function(
+        step,
+        input_signature=[
+            tf.TensorSpec(shape, tf.float32)
+            for shape in (network.inputs[0].shape, network.outputs[0].shape)
+        ],
+    )
+    return compiled

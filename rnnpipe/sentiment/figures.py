@@ -1,0 +1,166 @@
+"""Predictions, figures and pictures; this alone opens the test split."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.metrics import classification_report
+
+from rnnpipe import plots
+from rnnpipe.classification import compile_forward, predict_logits
+from rnnpipe.errors import RegistryError
+from rnnpipe.evaluation import (
+    CLASSIFICATION_METRICS,
+    THRESHOLD,
+    bootstrap,
+    calibration_error,
+    curves,
+    flatten,
+    paired_test,
+    probabilities_of,
+)
+from rnnpipe.files import atomic_directory, read_json, write_json
+from rnnpipe.inference import ExportedNetwork
+from rnnpipe.models import load_network
+from rnnpipe.params import SentimentParams
+from rnnpipe.sentiment.files import (
+    BASELINE,
+    LABEL_NAMES,
+    NETWORK,
+    PREDICTIONS,
+    REPORTS,
+    REVIEWS,
+    SEQUENCES,
+)
+from rnnpipe.sequences import Padding, load_split
+
+_PROBE = 256  # validation reviews that both forms of the network are asked about
+_TOLERANCE = 1e-5  # of a logit; of large ones also a millionth part, near what float32 resolves
+
+
+def evaluate(params: SentimentParams) -> Mapping[str, Any]:
+    """Predict validation and test, then measure, draw and write."""
+    forward = compile_forward(load_network(NETWORK / "network.keras"))
+    padding = Padding.of(params.train)
+    _require_equal_export(forward, padding)
+    reviews = pq.read_table(REVIEWS, columns=["id", "split", "film", "duplicate_of", "text"])
+    baseline = pq.read_table(BASELINE).to_pandas().set_index("id")["probability"]
+    predictions = {
+        name: _predict(name, forward, padding, baseline) for name in ("validation", "test")
+    }
+
+    def measure(rows: pd.DataFrame, column: str = "probability") -> dict[str, Any]:
+        intervals = bootstrap(
+            CLASSIFICATION_METRICS,
+            rows["label"].to_numpy(),
+            rows[column].to_numpy(),
+            samples=params.evaluate.bootstrap_samples,
+            confidence=params.evaluate.confidence,
+            seed=params.evaluate.seed,
+        )
+        return flatten(intervals, len(rows))
+
+    def measure_baseline(rows: pd.DataFrame) -> dict[str, Any]:
+        labels, ours, theirs = (
+            rows[column].to_numpy() for column in ("label", "probability", "baseline_probability")
+        )
+        return measure(rows, "baseline_probability") | {
+            "mcnemar": asdict(paired_test(labels, ours, theirs))
+        }
+
+    validation, test = predictions["validation"], predictions["test"]
+    shown = curves(
+        test["label"].to_numpy(),
+        test["probability"].to_numpy(),
+        test["length"].to_numpy(),
+        LABEL_NAMES,
+    )
+    metrics = measure(test) | {
+        "calibration_error": round(calibration_error(shown["calibration"]), 6),
+        "validation": measure(validation),
+        "baseline": measure_baseline(test) | {"validation": measure_baseline(validation)},
+    }
+    unshared = test[~test["id"].isin(_shared(reviews))]
+    if len(unshared):
+        metrics["without_shared"] = measure(unshared)
+    write_json(
+        REPORTS / "classification_report.json",
+        classification_report(
+            test["label"],
+            test["probability"] > THRESHOLD,
+            target_names=LABEL_NAMES,
+            output_dict=True,
+            zero_division=0,
+        ),
+    )
+    with atomic_directory(REPORTS / "plots") as folder:
+        for name, table in shown.items():
+            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+        plots.draw_evaluation(shown, LABEL_NAMES, folder)
+        history = read_json(NETWORK / "history.json")
+        plots.draw_training(
+            pd.DataFrame(history["epochs"]), history["best_epoch"], folder / "training.png"
+        )
+    with atomic_directory(PREDICTIONS) as folder:
+        for name, rows in predictions.items():
+            written = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
+            pq.write_table(written, folder / f"{name}.parquet", compression="zstd")
+        _mistakes(test, reviews, params.evaluate.mistakes).to_csv(
+            folder / "mistakes.csv", index=False
+        )
+    return metrics
+
+
+def _require_equal_export(forward: Any, padding: Padding) -> None:
+    """Make sure that what will be used answers like what is measured here.
+
+    Raises:
+        RegistryError: the exported network's logits are others.
+    """
+    sequences = load_split(SEQUENCES, "validation").sequences
+    rows = np.unique(np.linspace(0, len(sequences) - 1, _PROBE).astype(np.int64))
+    token_ids = padding.pad(sequences, rows)
+    exported = ExportedNetwork(NETWORK / "network.onnx").logits(token_ids)
+    expected = forward(token_ids).numpy()
+    if not np.allclose(exported, expected, rtol=1e-6, atol=_TOLERANCE):
+        raise RegistryError(
+            f"{NETWORK / 'network.onnx'} differs from network.keras by up to"
+            f" {np.abs(exported - expected).max():.2g} in the"
+            f" logits of {len(rows)} validation reviews, expected at most {_TOLERANCE:g}: install"
+            " the versions in requirements.lock and run dvc repro -f -s train, which exports anew"
+        )
+
+
+def _predict(
+    name: str, forward: Any, padding: Padding, baseline: "pd.Series[float]"
+) -> pd.DataFrame:
+    split = load_split(SEQUENCES, name)
+    return pd.DataFrame(
+        {
+            "id": split.ids,
+            "label": split.labels,
+            "probability": probabilities_of(predict_logits(forward, split.sequences, padding)),
+            "baseline_probability": baseline.loc[split.ids].to_numpy(),
+            "length": split.sequences.lengths.astype(np.int32),
+        }
+    )
+
+
+def _shared(reviews: pa.Table) -> set[str]:
+    """Ids of the test reviews whose text stands in the labelled train split too."""
+    rows = reviews.select(["id", "split", "duplicate_of"]).to_pandas()
+    text = rows["duplicate_of"].fillna(rows["id"])
+    return set(rows["id"][(rows["split"] == "test") & text.isin(text[rows["split"] == "train"])])
+
+
+def _mistakes(test: pd.DataFrame, reviews: pa.Table, most: int) -> pd.DataFrame:
+    """The wrong answers that were given with the most confidence, with their texts."""
+    wrong = test[(test["probability"] > THRESHOLD) != (test["label"] == 1)]
+    confidence = (wrong["probability"] - THRESHOLD).abs()
+    worst = wrong.loc[confidence.sort_values(ascending=False, kind="stable").index[:most]]
+    texts = reviews.select(["id", "text"]).to_pandas().set_index("id")["text"]
+    return worst[["id", "label", "probability"]].assign(text=texts.loc[worst["id"]].to_numpy())

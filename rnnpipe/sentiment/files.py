@@ -1,0 +1,14 @@
+"""What sentiment's stages hand each other."""
+
+from pathlib import Path
+
+LABEL_NAMES = ("neg", "pos")
+
+REVIEWS = Path("data/reviews.parquet")
+SEQUENCES = Path("data/sequences")
+WORD_VECTORS = Path("data/word_vectors.npy")
+PRETRAINED = Path("data/pretrained")
+BASELINE = Path("data/baseline.parquet")
+NETWORK = Path("models/network")
+PREDICTIONS = Path("data/predictions")
+REPORTS = Path("reports")

@@ -1,0 +1,29 @@
+"""Stage ``pretrained``: the language model that the training starts from, or an empty folder.
+
+A model is fetched by its pinned version, or taken from a folder. By default there is none: a fresh
+clone has no registry, and need not train a language model to train anything else.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+from rnnpipe.files import atomic_directory
+from rnnpipe.params import SentimentParams
+from rnnpipe.registry import find
+
+PRETRAINED = Path("data/pretrained")
+_FILES = ("network.keras", "vocabulary.json")
+
+
+def run(params: SentimentParams) -> None:
+    """Copy what the training needs of the model."""
+    model = params.pretrained.model
+    found = find(model, name="language_model", needed=_FILES) if model else None
+    with atomic_directory(PRETRAINED) as folder:
+        if found:
+            for name in _FILES:
+                shutil.copyfile(found / name, folder / name)
+        # Git and DVC keep no empty folder.
+        (folder / "README").write_text(f"{model or 'none'}\n", encoding="utf-8")
+    logging.getLogger(__name__).info("starting from %s", found or "no language model")
