@@ -680,7 +680,7 @@ class Ngrams(_Section):
     """The n-gram model that a language model's perplexity is shown beside."""
 
     order: int = _knob(
-        3,
+        4,
         "longest run of words that is counted: the word and what stands before it",
         "larger: lower perplexity with much text, more memory",
         ge=1,
