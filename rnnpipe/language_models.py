@@ -557,14 +557,37 @@ def exact_losses(predicted: Any, targets: Any, table: Any, bias: Any) -> Any:
         table: ``float32[vocabulary_size, size]``.
         bias: ``float32[vocabulary_size]``.
     """
-    highest = tf.fill(tf.shape(targets), _NO_SCORE)
-    total = tf.zeros(tf.shape(targets))
-    for start in range(0, table.shape[0], _JUDGED_WORDS):
-        block = slice(start, start + _JUDGED_WORDS)
-        scores = tf.matmul(predicted, table[block], transpose_b=True) + bias[block]
-        higher = tf.maximum(highest, tf.reduce_max(scores, axis=1))
-        here = tf.reduce_sum(tf.exp(scores - higher[:, None]), axis=1)
-        total = total * tf.exp(highest - higher) + here
-        highest = higher
+    starts = range(0, table.shape[0], _JUDGED_WORDS)
     rights = tf.reduce_sum(predicted * tf.gather(table, targets), axis=1)
-    return tf.math.log(total) + highest - rights - tf.gather(bias, targets)
+    rights += tf.gather(bias, targets)
+
+    def scores(start: int) -> Any:
+        block = slice(start, start + _JUDGED_WORDS)
+        return tf.matmul(predicted, table[block], transpose_b=True) + bias[block]
+
+    # Frequent words come first, so the highest score of the first block is near the highest of
+    # all: every exponent is taken against it, and the scores need not be searched first. Bias and
+    # subtraction ride in the product: a block of scores is gone through but twice.
+    high = tf.maximum(tf.reduce_max(scores(0), axis=1), rights)
+    rows = tf.concat([predicted, tf.ones_like(high)[:, None], -high[:, None]], axis=1)
+    columns = tf.concat(
+        [table, tf.convert_to_tensor(bias)[:, None], tf.ones([table.shape[0], 1])], axis=1
+    )
+    total = tf.zeros_like(high)
+    for start in starts:
+        block = columns[start : start + _JUDGED_WORDS]
+        total += tf.reduce_sum(tf.exp(tf.matmul(rows, block, transpose_b=True)), axis=1)
+
+    def slowly() -> Any:
+        """Where a score lies so far above the first block's that its exponent is no number."""
+        highest, found = high, tf.zeros_like(high)
+        for start in starts:
+            block = scores(start)
+            higher = tf.maximum(highest, tf.reduce_max(block, axis=1))
+            here = tf.reduce_sum(tf.exp(block - higher[:, None]), axis=1)
+            found = found * tf.exp(highest - higher) + here
+            highest = higher
+        return tf.math.log(found) + highest
+
+    fine = tf.reduce_all(tf.math.is_finite(total))
+    return tf.cond(fine, lambda: tf.math.log(total) + high, slowly) - rights

@@ -133,6 +133,21 @@ def test_over_all_words_the_sampled_loss_and_its_gradients_are_the_exact_ones(se
         np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("block", [1, 3, VOCABULARY_SIZE])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 300.0])
+def test_the_exact_loss_is_the_softmax_s_whatever_the_scores_and_blocks(monkeypatch, block, spread):
+    monkeypatch.setattr("rnnpipe.language_models._JUDGED_WORDS", block)
+    random = np.random.default_rng(1)
+    predicted = random.normal(0, 1, (9, 3)).astype(np.float32)
+    table = tf.Variable(spread * random.normal(0, 1, (VOCABULARY_SIZE, 3)).astype(np.float32))
+    bias = tf.Variable(random.normal(0, 1, VOCABULARY_SIZE).astype(np.float32))
+    targets = random.integers(0, VOCABULARY_SIZE, 9).astype(np.int32)
+    scores = predicted.astype(np.float64) @ table.numpy().T + bias.numpy()
+    expected = np.logaddexp.reduce(scores, axis=1) - scores[np.arange(9), targets]
+    found = exact_losses(tf.constant(predicted), tf.constant(targets), table, bias)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * max(1, 10 * spread))
+
+
 @settings(deadline=None)
 @given(seed=st.integers(0, 999), number=st.integers(0, VOCABULARY_SIZE + 3))
 def test_candidates_are_distinct_and_as_many_as_asked_for(seed, number):
