@@ -55,6 +55,79 @@ def seeds_paragraph(report: Mapping[str, Any]) -> str:
     )
 
 
+def problems_table(
+    sentiment: Mapping[str, Any], language: Mapping[str, Any], forecasting: Mapping[str, Any]
+) -> str:
+    """Lay out each problem's figure on test beside its baseline's."""
+    horizon = _horizons(forecasting)[0]
+    rows = [
+        [
+            f"[{name}]({places}metrics.json)",
+            data,
+            what,
+            f"**{ours[key]:{form}}** ({ours[f'{key}_low']:{form}} to {ours[f'{key}_high']:{form}})",
+            f"{ours['baseline'][key]:{form}}",
+            baseline,
+        ]
+        for name, places, data, what, ours, key, form, baseline in (
+            ("sentiment", "reports/", "IMDB, 25,000 test reviews", "accuracy", sentiment,
+             "accuracy", ".4f", "NB-SVM of words and word pairs"),
+            ("language modelling", "reports/language_model/",
+             f"the same reviews, {language['words']:,} words",
+             f"perplexity, {language['unknown_share']:.1%} unknown words", language,
+             "perplexity", ".1f", "n-grams, modified Kneser-Ney"),
+            ("forecasting", "reports/forecasting/",
+             f"ETTh1, {forecasting['n']:,} test windows, look-back {forecasting['look_back']}",
+             f"MSE, {horizon} hours ahead", forecasting, f"mse_{horizon}", ".4f",
+             "one linear map (DLinear's form)"),
+        )
+    ]  # fmt: skip
+    head = ["problem", "data", "figure", "rnnpipe (95 % interval)", "baseline", "which is"]
+    return _table(head, rows)
+
+
+def forecasting_table(forecasting: Mapping[str, Any]) -> str:
+    """Lay out the scaled errors by horizon: ours, the linear map's, the last season's."""
+    models = [
+        ("rnnpipe", forecasting),
+        ("linear map", forecasting["baseline"]),
+        ("seasonal naive", forecasting["seasonal_naive"]),
+    ]
+    rows = [
+        [
+            f"{horizon} hours",
+            *(
+                f"{model[f'mse_{horizon}']:.3f} / {model[f'mae_{horizon}']:.3f}"
+                for _, model in models
+            ),
+            f"{forecasting[f'windows_{horizon}']:,}",
+        ]
+        for horizon in _horizons(forecasting)
+    ]
+    return _table(["MSE / MAE", *(name for name, _ in models), "test windows"], rows)
+
+
+def _horizons(forecasting: Mapping[str, Any]) -> list[int]:
+    return sorted(int(key[4:]) for key in forecasting if key[:4] == "mse_" and key[4:].isdigit())
+
+
+def best_paragraph(report: Mapping[str, Any]) -> str:
+    """Say what the slow recipe gave."""
+    accuracies = ", ".join(f"{run['accuracy']:.4f}" for run in report["runs"])
+    p_values = ", ".join(f"{run['mcnemar']['p_value']:.2g}" for run in report["runs"])
+    minutes = max(run["train_seconds"] for run in report["runs"]) / 60
+    return (
+        f"[`params/best.yaml`](params/best.yaml) takes {minutes:.0f} minutes of training and reaches"
+        f" {accuracies}\non test (McNemar's p against the linear model {p_values};"
+        f" {_seeds(report)}: [`reports/seeds_best.json`](reports/seeds_best.json))."
+    )
+
+
+def _seeds(report: Mapping[str, Any]) -> str:
+    count = len(report["runs"])
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
 def bench_table(report: Mapping[str, Any]) -> str:
     """Lay out training steps beside their peers, and predictions."""
     machine, predict = report["machine"], report["predict"]
@@ -141,6 +214,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 TABLES: Mapping[str, tuple[Sequence[str], Callable[..., str]]] = {
     "results": (("metrics", "notebook"), results),
     "seeds": (("seeds",), seeds_paragraph),
+    "best": (("seeds_best",), best_paragraph),
+    "problems": (
+        ("metrics", "language_model/metrics", "forecasting/metrics"),
+        problems_table,
+    ),
+    "forecasting": (("forecasting/metrics",), forecasting_table),
     "bench": (("bench",), bench_table),
     "cells": (("cells",), cells_table),
     "growth": (("growth",), growth_table),

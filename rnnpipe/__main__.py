@@ -103,6 +103,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--json", action="store_true", help="one JSON object a line")
 
+    forecast = command("forecast", _forecast, "tell how a series goes on, with a registered model")
+    forecast.add_argument("file", type=Path, help="CSV or parquet with times and the columns")
+    forecast.add_argument("--time-column", default="date", help="its column of times (date)")
+    forecast.add_argument("--steps", type=int, help="how many to tell (all that the model gives)")
+    forecast.add_argument("--model", help="folder, version or stage; default: the work tree's")
+    forecast.add_argument("--json", action="store_true", help="one JSON object a line, not CSV")
+
+    generate = command("generate", _generate, "go on with a text, by a registered language model")
+    generate.add_argument("text", help="the beginning; may be empty")
+    generate.add_argument("--temperature", type=float, default=0.8, help="0: always the likeliest")
+    generate.add_argument("--top-k", type=int, default=50, help="draw from so many; 0: from all")
+    generate.add_argument("--words", type=int, default=100, help="most words (100)")
+    generate.add_argument("--seed", type=int, default=1, help="another one: another text (1)")
+    generate.add_argument("--model", help="folder, version or stage; default: the work tree's")
+
     publish = command("publish", _publish, "version the approved model: git tags, DVC push")
     publish.add_argument(
         "--dry-run", action="store_true", help="say what would be done, do nothing"
@@ -114,12 +129,16 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--stage", default="dev", help="stage of the new version (default: dev)")
 
     models = command("models", _models, "list published versions with stages and metrics")
+    for registry_command in (publish, models):
+        _with_problem(registry_command)
     models.add_argument("--json", action="store_true", help="one JSON document")
     promote = command("promote", _promote, "put a published version into a stage")
     promote.add_argument("version", help="a version, as `rnnpipe models` lists it")
     promote.add_argument("--stage", default="prod", help="the stage (default: prod)")
     rollback = command("rollback", _rollback, "put a stage back to the version it had before")
     rollback.add_argument("--stage", default="prod", help="the stage (default: prod)")
+    for registry_command in (promote, rollback):
+        _with_problem(registry_command)
 
     demo = command("demo", _demo, "run the whole pipeline on a generated corpus, in .demo/")
     demo.add_argument("--reviews", type=int, default=4000, help="size of the corpus (4000)")
@@ -130,6 +149,10 @@ def _parser() -> argparse.ArgumentParser:
     corpus.add_argument("--reviews", type=int, default=4000, help="number of reviews (4000)")
     corpus.add_argument("--seed", type=int, default=1, help="seed of the grammar (1)")
     return parser
+
+
+def _with_problem(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--problem", help="whose model (that of params.yaml, sentiment)")
 
 
 def _with_params(command: argparse.ArgumentParser) -> None:
@@ -193,11 +216,58 @@ def _prediction_lines(predictions: "list[Prediction]", as_json: bool) -> Iterato
             yield f"{prediction.label}  {probability:.4f}"
 
 
+def _problem(options: Any) -> str | None:
+    from rnnpipe.errors import ParameterError
+    from rnnpipe.params import PARAMS
+
+    if options.problem is not None and options.problem not in PARAMS:
+        raise ParameterError(
+            f"problem is {options.problem[:100]!r}, expected one of: {', '.join(PARAMS)}"
+        )
+    name: str | None = options.problem
+    return name
+
+
+def _forecast(options: Any) -> None:
+    from rnnpipe.forecast import load_forecaster
+
+    model = load_forecaster(options.model)
+    found = model.forecast(options.file, options.time_column, options.steps)
+    if not options.json:
+        print(options.time_column, *found.names, sep=",")
+    for time, values in zip(found.times.astype("datetime64[s]"), found.values, strict=True):
+        moment = str(time).replace("T", " ")
+        numbers = [float(f"{value:.6g}") for value in values]
+        if options.json:
+            row = dict(zip(found.names, numbers, strict=True))
+            print(json.dumps({options.time_column: moment} | row))
+        else:
+            print(moment, *numbers, sep=",")
+
+
+def _generate(options: Any) -> None:
+    from rnnpipe.generation import Sampling, generate, load_language_model
+
+    sampling = Sampling(
+        temperature=options.temperature,
+        top_k=options.top_k,
+        most_words=options.words,
+        seed=options.seed,
+    )
+    model, vocabulary = load_language_model(options.model)
+    found = generate(model, vocabulary, options.text, sampling)
+    print(
+        " ".join(filter(None, [options.text.strip(), *found.words]))
+        + ("." if found.ended else " …")
+    )
+
+
 def _publish(options: Any) -> None:
     from rnnpipe.publishing import publish
 
     published = publish(
         Path(),
+        name=_problem(options),
         stage=options.stage,
         dry_run=options.dry_run,
         force=options.force,
@@ -211,7 +281,7 @@ def _models(options: Any) -> None:
 
     from rnnpipe.publishing import models
 
-    found = models(Path())
+    found = models(Path(), _problem(options))
     if options.json:
         print(json.dumps([asdict(version) for version in found], indent=2))
     else:
@@ -224,13 +294,15 @@ def _models(options: Any) -> None:
 def _promote(options: Any) -> None:
     from rnnpipe.publishing import promote
 
-    print(*promote(Path(), options.version, options.stage).summary, sep="\n")
+    print(
+        *promote(Path(), options.version, options.stage, name=_problem(options)).summary, sep="\n"
+    )
 
 
 def _rollback(options: Any) -> None:
     from rnnpipe.publishing import rollback
 
-    print(*rollback(Path(), options.stage).summary, sep="\n")
+    print(*rollback(Path(), options.stage, name=_problem(options)).summary, sep="\n")
 
 
 def _demo(options: Any) -> int:

@@ -19,7 +19,7 @@ _MOST_TOKENS = 2**14  # in a batch, so that very long sequences come in smaller 
 
 
 class ExportedNetwork:
-    """A network that :func:`rnnpipe.exporting.save_exported` wrote, loaded."""
+    """A network that :func:`rnnpipe.exporting.classifier.save_classifier` wrote, loaded."""
 
     def __init__(self, path: Path) -> None:
         """Load a file; no code from it is run.
@@ -64,7 +64,7 @@ class ExportedNetwork:
 
 
 class ExportedForecaster:
-    """A forecaster that :func:`rnnpipe.exporting.save_exported` wrote, loaded."""
+    """A forecaster that :func:`rnnpipe.exporting.forecaster.save_forecaster` wrote, loaded."""
 
     def __init__(self, path: Path) -> None:
         """Load a file; no code from it is run.

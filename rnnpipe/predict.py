@@ -62,7 +62,8 @@ def load_model(model: str | Path | None = None, root: Path = Path()) -> Model:
     Raises:
         RegistryError: there is no such model, or its folder is not whole.
     """
-    folder = registry.find(None if model is None else str(model), root)
+    needed = (*registry.MODEL_FILES, "vocabulary.json")
+    folder = registry.find(None if model is None else str(model), root, "sentiment", needed)
     try:
         saved = read_json(folder / "params.json")
         negative, positive = saved["label_names"]

@@ -419,34 +419,54 @@ def write_predictions(target: Path, predictions: Path, reviews: Path) -> None:
         if not path.is_file():
             raise RegistryError(f"{path} is missing, and the model needs it: run dvc repro")
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     table = pq.read_table(predictions, columns=["id", "label", "probability"])
     table = table.sort_by("id")
-    texts = pq.read_table(reviews, columns=["id", "text"], filters=pc.field("id").isin(table["id"]))
-    hashes = {
-        key: hashlib.sha256(text.encode()).hexdigest()
-        for key, text in zip(texts["id"].to_pylist(), texts["text"].to_pylist(), strict=True)
-    }
     ids = table["id"].to_pylist()
-    foreign = [key for key in ids if key not in hashes]
-    if foreign:
-        raise RegistryError(
-            f"{len(foreign)} validation predictions belong to no review in {reviews}, the first"
-            f" being {foreign[0][:100]!r}: run dvc repro, which brings both to one state"
-        )
     # The columns are cast, so that the bytes do not depend on who wrote the predictions.
     written = pa.table(
         {
             "id": pa.array(ids, pa.string()),
-            "text_sha256": pa.array([hashes[key] for key in ids], pa.string()),
+            "text_sha256": text_hashes(table["id"], reviews),
             "label": table["label"].combine_chunks().cast(pa.int8()),
             "probability": table["probability"].combine_chunks().cast(pa.float64()),
         }
     )
     with atomic_file(target) as partial:
         pq.write_table(written, partial, compression="zstd")
+
+
+def text_hashes(ids: Any, reviews: Path) -> Any:
+    """Give the SHA-256 of each review's text: a text is known again by it, and not shown.
+
+    Args:
+        ids: Arrow array of reviews' ids.
+        reviews: table of all reviews with id, text.
+
+    Returns:
+        An Arrow array of strings, in the order of ``ids``.
+
+    Raises:
+        RegistryError: an id belongs to no review.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    texts = pq.read_table(reviews, columns=["id", "text"], filters=pc.field("id").isin(ids))
+    hashes = {
+        key: hashlib.sha256(text.encode()).hexdigest()
+        for key, text in zip(texts["id"].to_pylist(), texts["text"].to_pylist(), strict=True)
+    }
+    wanted = ids.to_pylist()
+    foreign = [key for key in wanted if key not in hashes]
+    if foreign:
+        raise RegistryError(
+            f"{len(foreign)} validation predictions belong to no review in {reviews}, the first"
+            f" being {foreign[0][:100]!r}: run dvc repro, which brings both to one state"
+        )
+    return pa.array([hashes[key] for key in wanted], pa.string())
 
 
 # --- Comparing ---------------------------------------------------------------------------

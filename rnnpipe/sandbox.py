@@ -7,20 +7,23 @@ own: it runs today's code, and neither ``dvc.lock`` nor the reports of the proje
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rnnpipe.corpus import write_corpus
 from rnnpipe.errors import RnnpipeError
 from rnnpipe.files import read_json, write_json
-from rnnpipe.params import PARAMS_FILE, merge_params, read_values
+from rnnpipe.params import PARAMS, PARAMS_FILE, merge_params, read_values
+from rnnpipe.places import places_of
+from rnnpipe.series_corpus import write_series_corpus
 from rnnpipe.sources import Card
 
 _RUNNING = re.compile(r"^Running stage '(?:dvc\.yaml:)?([^']+)'")
@@ -29,7 +32,7 @@ _IDENTITY = {
     for who in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "rnnpipe"), ("EMAIL", "rnnpipe@localhost"))
 }
-_EXAMPLE = "The plot is not bad at all, in fact it is wonderful."
+_DEMO = {"sentiment": "demo.yaml"}
 
 
 @dataclass(frozen=True)
@@ -143,12 +146,12 @@ def make_sandbox(root: Path, folder: Path, *, share_cache: bool) -> Sandbox:
 
 
 def demo(reviews: int) -> int:
-    """Run the whole pipeline on a generated corpus in ``.demo`` and print what came out."""
-    return _run(make_demo(Path(), Path(".demo"), reviews))
+    """Run all pipelines on generated data in ``.demo`` and print what came out."""
+    return _run(make_demo(Path(), Path(".demo"), reviews), PARAMS)
 
 
 def make_demo(root: Path, folder: Path, reviews: int) -> Sandbox:
-    """Copy the project, with a generated corpus as its source and a network to match."""
+    """Copy the project, with generated data as its sources and networks to match."""
     sandbox = make_sandbox(root, folder, share_cache=False)
     archive = Path("data/mirror/generated.tar.gz")
     digest = write_corpus(folder / archive, reviews, seed=1)
@@ -163,11 +166,14 @@ def make_demo(root: Path, folder: Path, reviews: int) -> Sandbox:
         reviews=reviews,
         citation="Written by `rnnpipe corpus` from a small grammar.",
     )
-    write_json(folder / "data" / "generated.json", asdict(card))
-    small = root / "params" / "demo.yaml"
-    merge_params(root / PARAMS_FILE, read_values(small), folder / PARAMS_FILE, str(small))
-    # Nothing of the project's own runs belongs into this history.
-    (folder / "dvc.lock").unlink(missing_ok=True)
+    write_json(folder / "data" / "generated.json", card.content)
+    write_series_corpus(folder / "data" / "mirror" / "generated_series.csv")
+    for problem in PARAMS:
+        places = places_of(problem)
+        small = root / "params" / _DEMO.get(problem, f"demo_{problem}.yaml")
+        merge_params(root / places.params, read_values(small), folder / places.params, str(small))
+        # Nothing of the project's own runs belongs into this history.
+        (folder / places.pipeline / "dvc.lock").unlink(missing_ok=True)
     return sandbox
 
 
@@ -201,38 +207,48 @@ def make_attempt(
     return sandbox
 
 
-def _run(sandbox: Sandbox) -> int:
+def _run(sandbox: Sandbox, problems: Iterable[str] = ("sentiment",)) -> int:
     started = time.monotonic()
     sandbox.commit("Begin")
-    seconds = sandbox.reproduce()
+    pipelines = [(places_of(problem).pipeline / "dvc.yaml").as_posix() for problem in problems]
+    seconds = sandbox.reproduce(*pipelines)
     sandbox.commit("Run the pipeline")
-    metrics = read_json(sandbox.folder / "reports" / "metrics.json")
-    decision = read_json(sandbox.folder / "models" / "registration.json")
-    predicted = sandbox.run(sys.executable, "-m", "rnnpipe", "predict", _EXAMPLE).strip()
-    for line in _summary(sandbox.folder, seconds, metrics, decision):
-        print(line)
-    print(f'  prediction  "{_EXAMPLE}" -> {predicted}')
-    print(f"  total       {time.monotonic() - started:.0f} s")
+    print("\nDone. Stages that ran, in seconds:")
+    for stage, taken in seconds.items():
+        print(f"  {stage.removeprefix('pipelines/').replace('/dvc.yaml', ''):32}{taken:6.1f}")
+    for problem in problems:
+        for line in _summary(sandbox, problem):
+            print(line)
+    print(f"\n  total       {time.monotonic() - started:.0f} s")
     return 0
 
 
-def _summary(
-    folder: Path,
-    seconds: Mapping[str, float],
-    metrics: Mapping[str, Any],
-    decision: Mapping[str, Any],
-) -> Iterator[str]:
-    yield ""
-    yield "Done. Stages that ran, in seconds:"
-    for stage, taken in seconds.items():
-        yield f"  {stage:20}{taken:6.1f}"
+# How each problem's model is tried, and what is shown of it.
+_TRIALS: Mapping[str, Sequence[str]] = {
+    "sentiment": ("predict", "The plot is not bad at all, in fact it is wonderful."),
+    "language_model": ("generate", "The film"),
+    "forecasting": ("forecast", "data/mirror/generated_series.csv", "--steps", "1"),
+}
+
+
+def _summary(sandbox: Sandbox, problem: str) -> Iterator[str]:
+    places = places_of(problem)
+    metrics = read_json(sandbox.folder / places.metrics)
+    decision = read_json(sandbox.folder / places.decision)
+    name, bound = next(
+        (gate["name"].removeprefix("validation_"), gate["required"])
+        for gate in decision["reasons"]
+        if gate["name"].startswith("validation_")
+    )
+    tried = sandbox.run(sys.executable, "-m", "rnnpipe", *_TRIALS[problem]).strip()
+    yield f"\n{problem}"
     yield (
-        f"  accuracy    {metrics['accuracy']:.4f} on {metrics['n']} test reviews"
-        f" (interval {metrics['accuracy_low']:.4f} to {metrics['accuracy_high']:.4f});"
-        f" linear baseline {metrics['baseline']['accuracy']:.4f}"
+        f"  {name:12}{metrics[name]:.4f} on {metrics['n']:,} of test; baseline"
+        f" {metrics['baseline'][name]:.4f}; required on validation {bound:g}"
     )
     yield f"  verdict     {decision['verdict']}"
-    yield f"  figures     {folder / 'reports' / 'metrics.json'}, pictures in {folder / 'reports' / 'plots'}"
-    yield f"  report      {folder / 'reports' / 'index.html'}"
-    yield f"  data docs   {folder / 'reports' / 'data_docs'}"
-    yield f"  model       {folder / 'models' / 'sentiment'}"
+    yield f"  figures     {sandbox.folder / places.metrics}, pictures in {sandbox.folder / places.reports / 'plots'}"
+    yield f"  report      {sandbox.folder / places.reports / 'index.html'}"
+    yield f"  model       {sandbox.folder / places.model}"
+    yield f"  tried       rnnpipe {shlex.join(_TRIALS[problem])}"
+    yield from (f"              {line}" for line in tried.splitlines())

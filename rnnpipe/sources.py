@@ -65,6 +65,11 @@ class Card:
     sha256: str = ""
     """SHA-256 of a table's bytes, in hex."""
 
+    @property
+    def content(self) -> dict[str, object]:
+        """What stands in its file: the fields that its kind has."""
+        return {name: getattr(self, name) for name in _KINDS[self.kind]}
+
 
 _ALWAYS = ("name", "kind", "address", "file_name", "bytes")
 _KINDS = {

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnpipe.errors import RegistryError, TrainingError
-from rnnpipe.exporting import require_exportable, save_exported
+from rnnpipe.exporting.classifier import save_classifier
+from rnnpipe.exporting.graph import require_exportable
 from rnnpipe.files import sha256_file
 from rnnpipe.inference import ExportedNetwork
 from rnnpipe.models import build_classifier
@@ -48,7 +49,7 @@ def batch(lengths, width, side, seed=1):
 
 
 def exported(model, folder):
-    save_exported(model, folder / "network.onnx")
+    save_classifier(model, folder / "network.onnx")
     return ExportedNetwork(folder / "network.onnx")
 
 
@@ -116,14 +117,14 @@ def test_a_network_of_real_size_agrees_over_long_reviews(build, tmp_path, cell):
 
 def test_the_bytes_of_the_file_are_the_networks_own(build, tmp_path):
     def digest(name, seed):
-        save_exported(build(seed, bidirectional=True), tmp_path / name)
+        save_classifier(build(seed, bidirectional=True), tmp_path / name)
         return sha256_file(tmp_path / name)
 
     assert digest("one", 1) == digest("two", 1) != digest("three", 2)
 
 
 def test_the_file_is_a_plain_graph_with_a_named_input_and_output(build, tmp_path):
-    save_exported(build(), tmp_path / "network.onnx")
+    save_classifier(build(), tmp_path / "network.onnx")
     graph = onnx.load(tmp_path / "network.onnx", load_external_data=False).graph
     assert {node.domain for node in graph.node} == {""}  # none but ONNX's own operators
     assert all(constant.data_location == 0 for constant in graph.initializer)  # no other file
@@ -139,14 +140,14 @@ def test_a_layer_without_a_rule_is_refused(tmp_path):
     inputs = keras.Input((None,), dtype="int32")
     model = keras.Model(inputs, keras.layers.Flatten()(inputs))
     with pytest.raises(TypeError, match="Flatten"):
-        save_exported(model, tmp_path / "network.onnx")
+        save_classifier(model, tmp_path / "network.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_weights_beyond_the_format_are_refused_with_what_to_lower(build, monkeypatch):
     network = build()
     require_exportable(network)
-    monkeypatch.setattr("rnnpipe.exporting._MOST_BYTES", 100)
+    monkeypatch.setattr("rnnpipe.exporting.graph._MOST_BYTES", 100)
     with pytest.raises(TrainingError, match=r"sequences\.vocabulary_size"):
         require_exportable(network)
 

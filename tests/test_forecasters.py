@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from networks import CELLS, STEPS, first_states
 
 from rnnpipe.errors import RegistryError
-from rnnpipe.exporting import save_exported
+from rnnpipe.exporting.classifier import save_classifier
+from rnnpipe.exporting.forecaster import save_forecaster
 from rnnpipe.files import sha256_file
 from rnnpipe.forecasters import build_forecaster, forecast_loss
 from rnnpipe.inference import ExportedForecaster
@@ -135,7 +136,7 @@ def test_in_segments_each_column_is_read_by_itself():
 def test_an_exported_forecaster_answers_like_keras(tmp_path_factory, shape, batch, seed):
     model = build(seed=seed, **shape)
     path = tmp_path_factory.mktemp("network") / "network.onnx"
-    save_exported(model, path)
+    save_forecaster(model, path)
     network = ExportedForecaster(path)
     assert (network.look_back, network.horizon, network.columns) == (
         shape["look_back"], shape["horizon"], shape["columns"],
@@ -151,7 +152,7 @@ def test_a_forecaster_of_real_size_agrees(tmp_path, cell, decoder):
     model = build(
         decoder, look_back=720, horizon=720, columns=7, cell=cell, hidden_size=128, segment=24
     )
-    save_exported(model, tmp_path / "network.onnx")
+    save_forecaster(model, tmp_path / "network.onnx")
     windows = past(2, 720, 7)
     expected = model(windows, training=False).numpy()
     found = ExportedForecaster(tmp_path / "network.onnx").forecast(windows)
@@ -164,7 +165,7 @@ def test_a_saved_forecaster_comes_back_and_its_bytes_are_its_own(tmp_path, decod
     for name in ("one", "two"):
         model = build(decoder, num_layers=2)
         save_network(model, tmp_path / name / "network.keras")
-        save_exported(model, tmp_path / name / "network.onnx")
+        save_forecaster(model, tmp_path / name / "network.onnx")
         hashes |= {sha256_file(path) for path in (tmp_path / name).iterdir()}
     assert len(hashes) == 2
     loaded = load_network(tmp_path / "one" / "network.keras")
@@ -175,7 +176,7 @@ def test_a_classifier_is_no_forecaster(tmp_path, params):
     from rnnpipe.models import build_classifier
 
     train = params.train.model_copy(update={"hidden_size": 4, "bigram_buckets": 64})
-    save_exported(build_classifier(train, 20, None), tmp_path / "network.onnx")
+    save_classifier(build_classifier(train, 20, None), tmp_path / "network.onnx")
     with pytest.raises(RegistryError, match="no forecaster"):
         ExportedForecaster(tmp_path / "network.onnx")
 

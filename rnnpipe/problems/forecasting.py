@@ -1,7 +1,7 @@
 """Forecasting: how does a series go on?"""
 
 from rnnpipe.forecasting.files import NETWORK, REPORTS, SERIES, WINDOWS
-from rnnpipe.problems.problem import Problem, later
+from rnnpipe.problems.problem import Later, Problem
 from rnnpipe.selection import Selection, Wording
 
 PROBLEM = Problem(
@@ -10,13 +10,14 @@ PROBLEM = Problem(
     selection=Selection("mse", "lower", "max_validation_mse"),
     wording=Wording("windows", "linear forecaster", "one linear map from look-back to horizon"),
     shaping=frozenset({"problem", "prepare", "windows", "train"}),
-    prepare=later("rnnpipe.forecasting.data:prepare"),
-    checks={"validate": later("rnnpipe.forecasting.checks:series_checks")},
-    baseline=later("rnnpipe.forecasting.linear:fit"),
+    prepare=Later("rnnpipe.forecasting.data:prepare"),
+    checks={"validate": Later("rnnpipe.forecasting.checks:series_checks")},
+    baseline=Later("rnnpipe.forecasting.linear:fit"),
     inputs=(WINDOWS,),
-    learn=later("rnnpipe.forecasting.learning:learn"),
-    evaluate=later("rnnpipe.forecasting.figures:evaluate"),
+    learn=Later("rnnpipe.forecasting.learning:learn"),
+    export=Later("rnnpipe.exporting.forecaster:save_forecaster"),
+    evaluate=Later("rnnpipe.forecasting.figures:evaluate"),
     steps={"series": SERIES, "windows": WINDOWS, "network": NETWORK},
     suites=(REPORTS / "validation.json",),
-    assemble=later("rnnpipe.forecasting.model:assemble_model"),
+    assemble=Later("rnnpipe.forecasting.model:assemble_model"),
 )

@@ -15,7 +15,7 @@ class Problem:
     """A problem as a value: whatever differs from one problem to the next.
 
     Its functions are given the problem's own parameters and read and write below its places.
-    They stand here by name (:func:`later`): a stage executes, and depends on, what it needs alone.
+    They stand here by name (:class:`Later`): a stage executes, and depends on, what it needs alone.
 
     Attributes:
         name: of the problem, of its model, and of its pipeline's folder.
@@ -30,6 +30,8 @@ class Problem:
         inputs: files and folders that decide what the training learns.
         learn: a fresh network with all that its training needs
             (:class:`rnnpipe.training.Learner`).
+        export: writes a trained network, to a file, in the form that is used
+            (:mod:`rnnpipe.exporting`).
         evaluate: takes every figure and draws every picture; it alone opens the test split.
             Returns the content of ``metrics.json``.
         steps: results that a model's lineage names, the table first.
@@ -47,6 +49,7 @@ class Problem:
     baseline: Callable[[Any], Mapping[str, Any]]
     inputs: Sequence[Path]
     learn: Callable[[Any], Any]
+    export: Callable[[Any, Path], None]
     evaluate: Callable[[Any], Mapping[str, Any]]
     steps: Mapping[str, Path]
     suites: Sequence[Path]
@@ -58,15 +61,13 @@ class Problem:
         return places_of(self.name)
 
 
-def later(name: str) -> Callable[..., Any]:
-    """Give a function that is imported when it is called first.
+@dataclass(frozen=True)
+class Later:
+    """A function that is imported when it is called first, by its ``package.module:function``."""
 
-    Args:
-        name: ``package.module:function``.
-    """
-    module, _, function = name.partition(":")
+    names: str
 
-    def call(*arguments: Any) -> Any:
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it."""
+        module, _, function = self.names.partition(":")
         return getattr(import_module(module), function)(*arguments)
-
-    return call

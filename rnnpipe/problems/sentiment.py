@@ -1,6 +1,6 @@
 """Sentiment: does a review praise or condemn?"""
 
-from rnnpipe.problems.problem import Problem, later
+from rnnpipe.problems.problem import Later, Problem
 from rnnpipe.selection import Selection, Wording
 from rnnpipe.sentiment.files import (
     BASELINE,
@@ -18,16 +18,17 @@ PROBLEM = Problem(
     selection=Selection("accuracy", "higher", "min_validation_accuracy"),
     wording=Wording("reviews", "linear baseline", "logistic regression on runs of words"),
     shaping=frozenset({"problem", "sequences", "word_vectors", "pretrained", "baseline", "train"}),
-    prepare=later("rnnpipe.sentiment.data:prepare"),
+    prepare=Later("rnnpipe.sentiment.data:prepare"),
     checks={
-        "validate": later("rnnpipe.sentiment.checks:review_checks"),
-        "validate_sequences": later("rnnpipe.sentiment.checks:sequence_checks"),
+        "validate": Later("rnnpipe.sentiment.checks:review_checks"),
+        "validate_sequences": Later("rnnpipe.sentiment.checks:sequence_checks"),
     },
-    baseline=later("rnnpipe.sentiment.linear:fit_and_predict"),
+    baseline=Later("rnnpipe.sentiment.linear:fit_and_predict"),
     inputs=(SEQUENCES, WORD_VECTORS, PRETRAINED, BASELINE),
-    learn=later("rnnpipe.sentiment.learning:learn"),
-    evaluate=later("rnnpipe.sentiment.figures:evaluate"),
+    learn=Later("rnnpipe.sentiment.learning:learn"),
+    export=Later("rnnpipe.exporting.classifier:save_classifier"),
+    evaluate=Later("rnnpipe.sentiment.figures:evaluate"),
     steps={"reviews": REVIEWS, "sequences": SEQUENCES, "network": NETWORK},
     suites=(REPORTS / "validation.json", REPORTS / "validation_sequences.json"),
-    assemble=later("rnnpipe.sentiment.model:assemble_model"),
+    assemble=Later("rnnpipe.sentiment.model:assemble_model"),
 )

@@ -135,7 +135,9 @@ def _require_equal_export(forward: Any, padding: Padding) -> None:
         )
 
 
-def _predict(name: str, forward: Any, padding: Padding, baseline: pd.Series[float]) -> pd.DataFrame:
+def _predict(
+    name: str, forward: Any, padding: Padding, baseline: "pd.Series[float]"
+) -> pd.DataFrame:
     split = load_split(SEQUENCES, name)
     return pd.DataFrame(
         {

@@ -7,19 +7,29 @@ import pyarrow.parquet as pq
 
 from rnnpipe.backend import keras
 from rnnpipe.classification import Lesson, learn_to_classify
-from rnnpipe.models import build_classifier
+from rnnpipe.models import build_classifier, load_network
 from rnnpipe.params import SentimentParams, Train
-from rnnpipe.sentiment.files import BASELINE, SEQUENCES, WORD_VECTORS
+from rnnpipe.sentiment.files import (
+    BASELINE,
+    LANGUAGE_MODEL,
+    PRETRAINED,
+    SEQUENCES,
+    WORD_VECTORS,
+)
 from rnnpipe.sequences import load_split, open_sequences
 from rnnpipe.tokens import Vocabulary
 from rnnpipe.training import Learner, draw_fraction
+from rnnpipe.transfer import start_from
 
 
 def build_network(params: SentimentParams) -> keras.Model:
-    """Build the network that the training starts from."""
+    """Build the network that the training starts from, from a language model if there is one."""
     vocabulary = Vocabulary.load(SEQUENCES / "vocabulary.json")
     vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
-    return build_classifier(params.train, len(vocabulary), vectors)
+    network = build_classifier(params.train, len(vocabulary), vectors)
+    if (PRETRAINED / LANGUAGE_MODEL).exists():
+        start_from(network, load_network(PRETRAINED / LANGUAGE_MODEL), vocabulary)
+    return network
 
 
 def learn(params: SentimentParams) -> Learner:

@@ -6,18 +6,17 @@ clone has no registry, and need not train a language model to train anything els
 
 import logging
 import shutil
-from pathlib import Path
 
 from rnnpipe.files import atomic_directory
 from rnnpipe.params import SentimentParams
 from rnnpipe.registry import find
+from rnnpipe.sentiment.files import LANGUAGE_MODEL, PRETRAINED
 
-PRETRAINED = Path("data/pretrained")
-_FILES = ("network.keras", "vocabulary.json")
+_FILES = (LANGUAGE_MODEL,)
 
 
 def run(params: SentimentParams) -> None:
-    """Copy what the training needs of the model."""
+    """Copy what the training needs of the model; the network knows its vocabulary."""
     model = params.pretrained.model
     found = find(model, name="language_model", needed=_FILES) if model else None
     with atomic_directory(PRETRAINED) as folder:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dvclive import Live
 
-from rnnpipe import exporting, models, training
+from rnnpipe import models, training
+from rnnpipe.exporting.graph import require_exportable
 from rnnpipe.files import atomic_directory, sha256_directory, sha256_file, write_json
 from rnnpipe.params import Params
 from rnnpipe.problems import problem_of
@@ -25,7 +26,7 @@ def run(params: Params) -> None:
     training.make_deterministic()
     problem = problem_of(params)
     learner = problem.learn(params)
-    exporting.require_exportable(learner.network)
+    require_exportable(learner.network)
     checkpoint = CHECKPOINTS / problem.name / f"{_key(problem, params)}.npz"
     for abandoned in set(checkpoint.parent.glob("*.npz")) - {checkpoint}:
         abandoned.unlink()
@@ -46,7 +47,7 @@ def run(params: Params) -> None:
         history = training.fit(learner, params.train, checkpoint, report)
     with atomic_directory(problem.places.network) as folder:
         models.save_network(learner.network, folder / "network.keras")
-        exporting.save_exported(learner.network, folder / "network.onnx")
+        problem.export(learner.network, folder / "network.onnx")
         write_json(folder / "history.json", history.report)
     checkpoint.unlink(missing_ok=True)
     logging.getLogger(__name__).info("kept the weights of epoch %d", history.best_epoch)

@@ -12,8 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun, State, TaskRun
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
 
 from flows.pipeline import REFUSED_EVENT, PipelineFailedError, Story, pipeline
 from flows.stage import read_dag
@@ -55,6 +60,12 @@ def task_runs(state: State) -> dict[str, TaskRun]:
 def flow_run(state: State) -> FlowRun:
     with get_client(sync_client=True) as client:
         return client.read_flow_run(state.state_details.flow_run_id)
+
+
+def artifacts_of(state: State) -> list[Artifact]:
+    run_id = ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id])
+    with get_client(sync_client=True) as client:
+        return client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=run_id))
 
 
 def refusals(state: State) -> list[str]:
@@ -163,6 +174,38 @@ def test_the_flow_refuses_a_bad_override_and_a_bad_stage_before_any_task(project
         assert state.is_failed()
         assert sentence in state.message
         assert task_runs(state) == {}
+
+
+def test_another_problems_pipeline_runs_in_a_clone_too(project):
+    before = standing(project)
+    state = run(project, {"train.epochs": 2}, problem="forecasting")
+    assert state.is_completed(), state.message
+    story = story_of(state)
+    assert {name.rpartition(":")[0] for name in story.dag} == {"pipelines/forecasting/dvc.yaml"}
+    assert set(states(story).values()) == {"Ran"}
+    assert flow_run(state).name.startswith("forecasting, train.epochs=2 ")
+    assert standing(project) == before
+    assert experiments(project) == [story.experiment]
+    keys = {artifact.key for artifact in artifacts_of(state)}
+    assert {"validate", "training", "metrics", "pictures", "verdict", "lineage", "report"} <= keys
+    saved = project.run("git", "show", f"{story.experiment}:pipelines/forecasting/params.yaml")
+    assert yaml.safe_load(saved)["train"]["epochs"] == 2
+    again = run(project, {"train.epochs": 2}, ["train"], problem="forecasting")
+    ran = {name.rpartition(":")[2]: state for name, state in states(story_of(again)).items()}
+    assert ran["download"] == "Cached"
+    assert ran["train"] == "Ran"
+
+
+def test_a_language_model_needs_stages_of_the_root(project):
+    dag = read_dag(project.folder, Path("pipelines/language_model/dvc.yaml"))
+    assert "sequences" in dag["pipelines/language_model/dvc.yaml:train"]
+    assert "train" not in dag
+
+
+def test_an_unknown_problem_is_refused_before_any_task(project):
+    state = run(project, problem="translation")
+    assert state.is_failed()
+    assert "expected one of: sentiment, language_model, forecasting" in state.message
 
 
 def test_a_wrong_hash_is_not_tried_again(project):

@@ -225,7 +225,7 @@ def test_prefect_yaml_holds_no_path_of_a_machine():
     assert str(ROOT) not in text
     assert all("/home" not in line and "/tmp" not in line for line in text.splitlines())
     names = [deployment["name"] for deployment in yaml.safe_load(text)["deployments"]]
-    assert names == ["nightly", "manual"]
+    assert names == ["nightly", "forecasting", "language-model", "manual"]
 
 
 @pytest.mark.parametrize("pool", ["docker", "kubernetes"])
@@ -307,6 +307,11 @@ def test_the_deployments_are_as_written(up):
     assert nightly.global_concurrency_limit.limit == 1
     assert nightly.concurrency_options.collision_strategy.value == "CANCEL_NEW"
     assert not manual.schedules
+    with up.client() as client:
+        for problem in ("forecasting", "language_model"):
+            other = client.read_deployment_by_name(f"pipeline/{problem.replace('_', '-')}")
+            assert other.parameters == {"problem": problem}
+            assert other.schedules
     assert {nightly.work_pool_name, manual.work_pool_name} == {"local"}
     assert nightly.entrypoint == "flows/pipeline.py:pipeline"
 

@@ -1,0 +1,1 @@
+"""What word comes next? What the pipeline does for this problem alone."""

@@ -1,0 +1,62 @@
+"""The language model, its texts, and its training batch by batch."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnpipe.language.files import SEQUENCES, WORD_VECTORS, open_texts
+from rnnpipe.language_models import (
+    LanguageModel,
+    build_language_model,
+    compile_step,
+    count_words,
+    judge,
+    learn_batch,
+)
+from rnnpipe.optimizers import Optimizer
+from rnnpipe.params import LanguageModelParams
+from rnnpipe.sequences import draw_batches
+from rnnpipe.tokens import Vocabulary
+from rnnpipe.training import Learner, Taken, draw_fraction
+
+
+def learn(params: LanguageModelParams) -> Learner:
+    """A fresh language model with its texts, and validation to judge it by.
+
+    Its loss is in nats a word, of the onward direction on validation, of all directions in
+    training: there the softmax over some words estimates that over all.
+    """
+    train = params.train
+    sequences, rows = open_texts()
+    texts = draw_fraction(rows["train"], train)
+    vocabulary = Vocabulary.load(SEQUENCES / "vocabulary.json")
+    counts = count_words(sequences, texts, len(vocabulary))
+    vectors = np.load(WORD_VECTORS) if train.embedding == "word_vectors" else None
+    model: LanguageModel = build_language_model(train, vocabulary, vectors, counts)
+
+    def batches(epoch: int) -> list[tuple[int, int, NDArray[np.int64]]]:
+        drawn = draw_batches(
+            sequences.lengths[texts], train.batch_size, bucket=True, seed=train.seed, epoch=epoch
+        )
+        return [(epoch, number, texts[batch]) for number, batch in enumerate(drawn)]
+
+    def start(optimizer: Optimizer) -> Callable[[tuple[int, int, NDArray[np.int64]]], Taken]:
+        step = compile_step(model, optimizer, train.gradient_clip_norm)
+
+        def take(batch: tuple[int, int, NDArray[np.int64]]) -> Taken:
+            epoch, number, chosen = batch
+            random = np.random.default_rng([train.seed, epoch, number])
+            learnt = learn_batch(step, model, sequences, chosen, counts, train, random)
+            loss = float(np.mean(learnt.nats)) / learnt.predictions
+            return Taken(loss, learnt.predictions, learnt.gradient_norm)
+
+        return take
+
+    def judged() -> dict[str, float]:
+        onward = judge(model, sequences, rows["validation"], directions=1)[0]
+        loss = onward.nats / onward.predictions
+        return {"loss": loss, "perplexity": math.exp(loss)}
+
+    return Learner(model, batches, start, lambda loss, hits: {"perplexity": math.exp(loss)}, judged)

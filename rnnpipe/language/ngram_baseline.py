@@ -1,0 +1,34 @@
+"""The n-grams that the language model is shown beside, on the same words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnpipe.files import atomic_file
+from rnnpipe.language.files import BASELINE, SEQUENCES, open_texts
+from rnnpipe.ngrams import learn_ngrams
+from rnnpipe.params import LanguageModelParams
+from rnnpipe.perplexity import Judgement
+from rnnpipe.text_windows import count_predictions
+from rnnpipe.tokens import Vocabulary
+
+
+def learn_and_judge(params: LanguageModelParams) -> Mapping[str, Any]:
+    """Count on train; keep what each text of validation and test costs."""
+    sequences, rows = open_texts()
+    size = len(Vocabulary.load(SEQUENCES / "vocabulary.json"))
+    model = learn_ngrams(sequences, rows["train"], size, params.baseline.order)
+    judged = np.concatenate([rows["validation"], rows["test"]])
+    nats = model.judge_texts(sequences, judged)
+    with atomic_file(BASELINE) as partial:
+        pq.write_table(pa.table({"row": judged, "nats": nats}), partial, compression="zstd")
+    held_out = rows["validation"]
+    found = Judgement(float(nats[: len(held_out)].sum()), count_predictions(sequences, held_out))
+    return {
+        "order": params.baseline.order,
+        "train": len(rows["train"]),
+        "validation_perplexity": round(found.perplexity, 4),
+    }

@@ -1,0 +1,29 @@
+"""Language modelling: what word comes next?
+
+Its texts, their splits and their words are those of sentiment, whose pipeline prepares them.
+"""
+
+from rnnpipe.language.files import NETWORK, REVIEWS, SEQUENCES, VALIDATED, WORD_VECTORS
+from rnnpipe.problems.problem import Later, Problem
+from rnnpipe.selection import Selection, Wording
+
+PROBLEM = Problem(
+    name="language_model",
+    table=REVIEWS,
+    selection=Selection("perplexity", "lower", "max_validation_perplexity"),
+    wording=Wording("reviews", "n-gram baseline", "n-grams, modified Kneser-Ney smoothing"),
+    shaping=frozenset({"problem", "train"}),
+    prepare=Later("rnnpipe.sentiment.data:prepare"),
+    checks={
+        "validate": Later("rnnpipe.sentiment.checks:review_checks"),
+        "validate_sequences": Later("rnnpipe.sentiment.checks:sequence_checks"),
+    },
+    baseline=Later("rnnpipe.language.ngram_baseline:learn_and_judge"),
+    inputs=(SEQUENCES, WORD_VECTORS),
+    learn=Later("rnnpipe.language.learning:learn"),
+    export=Later("rnnpipe.exporting.language_model:save_language_model"),
+    evaluate=Later("rnnpipe.language.figures:evaluate"),
+    steps={"reviews": REVIEWS, "sequences": SEQUENCES, "network": NETWORK},
+    suites=(VALIDATED,),
+    assemble=Later("rnnpipe.language.model:assemble_model"),
+)

@@ -1,0 +1,216 @@
+"""Language models: exact figures, unbiased sampling, directions that see nothing of the answer."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnpipe.language_models import (
+    build_language_model,
+    compile_step,
+    count_words,
+    draw_candidates,
+    exact_losses,
+    judge,
+    learn_batch,
+    sampled_losses,
+)
+from rnnpipe.models import load_network, save_network
+from rnnpipe.optimizers import Optimizer
+from rnnpipe.params import LanguageTrain
+from rnnpipe.text_windows import cut_windows
+from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, drawn, ragged, small_language_model
+
+
+def losses_word_by_word(model, sequences, direction):
+    """Judge one text, one word at a time, by a softmax written out."""
+    total = 0.0
+    for row in range(len(sequences)):
+        text = sequences[row].tolist()[:: -1 if direction else 1]
+        state = model.zero_state(1)
+        for read, right in zip([0, *text], [*text, 0], strict=True):
+            ids = np.full((model.directions, 1, 1), read, np.int32)
+            predicted, state = model(ids, np.array([1], np.int32), state, training=False)
+            scores = predicted[direction, 0, 0].numpy() @ model.words.numpy().T
+            scores = (scores + np.asarray(model.bias)).astype(np.float64)
+            total += np.log(np.exp(scores).sum()) - scores[right]
+    return total
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_figures_are_those_of_one_word_after_the_other(cell):
+    model, sequences = small_language_model(cell=cell, num_layers=2), drawn(5)
+    for direction, found in enumerate(judge(model, sequences, np.arange(5))):
+        assert found.nats == pytest.approx(
+            losses_word_by_word(model, sequences, direction), rel=1e-5
+        )
+        assert found.predictions == len(sequences.values) + 5
+
+
+def test_the_figures_depend_on_neither_batch_nor_window_nor_block(monkeypatch):
+    model, sequences = small_language_model(), drawn(30)
+    rows = np.arange(30)
+    expected = [found.nats for found in judge(model, sequences, rows)]
+    for batch, window, block in [(1, 3, 7), (7, 1, 20), (30, 100, 1)]:
+        monkeypatch.setattr("rnnpipe.language_models._JUDGED_BATCH", batch)
+        monkeypatch.setattr("rnnpipe.language_models._JUDGED_WINDOW", window)
+        monkeypatch.setattr("rnnpipe.language_models._JUDGED_WORDS", block)
+        found = [direction.nats for direction in judge(model, sequences, rows)]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_model_that_knows_nothing_is_as_perplexed_as_there_are_words():
+    model = small_language_model(fill=False)
+    for projection in model.projections:
+        projection.kernel.assign(tf.zeros_like(projection.kernel))
+    for found in judge(model, drawn(10), np.arange(10)):
+        assert found.perplexity == pytest.approx(VOCABULARY_SIZE, rel=1e-6)
+
+
+def test_a_new_model_knows_how_frequent_words_are():
+    sequences, rows = drawn(200), np.arange(200)
+    counts = count_words(sequences, rows, VOCABULARY_SIZE)
+    params = LanguageTrain(hidden_size=4, embedding_size=3)
+    model = build_language_model(params, VOCABULARY, None, counts)
+    for projection in model.projections:
+        projection.kernel.assign(tf.zeros_like(projection.kernel))
+    shares = counts / counts.sum()
+    entropy = -(shares[counts > 0] * np.log(shares[counts > 0])).sum()
+    found = judge(model, sequences, rows)[0]
+    assert found.nats / found.predictions == pytest.approx(entropy, abs=0.01)
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+def test_no_direction_sees_what_it_must_predict(direction):
+    """What changes behind a step, in the direction's own order, does not change the step."""
+    model = small_language_model(num_layers=2)
+    text = [5, 6, 7, 8, 9]
+    for place in range(len(text)):
+        other = [*text]
+        other[place] = 12
+        found = []
+        for variant in (text, other):
+            (window,) = cut_windows(ragged([variant]), np.array([0]), 99, 2)
+            predicted, _ = model(window.inputs, window.lengths, model.zero_state(1))
+            found.append(predicted[direction, 0].numpy())
+        same = np.isclose(*found).all(axis=1)
+        steps = place if direction == 0 else len(text) - 1 - place
+        assert same.tolist() == [step <= steps for step in range(len(text) + 1)]
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 99), number=st.integers(1, 40))
+def test_over_all_words_the_sampled_loss_and_its_gradients_are_the_exact_ones(seed, number):
+    random = np.random.default_rng(seed)
+    values = {
+        "predicted": tf.Variable(random.normal(0, 1, (number, 3)).astype(np.float32)),
+        "table": tf.Variable(random.normal(0, 1, (VOCABULARY_SIZE, 3)).astype(np.float32)),
+        "bias": tf.Variable(random.normal(0, 1, VOCABULARY_SIZE).astype(np.float32)),
+    }
+    targets = tf.constant(random.integers(0, VOCABULARY_SIZE, number).astype(np.int32))
+    weights = random.normal(0, 1, number).astype(np.float32)
+    everything = draw_candidates(np.ones(VOCABULARY_SIZE, np.int64), 0, random)
+    losses, gradients = [], []
+    for ways in (
+        lambda: exact_losses(targets=targets, **values),
+        lambda: sampled_losses(
+            targets=targets, words=everything.words, log_shares=everything.log_shares, **values
+        ),
+    ):
+        with tf.GradientTape() as tape:
+            found = ways()
+            total = tf.reduce_sum(found * weights)
+        losses.append(found.numpy())
+        gradients.append(
+            [tf.convert_to_tensor(part) for part in tape.gradient(total, list(values.values()))]
+        )
+    np.testing.assert_allclose(losses[1], losses[0], atol=1e-5)
+    for ours, expected in zip(gradients[1], gradients[0], strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 999), number=st.integers(0, VOCABULARY_SIZE + 3))
+def test_candidates_are_distinct_and_as_many_as_asked_for(seed, number):
+    counts = np.arange(VOCABULARY_SIZE, dtype=np.int64) ** 3
+    found = draw_candidates(counts, number, np.random.default_rng(seed))
+    expected = number if 0 < number < VOCABULARY_SIZE else VOCABULARY_SIZE
+    assert len(set(found.words.tolist())) == len(found.words) == expected
+    assert (found.log_shares <= 0).all()
+
+
+def test_what_candidates_stand_for_is_without_bias():
+    """The sum over all words, estimated from a few of them, is right in the mean."""
+    random = np.random.default_rng(1)
+    counts = random.zipf(1.3, VOCABULARY_SIZE).clip(1, 1000)
+    values = random.exponential(1, VOCABULARY_SIZE) * counts**0.5
+    estimates = []
+    for _ in range(20_000):
+        found = draw_candidates(counts, 6, random)
+        estimates.append((values[found.words] / np.exp(found.log_shares)).sum())
+    error = np.std(estimates) / np.sqrt(len(estimates))
+    assert abs(np.mean(estimates) - values.sum()) < 4 * error
+
+
+@pytest.mark.parametrize("sampled_words", [0, 8])
+def test_a_rule_is_learnt_in_both_directions(sampled_words):
+    sequences = ragged([[2, 3, 4, 5, 6, 7] * 3] * 8 + [[8, 9] * 9] * 8)
+    rows = np.arange(16)
+    counts = count_words(sequences, rows, VOCABULARY_SIZE)
+    params = LanguageTrain(
+        hidden_size=16, embedding_size=8, bptt_length=7, sampled_words=sampled_words
+    )
+    model = build_language_model(params, VOCABULARY, None, counts)
+    optimizer = Optimizer("adam", [weight.value for weight in model.trainable_variables])
+    optimizer.learning_rate.assign(0.03)
+    step = compile_step(model, optimizer, 1.0)
+    random = np.random.default_rng(1)
+    before = judge(model, sequences, rows)
+    for _ in range(60):
+        learn_batch(step, model, sequences, rows, counts, params, random)
+    for first, last in zip(before, judge(model, sequences, rows), strict=True):
+        assert last.perplexity < 1.3 < first.perplexity
+
+
+def test_a_step_tells_the_summed_loss_and_carries_the_state_on():
+    model, sequences = small_language_model(), drawn(6)
+    optimizer = Optimizer("sgd", [weight.value for weight in model.trainable_variables])
+    step = compile_step(model, optimizer, None)  # at learning rate 0 nothing moves
+    params = LanguageTrain(bptt_length=4, sampled_words=0)
+    counts = count_words(sequences, np.arange(6), VOCABULARY_SIZE)
+    random = np.random.default_rng(1)
+    learnt = learn_batch(step, model, sequences, np.arange(6), counts, params, random)
+    expected = [found.nats for found in judge(model, sequences, np.arange(6))]
+    np.testing.assert_allclose(learnt.nats, expected, rtol=1e-4)
+    assert learnt.predictions == len(sequences.values) + 6
+    assert learnt.gradient_norm > 0
+
+
+def test_untouched_word_vectors_do_not_move():
+    model = small_language_model()
+    optimizer = Optimizer("adam", [weight.value for weight in model.trainable_variables])
+    optimizer.learning_rate.assign(0.1)
+    before = model.words.numpy()
+    (window,) = cut_windows(ragged([[5, 6]]), np.array([0]), 9, 2)
+    compile_step(model, optimizer, 1.0)(
+        window.inputs,
+        window.targets,
+        window.lengths,
+        np.array([7], np.int32),
+        np.zeros(1, np.float32),
+        model.zero_state(1),
+    )
+    moved = (model.words.numpy() != before).any(axis=1)
+    assert np.flatnonzero(moved).tolist() == [0, 5, 6, 7]
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_saved_model_is_the_same_again(tmp_path, bidirectional):
+    model, sequences = small_language_model(bidirectional=bidirectional, num_layers=2), drawn(4)
+    save_network(model, tmp_path / "one.keras")
+    save_network(model, tmp_path / "two.keras")
+    loaded = load_network(tmp_path / "one.keras")
+    assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
+    assert loaded.vocabulary == model.vocabulary
+    assert judge(loaded, sequences, np.arange(4)) == judge(model, sequences, np.arange(4))

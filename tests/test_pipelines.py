@@ -1,0 +1,246 @@
+"""The pipelines beside the root's, on generated data, by real ``dvc repro``."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from rnnpipe.files import read_json, sha256_directory
+from rnnpipe.places import places_of
+from rnnpipe.sandbox import Sandbox, make_demo
+from tests.test_pipeline import DVC, EXEMPT, ROOT, copy, fails
+
+REVIEWS = 1200
+PROBLEMS = ("language_model", "forecasting")
+SERIES = "data/mirror/generated_series.csv"
+STAGES = [
+    (problem, stage)
+    for problem in PROBLEMS
+    for stage in yaml.safe_load((ROOT / places_of(problem).pipeline / "dvc.yaml").read_text())[
+        "stages"
+    ]
+]
+
+
+def pipeline(problem: str) -> str:
+    return (places_of(problem).pipeline / "dvc.yaml").as_posix()
+
+
+def change(sandbox: Sandbox, problem: str, section: str, **values: object) -> None:
+    path = sandbox.folder / places_of(problem).params
+    params = yaml.safe_load(path.read_text())
+    params[section] |= values
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """All three pipelines run once, committed; tests copy it, none changes it."""
+    sandbox = make_demo(ROOT, tmp_path_factory.mktemp("all") / "project", REVIEWS)
+    change(sandbox, "sentiment", "validate", min_labelled=100)
+    change(sandbox, "sentiment", "train", epochs=1)
+    change(sandbox, "sentiment", "register", require_better_than_baseline=False)
+    change(sandbox, "sentiment", "register", min_validation_accuracy=0.0)
+    sandbox.commit("Begin")
+    sandbox.reproduce("--all-pipelines")
+    sandbox.commit("Run the pipelines")
+    return sandbox
+
+
+@pytest.fixture
+def project(done: Sandbox, tmp_path: Path) -> Sandbox:
+    return copy(done, tmp_path / "project")
+
+
+def run(sandbox: Sandbox, *arguments: str) -> str:
+    return sandbox.run(sys.executable, "-m", "rnnpipe", *arguments)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_model_better_than_knowing_nothing_came_out(done, problem):
+    places = places_of(problem)
+    decision = read_json(done.folder / places.decision)
+    assert decision["verdict"] == "approved"
+    assert decision["model"] == sha256_directory(done.folder / places.model)
+    metrics = read_json(done.folder / places.metrics)
+    assert {"validation", "baseline", "n"} <= set(metrics)
+    assert (done.folder / places.reports / "index.html").is_file()
+
+
+def test_the_language_model_is_better_than_its_n_grams_and_falls_over_training(done):
+    metrics = read_json(done.folder / "reports/language_model/metrics.json")
+    assert metrics["perplexity_low"] < metrics["perplexity"] < metrics["perplexity_high"]
+    assert metrics["perplexity"] < metrics["baseline"]["perplexity"]
+    history = read_json(done.folder / "models/language_model_network/history.json")
+    fallen = [epoch["validation_perplexity"] for epoch in history["epochs"]]
+    assert fallen == sorted(fallen, reverse=True)
+
+
+def test_the_forecaster_is_better_than_the_last_season(done):
+    metrics = read_json(done.folder / "reports/forecasting/metrics.json")
+    for key in ("mse_24", "mse_48", "mae_24", "mae_48"):
+        assert metrics[key] < metrics["seasonal_naive"][key]
+    assert metrics["mse_24_low"] < metrics["mse_24"] < metrics["mse_24_high"]
+    assert metrics["windows_24"] == metrics["windows_48"] + 24
+
+
+def test_a_second_run_runs_nothing(project):
+    assert project.reproduce("--all-pipelines") == {}
+    assert not project.run("git", "status", "--porcelain")
+
+
+@pytest.mark.parametrize(("problem", "stage"), STAGES)
+def test_a_stage_names_all_the_code_it_executes(project, problem, stage):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['rnnpipe', '{stage}', '--params', '{places_of(problem).params}']\n"
+        "try:\n"
+        "    runpy.run_module('rnnpipe', run_name='__main__')\n"
+        "except SystemExit as ended:\n"
+        "    assert ended.code == 0, ended.code\n"
+        "names = [m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'rnnpipe']\n"
+        "print('\\n'.join(name for name in names if name))\n"
+    )
+    executed = {
+        Path(line).relative_to(project.folder)
+        for line in project.run(sys.executable, "-c", code).splitlines()
+        if line.endswith(".py")
+    }
+    lock = yaml.safe_load((project.folder / places_of(problem).pipeline / "dvc.lock").read_text())
+    deps = [dep["path"] for dep in lock["stages"][stage]["deps"]]
+    named = {path for dep in deps for path in (project.folder / dep).rglob("*.py")}
+    named = {path.relative_to(project.folder) for path in named} | set(map(Path, deps))
+    assert not {path for path in executed - named if path.stem not in EXEMPT}
+    unused = {path for path in named if path.suffix == ".py"} - executed
+    assert not {
+        path for path in unused if path.parts[1] != "validation" and path.stem not in EXEMPT
+    }
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_training_again_gives_the_same_bytes(project, problem):
+    lock = project.folder / places_of(problem).pipeline / "dvc.lock"
+    before = lock.read_text()
+    project.run(*DVC, "repro", "--force", "--single-item", f"{pipeline(problem)}:train")
+    assert lock.read_text() == before
+
+
+def test_a_text_is_continued_the_same_for_the_same_seed(project):
+    first, again, other = (
+        run(project, "generate", "The film", "--seed", seed) for seed in ("3", "3", "4")
+    )
+    assert first == again != other
+    assert first.startswith("The film ")
+    likeliest = {
+        run(project, "generate", "", "--temperature", "0", "--words", "5", "--seed", seed)
+        for seed in ("1", "2")
+    }
+    assert len(likeliest) == 1
+
+
+def test_a_language_model_and_a_foreign_vocabulary_are_refused(project):
+    model = project.folder / "models/language_model"
+    shutil.copytree(model, project.folder / "foreign", symlinks=False)
+    vocabulary = read_json(project.folder / "foreign/vocabulary.json")
+    vocabulary["words"][0], vocabulary["words"][1] = vocabulary["words"][1], vocabulary["words"][0]
+    path = project.folder / "foreign/vocabulary.json"
+    path.unlink()
+    path.write_text(json.dumps(vocabulary))
+    shown = fails(project, sys.executable, "-m", "rnnpipe", "generate", "a", "--model", "foreign")
+    assert "do not belong together" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_series_is_forecast_as_it_was_judged(project):
+    lines = run(project, "forecast", SERIES, "--steps", "3", "--json").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == 3
+    table = pd.read_csv(project.folder / SERIES)
+    last = pd.Timestamp(table["date"].iloc[-1])
+    assert [pd.Timestamp(row["date"]) - last for row in rows] == [
+        pd.Timedelta(hours=hour) for hour in (1, 2, 3)
+    ]
+    plain = run(project, "forecast", SERIES, "--steps", "3").splitlines()
+    assert plain[0] == "date,load_1,load_2,weather,oil"
+    assert float(plain[1].split(",")[1]) == rows[0]["load_1"]
+
+
+def broken(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    match name:
+        case "a gap":
+            return table.drop(index=range(500, 510))
+        case "a time twice":
+            return table.iloc[[*range(100), 99, *range(100, len(table))]]
+        case "text among numbers":
+            return table.astype({"oil": object}).assign(
+                oil=table["oil"].astype(object).where(table.index != 7, "hot")
+            )
+        case "an empty cell":
+            return table.assign(oil=table["oil"].where(table.index != 7, np.nan))
+        case "a constant column":
+            return table.assign(oil=5.0)
+        case "an error value":
+            return table.assign(oil=table["oil"].where(table.index != 7, -9999.0))
+        case "too short":
+            return table.head(300)
+    raise AssertionError(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a gap", "no step is longer"),
+        ("a time twice", "no time comes twice"),
+        ("text among numbers", "row 7, column 'oil': found 'hot'"),
+        ("an empty cell", "row 7, column 'oil': found nothing"),
+        ("a constant column", "column oil"),
+        ("an error value", "standard deviations"),
+        ("too short", "at least"),
+    ],
+)
+def test_a_broken_series_is_named_before_anything_is_learnt(project, name, told):
+    broken(name, pd.read_csv(project.folder / SERIES)).to_csv(
+        project.folder / "own.csv", index=False
+    )
+    change(project, "forecasting", "download", source="own.csv")
+    model = sha256_directory(project.folder / "models/forecasting")
+    shown = fails(project, *DVC, "repro", pipeline("forecasting"))
+    assert told in shown
+    assert "Traceback" not in shown
+    assert sha256_directory(project.folder / "models/forecasting") == model
+
+
+def test_sentiment_starts_from_the_language_model(project):
+    change(project, "sentiment", "pretrained", model="models/language_model")
+    change(project, "sentiment", "train", bidirectional=True, hidden_size=32)
+    seconds = project.reproduce()
+    assert {"pretrained", "train", "evaluate"} <= set(seconds)
+    assert "validate" not in seconds
+    change(project, "sentiment", "train", hidden_size=16)
+    shown = fails(project, *DVC, "repro", "train")
+    assert "hidden_size is 16 in the classifier, 32 in the language model" in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_model_is_published_found_and_fetched_by_its_name(project, tmp_path, problem):
+    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "o"))
+    project.run("git", "remote", "add", "origin", str(tmp_path / "o"))
+    project.run(*DVC, "remote", "add", "--default", "store", str(tmp_path / "store"))
+    project.commit("Add the remotes")
+    assert f"{problem} v0.1.0" in run(project, "publish", "--problem", problem)
+    assert "baseline" in run(project, "models", "--problem", problem)
+    run(project, "promote", "v0.1.0", "--problem", problem)
+    again = fails(project, sys.executable, "-m", "rnnpipe", "publish", "--problem", problem)
+    assert "nothing new" in again
+    project.run("git", "clone", "--quiet", str(tmp_path / "o"), str(tmp_path / "clone"))
+    clone = Sandbox(tmp_path / "clone", project.environment)
+    clone.run(*DVC, "artifacts", "get", ".", problem, "--stage", "prod", "--out", "got")
+    assert sha256_directory(clone.folder / "got") == sha256_directory(
+        project.folder / places_of(problem).model
+    )

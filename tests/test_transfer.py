@@ -1,0 +1,68 @@
+"""A classifier that starts from a language model: the same states, or a plain refusal."""
+
+import numpy as np
+import pytest
+
+from rnnpipe.backend import keras
+from rnnpipe.errors import RegistryError, TrainingError
+from rnnpipe.models import build_classifier
+from rnnpipe.tokens import Vocabulary
+from rnnpipe.transfer import start_from
+from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
+
+
+@pytest.fixture
+def classifier(params):
+    def run(**changes):
+        shape = {"hidden_size": 4, "embedding_size": 3, "bigram_buckets": 64, **changes}
+        return build_classifier(params.train.model_copy(update=shape), VOCABULARY_SIZE, None)
+
+    return run
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bigram_size", [0, 5])
+def test_every_state_is_the_language_models(
+    classifier, cell, num_layers, bidirectional, bigram_size
+):
+    language_model = small_language_model(cell=cell, num_layers=2)
+    network = classifier(
+        cell=cell, num_layers=num_layers, bidirectional=bidirectional, bigram_size=bigram_size
+    )
+    start_from(network, language_model, VOCABULARY)
+    text = np.array([[5, 6, 7, 5]], np.int32)
+    states = keras.Model(network.input, network.get_layer(f"recurrent_{num_layers}").output)(text)
+    lengths = np.array([4], np.int32)
+    for direction in range(1 + bidirectional):
+        values = language_model.embedding(text[:, :: -1 if direction else 1])
+        for layer in language_model.stacks[direction][:num_layers]:
+            values = layer(values, lengths)
+        expected = values[0, :: -1 if direction else 1]
+        found = states[0, :, 4 * direction : 4 * (direction + 1)]
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_what_differs_is_named_all_of_it(classifier):
+    language_model = small_language_model(bidirectional=False)
+    network = classifier(cell="gru", hidden_size=5, embedding_size=2, num_layers=2)
+    with pytest.raises(TrainingError) as caught:
+        start_from(network, language_model, VOCABULARY)
+    for part in (
+        "embedding_size is 2 in the classifier, 3",
+        "cell is gru in the classifier, lstm",
+        "hidden_size is 5 in the classifier, 4",
+        "num_layers is 2 in the classifier, only 1",
+        "reads onward alone",
+    ):
+        assert part in str(caught.value)
+
+
+def test_another_vocabulary_is_refused_before_anything_is_copied(classifier):
+    network = classifier()
+    before = network.get_layer("embedding").words.embeddings.numpy()
+    other = Vocabulary((*VOCABULARY.words[:-1], "other"))
+    with pytest.raises(RegistryError, match="do not belong together"):
+        start_from(network, small_language_model(), other)
+    np.testing.assert_array_equal(network.get_layer("embedding").words.embeddings, before)
