@@ -49,9 +49,7 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
             recurrent.build((None, None, width), (None,))
             width = self.hidden_size
 
-    def _scan(
-        self, inputs: Any, initial: list[Any] | None, training: bool | None
-    ) -> tuple[Any, list[Any]]:
+    def _scan(self, inputs: Any, training: bool | None) -> tuple[Any, list[Any]]:
         """Run all layers over ``float32[batch, time, width]``, none of it padding.
 
         Returns:
@@ -63,8 +61,7 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
         for number, recurrent in enumerate(self.stack):
             if number:
                 inputs = self.dropouts[number - 1](inputs, training=training)
-            begin = None if initial is None else [initial[number]]
-            inputs, (final,) = recurrent.scan(inputs, lengths, begin, training=training)
+            inputs, (final,) = recurrent.scan(inputs, lengths, training=training)
             finals.append(final)
         return inputs, finals
 
@@ -99,7 +96,7 @@ class DirectForecaster(_Forecaster):
     def call(self, past: Any, training: bool | None = None) -> Any:
         """Map ``float32[batch, look_back, columns]`` to ``float32[batch, horizon, columns]``."""
         last = past[:, -1:]
-        states, _ = self._scan(past - last, None, training)
+        states, _ = self._scan(past - last, training)
         future = self.head(self.dropouts[-1](states[:, -1], training=training))
         return tf.reshape(future, [-1, self.horizon, past.shape[2]]) + last
 
@@ -151,21 +148,22 @@ class SegmentForecaster(_Forecaster):
         last = past[:, -1:]
         each = tf.transpose((past - last)[:, look_back - read * self.segment :], [0, 2, 1])
         segments = tf.reshape(each, [-1, read, self.segment])  # a row a window and column
-        _, finals = self._scan(self.projection(segments), None, training)
-        questions = tf.concat(
+        _, finals = self._scan(self.projection(segments), training)
+        # The same for every window: [columns, ahead, hidden_size].
+        answers = tf.concat(
             [
                 tf.tile(self.places[None], [columns, 1, 1]),
                 tf.tile(self.columns[:, None], [1, ahead, 1]),
             ],
             axis=-1,
         )
-        questions = tf.tile(questions[None], [tf.shape(past)[0], 1, 1, 1])
-        answers, _ = self._scan(
-            tf.reshape(questions, [-1, 1, self.hidden_size]),
-            [tf.repeat(final, ahead, axis=0) for final in finals],
-            training,
-        )
-        told = self.head(self.dropouts[-1](answers[:, 0], training=training))
+        for number, (recurrent, final) in enumerate(zip(self.stack, finals, strict=True)):
+            if number:
+                answers = self.dropouts[number - 1](answers, training=training)
+            # The same for every segment ahead: [batch, columns, 1, hidden_size].
+            state = tf.reshape(final, [-1, columns, 1, final.shape[-1]])
+            answers, _ = recurrent.step(answers, state)
+        told = self.head(self.dropouts[-1](answers, training=training))
         future = tf.reshape(told, [-1, columns, ahead * self.segment])[:, :, : self.horizon]
         return tf.transpose(future, [0, 2, 1]) + last
 

@@ -285,3 +285,20 @@ def test_a_scan_cut_in_two_goes_on_where_it_stood(cell, fused_runs, monkeypatch)
     real = np.arange(7) < lengths.numpy()[:, None]
     np.testing.assert_allclose(np.concatenate([first, second], 1)[real], whole[real], atol=1e-6)
     np.testing.assert_allclose(ended[0], final[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+def test_a_step_is_a_scan_of_one_step_whatever_is_shared(cell):
+    layer = Recurrent(cell, 4, False, "float32")
+    layer.build((None, None, 3), (None,))
+    random = np.random.default_rng(1)
+    for weight in layer.trainable_variables:
+        weight.assign(random.normal(0, 1, weight.shape))
+    inputs = random.normal(size=(5, 3)).astype(np.float32)
+    states = random.normal(size=(2, 1, 8 if cell == "lstm" else 4)).astype(np.float32)
+    hidden, final = layer.step(inputs, states)
+    rows = [np.broadcast_to(part, (2, 5, part.shape[-1])) for part in (inputs, states)]
+    given, begin = (part.reshape(10, -1) for part in rows)
+    expected, (expected_final,) = layer.scan(given[:, None], np.ones(10, np.int32), [begin])
+    np.testing.assert_allclose(hidden.numpy().reshape(10, -1), expected[:, 0], atol=1e-6)
+    np.testing.assert_allclose(final.numpy().reshape(10, -1), expected_final, atol=1e-6)

@@ -94,6 +94,41 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
         joined = states[0] if len(states) == 1 else tf.concat(states, axis=-1)
         return joined, [final for _, final in found]
 
+    def step(self, inputs: Any, state: Any) -> tuple[Any, Any]:
+        """Go one step onward from a state; what many rows share is multiplied once.
+
+        Inputs and states may have any leading axes, which are broadcast against each other only
+        behind the products: a hundred inputs to one state cost one product of the state.
+
+        Args:
+            inputs: ``float32[..., width]``.
+            state: ``float32[..., hidden_size]``, of an LSTM twice as wide, as in :meth:`scan`.
+
+        Returns:
+            The hidden state, ``float32[..., hidden_size]``, and the state to go on from.
+        """
+        cell = self.onward.cell
+        hidden, *carry = tf.split(state, 2, axis=-1) if self.cell == "lstm" else [state]
+        # A GRU alone has a bias on either side, since its reset gate comes between.
+        biases = tf.unstack(cell.bias) if self.cell == "gru" else [cell.bias, 0.0]
+        given = tf.tensordot(inputs, cell.kernel, 1) + biases[0]
+        kept = tf.tensordot(hidden, cell.recurrent_kernel, 1) + biases[1]
+        match self.cell:
+            case "gru":
+                (xz, xr, xh), (hz, hr, hh) = (tf.split(part, 3, axis=-1) for part in (given, kept))
+                update = tf.sigmoid(xz + hz)
+                new = tf.tanh(xh + tf.sigmoid(xr + hr) * hh)
+                hidden = new + update * (hidden - new)
+                return hidden, hidden
+            case "lstm":
+                enter, forget, new, leave = tf.split(given + kept, 4, axis=-1)
+                carried = tf.sigmoid(forget) * carry[0] + tf.sigmoid(enter) * tf.tanh(new)
+                hidden = tf.sigmoid(leave) * tf.tanh(carried)
+                return hidden, tf.concat([hidden, carried], axis=-1)
+            case _:
+                hidden = tf.tanh(given + kept)
+                return hidden, hidden
+
     def _fused(self, layer: Any, inputs: Any, lengths: Any, initial: Any, training: Any) -> Any:
         return fused.recurrent(
             self.cell,
