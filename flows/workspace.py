@@ -126,7 +126,13 @@ def save_experiment(workspace: Workspace, repository: Path) -> str:
     """
     folder, name = workspace.folder, workspace.name
     subject = f"{_SUBJECT}{name}"
-    _dvc(folder, "exp", "save", "--quiet", "--force", "--name", name, "--message", subject)
+    # The pipeline alone: others may never have run here, and DVC wants every output that it saves.
+    pipeline = (places_of(workspace.params.problem).pipeline / "dvc.yaml").as_posix()
+    # A pipeline's first run makes files that git does not know yet.
+    new = _git(folder, "ls-files", "--others", "--exclude-standard").splitlines()
+    included = [argument for path in new for argument in ("--include-untracked", path)]
+    options = ("--quiet", "--force", "--name", name, "--message", subject)
+    _dvc(folder, "exp", "save", *options, *included, pipeline)
     refs = _git(folder, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
     (ref,) = (ref for ref in refs if ref.endswith(f"/{name}"))
     fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")

@@ -7,7 +7,7 @@ from rnnpipe.backend import keras
 from rnnpipe.errors import RegistryError, TrainingError
 from rnnpipe.models import build_classifier
 from rnnpipe.tokens import Vocabulary
-from rnnpipe.transfer import start_from
+from rnnpipe.transfer import Start, start_from
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
 
@@ -25,13 +25,14 @@ def classifier(params):
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("bigram_size", [0, 5])
 def test_every_state_is_the_language_models(
-    classifier, cell, num_layers, bidirectional, bigram_size
+    classifier, tmp_path, cell, num_layers, bidirectional, bigram_size
 ):
     language_model = small_language_model(cell=cell, num_layers=2)
     network = classifier(
         cell=cell, num_layers=num_layers, bidirectional=bidirectional, bigram_size=bigram_size
     )
-    start_from(network, language_model, VOCABULARY)
+    Start.of(language_model).save(tmp_path / "start.npz")
+    start_from(network, Start.load(tmp_path / "start.npz"), VOCABULARY)
     text = np.array([[5, 6, 7, 5]], np.int32)
     states = keras.Model(network.input, network.get_layer(f"recurrent_{num_layers}").output)(text)
     lengths = np.array([4], np.int32)
@@ -48,7 +49,7 @@ def test_what_differs_is_named_all_of_it(classifier):
     language_model = small_language_model(bidirectional=False)
     network = classifier(cell="gru", hidden_size=5, embedding_size=2, num_layers=2)
     with pytest.raises(TrainingError) as caught:
-        start_from(network, language_model, VOCABULARY)
+        start_from(network, Start.of(language_model), VOCABULARY)
     for part in (
         "embedding_size is 2 in the classifier, 3",
         "cell is gru in the classifier, lstm",
@@ -64,5 +65,13 @@ def test_another_vocabulary_is_refused_before_anything_is_copied(classifier):
     before = network.get_layer("embedding").words.embeddings.numpy()
     other = Vocabulary((*VOCABULARY.words[:-1], "other"))
     with pytest.raises(RegistryError, match="do not belong together"):
-        start_from(network, small_language_model(), other)
+        start_from(network, Start.of(small_language_model()), other)
     np.testing.assert_array_equal(network.get_layer("embedding").words.embeddings, before)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None])
+def test_a_file_that_is_no_start_is_named(tmp_path, content):
+    if content is not None:
+        (tmp_path / "start.npz").write_bytes(content)
+    with pytest.raises(RegistryError, match="is no language model to start from"):
+        Start.load(tmp_path / "start.npz")

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 
 from rnnpipe.exporting.graph import Graph, cast, save_graph, scanned
 from rnnpipe.language_models import LanguageModel
+from rnnpipe.transfer import Start
 
 
 def save_language_model(model: LanguageModel, path: Path) -> None:
@@ -19,7 +20,8 @@ def save_language_model(model: LanguageModel, path: Path) -> None:
 
     Args:
         model: any language model.
-        path: the file; its bytes depend on nothing but the model.
+        path: the file; its bytes depend on nothing but the model. Beside it lies ``start.npz``,
+            from which a classifier can start (:mod:`rnnpipe.transfer`).
     """
     graph = Graph()
     table = graph.weight(model.words)  # once: it is read and predicted by
@@ -59,3 +61,4 @@ def save_language_model(model: LanguageModel, path: Path) -> None:
         path,
         {"vocabulary": model.vocabulary},
     )
+    Start.of(model).save(path.with_name("start.npz"))

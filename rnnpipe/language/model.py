@@ -21,6 +21,7 @@ def assemble_model(params: LanguageModelParams, lineage: Lineage) -> str:
         files={
             "network.keras": NETWORK / "network.keras",
             "network.onnx": NETWORK / "network.onnx",
+            "start.npz": NETWORK / "start.npz",
             "vocabulary.json": SEQUENCES / "vocabulary.json",
             "metrics.json": REPORTS / "metrics.json",
         },

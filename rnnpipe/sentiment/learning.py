@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from rnnpipe.backend import keras
 from rnnpipe.classification import Lesson, learn_to_classify
-from rnnpipe.models import build_classifier, load_network
+from rnnpipe.models import build_classifier
 from rnnpipe.params import SentimentParams, Train
 from rnnpipe.sentiment.files import (
     BASELINE,
@@ -19,7 +19,7 @@ from rnnpipe.sentiment.files import (
 from rnnpipe.sequences import load_split, open_sequences
 from rnnpipe.tokens import Vocabulary
 from rnnpipe.training import Learner, draw_fraction
-from rnnpipe.transfer import start_from
+from rnnpipe.transfer import Start, start_from
 
 
 def build_network(params: SentimentParams) -> keras.Model:
@@ -28,7 +28,7 @@ def build_network(params: SentimentParams) -> keras.Model:
     vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
     network = build_classifier(params.train, len(vocabulary), vectors)
     if (PRETRAINED / LANGUAGE_MODEL).exists():
-        start_from(network, load_network(PRETRAINED / LANGUAGE_MODEL), vocabulary)
+        start_from(network, Start.load(PRETRAINED / LANGUAGE_MODEL), vocabulary)
     return network
 
 
