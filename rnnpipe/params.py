@@ -506,7 +506,7 @@ class ForecastTrain(Training, Recurrence):
         "segments: far better at a long look-back, since the recurrence has few steps",
     )
     segment: int = _knob(
-        24,
+        48,
         "steps in a segment; used by segments only",
         "longer: fewer steps of recurrence, faster; hourly data: 24 or 48",
         ge=1,
@@ -547,9 +547,9 @@ class ForecastTrain(Training, Recurrence):
         ge=1,
         le=65_536,
     )
-    epochs: int = _knob(10, "most passes over the training windows", "more: longer", ge=1, le=1000)
+    epochs: int = _knob(8, "most passes over the training windows", "more: longer", ge=1, le=1000)
     patience: int = _knob(
-        10,
+        8,
         "epochs without a better validation figure before training stops",
         "larger: waits longer for a late improvement",
         ge=1,
@@ -571,7 +571,7 @@ class ForecastRegister(_Section):
 
     max_validation_mse: Real = _knob(
         1.0,
-        "largest mean squared error on validation, scaled, mean over the horizons",
+        "largest mean squared error on validation, scaled, at the shortest horizon",
         "1: as good as knowing each column's mean",
         gt=0.0,
     )

@@ -36,6 +36,8 @@ FIGURES = {
     "calibration_error": ("Calibration error", False),
     "perplexity": ("Perplexity", False),
     "bits_per_character": ("Bits a character", False),
+    "mse": ("MSE, shortest horizon", False),
+    "mae": ("MAE, shortest horizon", False),
 }
 _BY_HORIZON = {"mse": "MSE", "mae": "MAE"}  # followed by how many steps ahead, as in mse_96
 

@@ -21,4 +21,4 @@ def fit(params: ForecastingParams) -> Mapping[str, Any]:
     chosen.model.save(BASELINE)
     errors = forecast_metrics(chosen.model.predict, series, "validation")
     ridges = {f"ridge_{horizon}": ridge for horizon, ridge in chosen.ridges.items()}
-    return ridges | {"validation_mse": round(errors.mean_mse, 6)}
+    return ridges | {"validation_mse": round(float(errors.mse[0]), 6)}

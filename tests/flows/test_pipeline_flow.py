@@ -188,7 +188,10 @@ def test_another_problems_pipeline_runs_in_a_clone_too(project):
     assert experiments(project) == [story.experiment]
     keys = {artifact.key for artifact in artifacts_of(state)}
     assert {"validate", "training", "metrics", "pictures", "verdict", "lineage", "report"} <= keys
-    saved = project.run("git", "show", f"{story.experiment}:pipelines/forecasting/params.yaml")
+    listed = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    (ref,) = (name for name in listed if name.endswith(f"/{story.experiment}"))
+    saved = project.run("git", "show", f"{ref}:pipelines/forecasting/params.yaml")
+    assert project.run("git", "show", f"{ref}:pipelines/forecasting/dvc.lock")
     assert yaml.safe_load(saved)["train"]["epochs"] == 2
     again = run(project, {"train.epochs": 2}, ["train"], problem="forecasting")
     ran = {name.rpartition(":")[2]: state for name, state in states(story_of(again)).items()}
