@@ -24,7 +24,7 @@ $(INSTALLED): requirements.lock
 	@# pip has compiled the packages' bytecode: importing TensorFlow from source would cost seconds.
 	@touch $@
 
-demo: $(INSTALLED) ## the whole pipeline on a generated corpus, in .demo/ (2 minutes)
+demo: $(INSTALLED) ## all three pipelines on generated data, in .demo/ (2 to 4 minutes)
 	@$(RUN) python -m rnnpipe demo
 
 test: $(INSTALLED) ## every test

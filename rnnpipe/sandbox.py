@@ -204,6 +204,10 @@ def make_attempt(
         merge_params(root / PARAMS_FILE, overrides, merged, name)
         sandbox = make_sandbox(root, folder, share_cache=True)
         shutil.copyfile(merged, folder / PARAMS_FILE)
+    # A model to start from, which DVC keeps and git does not: the copy lacks it.
+    model = read_values(folder / PARAMS_FILE).get("pretrained", {}).get("model")
+    if model and (root / model).is_dir() and not Path(model).is_absolute():
+        shutil.copytree(root / model, folder / model, dirs_exist_ok=True)
     return sandbox
 
 
