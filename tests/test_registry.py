@@ -460,3 +460,45 @@ def test_stages_are_those_of_the_gto_file(tmp_path: Path) -> None:
     assert registry.known_stages(tmp_path) == ("dev", "staging", "prod")
     (tmp_path / ".gto").write_text("stages: [try, live]\n")
     assert registry.known_stages(tmp_path) == ("try", "live")
+
+
+def with_losses(whole: Path, target: Path, losses: list[float], truth: str = "t") -> Path:
+    shutil.copytree(whole, target)
+    table = {
+        "id": [f"row/{i}" for i in range(len(losses))],
+        "truth_sha256": [f"{truth}{i}" for i in range(len(losses))],
+        "loss": losses,
+    }
+    pq.write_table(pa.table(table), target / "validation_predictions.parquet")
+    return target
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"), [(0.05, "better"), (-0.05, "not better"), (0.0, "not better")]
+)
+def test_losses_are_compared_in_pairs(
+    whole: Path, tmp_path: Path, gain: float, verdict: str
+) -> None:
+    # Reviews differ far more from one another than the two models do on any of them.
+    hard = [5 + (7 * i % 30) / 10 for i in range(60)]
+    noisy = [loss - gain + (0.01 if i % 2 else -0.01) for i, loss in enumerate(hard)]
+    champion = with_losses(whole, tmp_path / "champion", hard)
+    challenger = with_losses(whole, tmp_path / "challenger", noisy)
+    found = registry.compare(champion, challenger)
+    assert found.verdict == verdict
+    assert found.shared == 60
+    assert found.champion - found.challenger == pytest.approx(gain)
+    assert registry.compare(champion, champion).verdict == "not better"
+    assert "paired t-test" in str(found)
+
+
+def test_losses_of_other_data_or_another_problem_are_not_comparable(
+    whole: Path, tmp_path: Path
+) -> None:
+    champion = with_losses(whole, tmp_path / "champion", [1.0] * 60)
+    other = with_losses(whole, tmp_path / "other", [0.5] * 60, truth="u")
+    found = registry.compare(champion, other)
+    assert (found.shared, found.verdict) == (0, "not comparable")
+    answers = with_predictions(whole, tmp_path / "answers", [("a", 1, 0.9)])
+    with pytest.raises(RegistryError, match="two problems"):
+        registry.compare(champion, answers)
