@@ -58,7 +58,11 @@ def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
     metrics = test["network"] | {
         "look_back": series.look_back,
         "validation": validation["network"],
-        "baseline": test["linear"] | {"validation": validation["linear"]},
+        "baseline": test["linear"]
+        | _differences(errors["test"], params.evaluate)
+        | {
+            "validation": validation["linear"] | _differences(errors["validation"], params.evaluate)
+        },
         "seasonal_naive": test["seasonal naive"] | {"validation": validation["seasonal naive"]},
     }
     with atomic_directory(REPORTS / "plots") as folder:
@@ -108,6 +112,30 @@ def _figures(
         for column, name in enumerate(names)
     }
     return figures
+
+
+def _differences(
+    errors: Mapping[str, ForecastErrors], params: ForecastEvaluate
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The network's MSE less the linear forecaster's by horizon, window by window.
+
+    Far sharper than two intervals that overlap: what makes a window hard is hard for both.
+    """
+    found = {}
+    ours, theirs = errors["network"], errors["linear"]
+    for horizon, mine, its in zip(ours.horizons, ours.window_mse, theirs.window_mse, strict=True):
+        if len(mine):
+            interval = block_bootstrap(
+                mine - its,
+                horizon,
+                samples=params.bootstrap_samples,
+                confidence=params.confidence,
+                seed=params.seed,
+            )
+            found[str(horizon)] = {
+                name: round(getattr(interval, name), 6) for name in ("value", "low", "high")
+            }
+    return {"difference": found}
 
 
 def _require_equal_export(network: Forward, series: WindowedSeries) -> None:

@@ -11,5 +11,6 @@ PARTIALS = Path(".rnnpipe/partial")
 
 
 def run(params: Params) -> None:
-    places = problem_of(params).places
-    fetch(params.download.source, places.data / "raw", PARTIALS)
+    problem = problem_of(params)
+    raw, name = problem.places.data / "raw", problem.table.stem
+    fetch(params.download.source, raw, PARTIALS, table_name=name)
