@@ -52,7 +52,7 @@ def read_outcome(project: Path) -> Outcome:
         baseline["validation"]["accuracy"],
         baseline["mcnemar"],
         baseline["validation"]["mcnemar"],
-        read_json(project / "models" / "registration.json")["lineage"]["network"],
+        read_json(project / "models" / "registration.json")["lineage"]["steps"]["network"],
     )
 
 

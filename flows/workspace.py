@@ -145,7 +145,7 @@ def commit_overrides(folder: Path, name: str) -> None:
     files = [str(PARAMS_FILE), "pipelines/*/params.yaml"]
     if _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *files):
         message = f"Set the parameters of {name}"
-        _git(folder, "commit", "--quiet", "--all", "--message", message, "--", *files)
+        _git(folder, "commit", "--quiet", "--message", message, "--", *files)
 
 
 @contextmanager

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 STAGES = {
     "download": "fetch the source named by download.source",
-    "prepare": "archive or table to one parquet table of reviews",
-    "validate": "check the reviews (Great Expectations)",
+    "prepare": "archive or table to one parquet table",
+    "validate": "check the table (Great Expectations)",
     "sequences": "divide the reviews into splits, learn the vocabulary, encode",
     "windows": "divide a series in time and scale it, ready to be cut into windows",
     "validate_sequences": "check the sequences (Great Expectations)",
     "pretrained": "fetch the language model that the training starts from, if one is named",
     "word_vectors": "learn word vectors from co-occurrence, without labels",
-    "baseline": "fit the linear model that ours is shown beside",
+    "baseline": "fit the simple model that ours is shown beside",
     "train": "train the recurrent network",
     "gradient_flow": "measure how far the loss reaches back, before and after training",
     "evaluate": "take the figures and draw the pictures",
@@ -170,7 +170,23 @@ def _stage(options: Any) -> None:
 
     die_with_dvc()
     params = load_params(options.params)
+    _require_stage(options.command, params, options.params)
     importlib.import_module(f"rnnpipe.stages.{options.command}").run(params)
+
+
+def _require_stage(stage: str, params: Any, file: Path) -> None:
+    """Name the pipeline that a stage belongs to, where it is not the one of the parameters."""
+    from rnnpipe.errors import ParameterError
+    from rnnpipe.places import places_of
+    from rnnpipe.problems import PROBLEMS, problem_of, stages_of
+
+    if stage in problem_of(params).stages:
+        return
+    others = [name for name in PROBLEMS if stage in stages_of(name)]
+    hints = " or ".join(f"--params {places_of(name).params}" for name in others)
+    raise ParameterError(
+        f"found {file}, of the problem {params.problem}, which has no stage {stage}; expected {hints}"
+    )
 
 
 def _params(options: Any) -> None:
@@ -235,8 +251,8 @@ def _forecast(options: Any) -> None:
     found = model.forecast(options.file, options.time_column, options.steps)
     if not options.json:
         print(options.time_column, *found.names, sep=",")
-    for time, values in zip(found.times.astype("datetime64[s]"), found.values, strict=True):
-        moment = str(time).replace("T", " ")
+    for time, values in zip(found.times, found.values, strict=True):
+        moment = str(time).replace("T", " ").removesuffix(".000000")
         numbers = [float(f"{value:.6g}") for value in values]
         if options.json:
             row = dict(zip(found.names, numbers, strict=True))

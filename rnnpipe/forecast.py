@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpipe import registry
-from rnnpipe.errors import ParameterError, RegistryError
+from rnnpipe.errors import ParameterError, RegistryError, SourceError
 from rnnpipe.files import read_json
 from rnnpipe.inference import ExportedForecaster
 from rnnpipe.series import Scaler, read_series, require_regular, usual_step
@@ -35,6 +35,7 @@ class Forecaster:
 
     names: tuple[str, ...]
     scaler: Scaler
+    step_seconds: float
     network: ExportedForecaster
 
     def forecast(
@@ -58,6 +59,12 @@ class Forecaster:
             raise ParameterError(f"found {steps} steps, expected 1 to {given}: the model's horizon")
         series = read_series(table, time_column)
         require_regular(series, str(table))
+        step = usual_step(series.times) / np.timedelta64(1, "s")
+        if step != self.step_seconds:
+            raise SourceError(
+                f"{table} has a step of {step:g} s, the model was trained on steps of"
+                f" {self.step_seconds:g} s: bring a series of that step"
+            )
         past = latest_window(series, self.names, self.scaler, self.network.look_back)
         values = self.network.forecast(past)[0, :steps].astype(np.float64)
         ahead = np.arange(1, len(values) + 1)
@@ -80,6 +87,7 @@ def load_forecaster(model: str | Path | None = None, root: Path = Path()) -> For
         saved = read_json(folder / "params.json")
         names = tuple(saved["columns"])
         scaler = scaler_of(names, saved["scaling"])
+        step_seconds = float(saved["step_seconds"])
     except (ValueError, KeyError, TypeError) as error:
         raise RegistryError(
             f"{folder / 'params.json'} is of no forecaster ({type(error).__name__}: {error}): name"
@@ -91,4 +99,4 @@ def load_forecaster(model: str | Path | None = None, root: Path = Path()) -> For
             f"{folder / 'network.onnx'} forecasts {network.columns} columns, params.json names"
             f" {len(names)}: they are of two models; take the folder from the registry again"
         )
-    return Forecaster(names, scaler, network)
+    return Forecaster(names, scaler, step_seconds, network)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from rnnpipe import registry
-from rnnpipe.errors import ParameterError, RegistryError
+from rnnpipe.errors import ParameterError
 from rnnpipe.fingerprints import require_same_vocabulary
+from rnnpipe.inference import ExportedLanguageModel
 from rnnpipe.text_windows import BOUNDARY_ID
 from rnnpipe.tokens import FIRST_WORD_ID, UNKNOWN_ID, Vocabulary
 
@@ -61,54 +61,6 @@ class Continuation:
 
     words: tuple[str, ...]
     ended: bool
-
-
-class ExportedLanguageModel:
-    """A language model that :mod:`rnnpipe.exporting.language_model` wrote, loaded."""
-
-    def __init__(self, path: Path) -> None:
-        """Load a file; no code from it is run.
-
-        Raises:
-            RegistryError: the file is missing or is no such model.
-        """
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors alone
-        try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-            self.vocabulary = self._session.get_modelmeta().custom_metadata_map["vocabulary"]
-            layers, _, width = next(
-                value.shape for value in self._session.get_inputs() if value.name == "state"
-            )
-        except Exception as error:  # ONNX Runtime's errors have no class of their own above them
-            raise RegistryError(
-                f"{path} is not an exported language model that can be loaded"
-                f" ({type(error).__name__}): run `dvc checkout`, or train it again with `dvc repro`"
-            ) from error
-        self._state_shape = (int(layers), 1, int(width))
-
-    def zero_state(self) -> NDArray[np.float32]:
-        """Give the state before a text, ``float32[layers, 1, width]``."""
-        return np.zeros(self._state_shape, np.float32)
-
-    def read(
-        self, token_ids: NDArray[np.int32], state: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Read some words on from a state.
-
-        Args:
-            token_ids: ``int32[batch, time]``, at least one step.
-            state: ``float32[layers, batch, width]``.
-
-        Returns:
-            ``float32[batch, vocabulary_size]``, a score for each next id, and the state after.
-        """
-        scores, after = self._session.run(
-            ["logits", "state_after"], {"token_ids": token_ids, "state": state}
-        )
-        return scores, after
 
 
 def load_language_model(

@@ -94,10 +94,51 @@ class ExportedForecaster:
         return found
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+class ExportedLanguageModel:
+    """A language model that :mod:`rnnpipe.exporting.language_model` wrote, loaded."""
+
+    def __init__(self, path: Path) -> None:
+        """Load a file; no code from it is run.
+
+        Raises:
+            RegistryError: the file is missing or is no such model.
+        """
+        self._session = _session(path, threads=0)
+        shapes = {value.name: value.shape for value in self._session.get_inputs()}
+        if set(shapes) != {"token_ids", "state"}:
+            raise RegistryError(
+                f"{path} is no language model: expected the inputs token_ids and state"
+            )
+        self.vocabulary = self._session.get_modelmeta().custom_metadata_map.get("vocabulary", "")
+        layers, _, width = shapes["state"]
+        self._state_shape = (int(layers), 1, int(width))
+
+    def zero_state(self) -> NDArray[np.float32]:
+        """Give the state before a text, ``float32[layers, 1, width]``."""
+        return np.zeros(self._state_shape, np.float32)
+
+    def read(
+        self, token_ids: NDArray[np.int32], state: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Read some words on from a state.
+
+        Args:
+            token_ids: ``int32[batch, time]``, at least one step.
+            state: ``float32[layers, batch, width]``.
+
+        Returns:
+            ``float32[batch, vocabulary_size]``, a score for each next id, and the state after.
+        """
+        scores, after = self._session.run(
+            ["logits", "state_after"], {"token_ids": token_ids, "state": state}
+        )
+        return scores, after
+
+
+def _session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     # A step of a recurrence is too little work to share out; whole batches run side by side.
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.enable_mem_pattern = False  # it pays for batches of one shape, ours have many
     options.log_severity_level = 3  # errors alone
     try:

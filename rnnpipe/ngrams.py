@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rnnpipe.perplexity import Judgement
-from rnnpipe.tokens import PADDING_ID, Ragged
+from rnnpipe.text_windows import BOUNDARY_ID, count_predictions
+from rnnpipe.tokens import Ragged
 
-_BOUNDARY_ID = PADDING_ID  # read as the start of a text, predicted as its end
 _UNKNOWN_RUN = -1
 _BLOCK = 1 << 20  # words judged at once
 _FALLBACK = (0.5, 1.0, 1.5)  # KenLM's, where there is too little text to estimate discounts from
@@ -61,7 +61,7 @@ class NgramModel:
             rows: ``int64[n]``, which of them.
         """
         nats = self.judge_texts(sequences, rows)
-        return Judgement(float(nats.sum()), int(sequences.lengths[rows].sum()) + len(rows))
+        return Judgement(float(nats.sum()), count_predictions(sequences, rows))
 
     def judge_texts(self, sequences: Ragged, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Give each text's summed loss in nats, ``float64[n]``; see :meth:`judge`."""
@@ -81,7 +81,7 @@ class NgramModel:
             before: ``int[any]``, all words of the text so far.
         """
         size = len(self.unigrams)
-        context = [_BOUNDARY_ID, *np.asarray(before, np.int64).tolist()]
+        context = [BOUNDARY_ID, *np.asarray(before, np.int64).tolist()]
         found = self.unigrams.copy()
         for order, table in enumerate(self.orders, start=2):
             if order - 1 > len(context):
@@ -228,7 +228,7 @@ def _joined(
     texts = sequences.take(rows)
     lengths = texts.lengths + 2
     starts = np.cumsum(lengths) - lengths
-    ids = np.full(int(lengths.sum()), _BOUNDARY_ID, np.int64)
+    ids = np.full(int(lengths.sum()), BOUNDARY_ID, np.int64)
     steps = np.arange(len(ids)) - np.repeat(starts, lengths)
     inside = (steps > 0) & (steps < np.repeat(lengths, lengths) - 1)
     ids[inside] = texts.values

@@ -6,6 +6,7 @@ out of range ends in a :class:`~rnnpipe.errors.ParameterError` that names the ke
 
 import difflib
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,11 +158,17 @@ class Pretrained(_Section):
 
     model: str | None = _knob(
         None,
-        "folder of a language model, or its pinned version (v0.1.0), whose vectors and recurrent"
-        " weights the network starts from; null: none",
+        "version of a language model (v0.1.0), or its folder, whose vectors and recurrent weights"
+        " the network starts from; null: none",
         "fewer labels are needed; the model must have been trained on the same sequences, with the"
         " same cell, hidden_size and embedding_size",
         min_length=1,
+    )
+    sha256: str | None = _knob(
+        None,
+        "SHA-256 of that model's start.npz; a folder, which may change, needs it, a version does not",
+        "pins what the training starts from",
+        pattern="^[0-9a-f]{64}$",
     )
 
 
@@ -486,7 +493,8 @@ class Windows(_Section):
         if sum(shares) > 1 + 1e-9:
             raise ValueError(f"the shares train, validation and test are {shares}: more than 1")
         if any(
-            part >= 1 and part != int(part) for part in (self.train, self.validation, self.test)
+            not math.isfinite(part) or (part >= 1 and part != int(part))
+            for part in (self.train, self.validation, self.test)
         ):
             raise ValueError("train, validation and test: a number of steps is whole")
         if self.season > self.look_back:
@@ -598,7 +606,7 @@ class ForecastEvaluate(_Section):
 class LinearForecast(_Section):
     """The linear forecaster beside ours, at the same look-back."""
 
-    ridges: list[Real] = _knob(
+    ridges: list[Annotated[float, Field(strict=False, allow_inf_nan=False, ge=0.0)]] = _knob(
         [1e-06, 0.0001, 0.01, 0.1, 1.0],
         "penalties on the squared weights to choose from, on validation, for each horizon",
         "larger: smoother weights",

@@ -22,6 +22,7 @@ from rnnpipe.errors import RegistryError
 from rnnpipe.files import (
     atomic_directory,
     atomic_file,
+    read_json,
     sha256_directory,
     sha256_file,
     write_json,
@@ -606,11 +607,12 @@ class Version:
     @property
     def summary(self) -> str:
         """One line for a person: version, stages, and the figure on test beside the baseline's."""
-        known = [key for key in ("accuracy", "perplexity", "mse") if key in self.metrics]
+        judged = (gate.name.partition("_") for gate in self.decision.reasons)
         figures = (
             f"{key} {_figure(self.metrics, key)},"
             f" baseline {_figure(self.metrics.get('baseline', {}), key)}"
-            for key in known
+            for split, _, key in judged
+            if split == "validation"
         )
         return f"{self}: {'; '.join(figures)}"
 
@@ -630,6 +632,11 @@ class Tag:
     stage: str | None
     counter: int
     cancelled: bool
+
+
+def is_version(model: str) -> bool:
+    """Tell whether a name is that of a version, which never changes: ``v0.2.0``."""
+    return _VERSION.fullmatch(model) is not None
 
 
 def find(
@@ -655,6 +662,7 @@ def find(
     root = Path(root)
     if model is not None and not _VERSION.fullmatch(model) and model not in known_stages(root):
         check_model(Path(model), needed)
+        _require_problem(Path(model), name or load_params(root / PARAMS_FILE).problem)
         return Path(model)
     name = name or load_params(root / PARAMS_FILE).problem
     here = places_of(name).model
@@ -672,6 +680,16 @@ def find(
         f"{asked}; known versions: {listed or 'none'}."
         " Run dvc repro to train a model, or git fetch --tags to learn of others'"
     )
+
+
+def _require_problem(folder: Path, name: str) -> None:
+    """Refuse another problem's model; one that names none is left to who reads it."""
+    try:
+        found = read_json(folder / "params.json")["problem"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if found != name:
+        raise RegistryError(f"{folder} is a model of {found}, expected one of {name}")
 
 
 def fetch(root: Path, version: Version) -> Path:

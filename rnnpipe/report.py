@@ -45,6 +45,7 @@ GATES = {
     "validation_accuracy": "Accuracy on validation",
     "suite_reviews": "Expectations on the reviews",
     "suite_sequences": "Expectations on the sequences",
+    "validation_mse": "MSE on validation, shortest horizon",
     "validation_perplexity": "Perplexity on validation",
     "suite_series": "Expectations on the series",
     "better_than_baseline": "Better than the baseline on validation",
@@ -84,6 +85,8 @@ CAPTIONS = {
     "precision_recall": ("Precision and recall", "What either costs when the other is raised."),
     "calibration": ("Calibration", "On the dotted line a probability means what it says."),
     "accuracy_by_length": ("Accuracy by length", "Whether long reviews are harder than short."),
+    "forecasts": ("Forecasts", "Beside the truth, in the columns' own units."),
+    "error_by_step": ("Error by step ahead", "How it grows the farther a forecast looks."),
     "gradient_flow": (
         "Gradient flow",
         "How much each hidden state moves the loss. A line that falls to the left: the words far"
@@ -93,6 +96,10 @@ CAPTIONS = {
 
 STEPS = {
     "reviews": "Table of reviews",
+    "series": "Table of the series",
+    "windows": "Series, divided and scaled",
+    "word_vectors": "Word vectors",
+    "pretrained": "Language model to start from",
     "sequences": "Sequences and vocabulary",
     "network": "Trained network",
 }

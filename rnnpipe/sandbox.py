@@ -204,10 +204,12 @@ def make_attempt(
         merge_params(root / PARAMS_FILE, overrides, merged, name)
         sandbox = make_sandbox(root, folder, share_cache=True)
         shutil.copyfile(merged, folder / PARAMS_FILE)
-    # A model to start from, which DVC keeps and git does not: the copy lacks it.
+    # A model to start from the copy lacks: a folder that DVC keeps, or a version among the tags.
     model = read_values(folder / PARAMS_FILE).get("pretrained", {}).get("model")
     if model and (root / model).is_dir() and not Path(model).is_absolute():
         shutil.copytree(root / model, folder / model, dirs_exist_ok=True)
+    elif model:
+        sandbox.run("git", "fetch", "--quiet", "--tags", str(root.resolve()))
     return sandbox
 
 
@@ -244,7 +246,6 @@ def _summary(sandbox: Sandbox, problem: str) -> Iterator[str]:
         for gate in decision["reasons"]
         if gate["name"].startswith("validation_")
     )
-    tried = sandbox.run(sys.executable, "-m", "rnnpipe", *_TRIALS[problem]).strip()
     yield f"\n{problem}"
     yield (
         f"  {name:12}{metrics[name]:.4f} on {metrics['n']:,} of test; baseline"
@@ -254,5 +255,7 @@ def _summary(sandbox: Sandbox, problem: str) -> Iterator[str]:
     yield f"  figures     {sandbox.folder / places.metrics}, pictures in {sandbox.folder / places.reports / 'plots'}"
     yield f"  report      {sandbox.folder / places.reports / 'index.html'}"
     yield f"  model       {sandbox.folder / places.model}"
-    yield f"  tried       rnnpipe {shlex.join(_TRIALS[problem])}"
-    yield from (f"              {line}" for line in tried.splitlines())
+    if trial := _TRIALS.get(problem):
+        answer = sandbox.run(sys.executable, "-m", "rnnpipe", *trial).strip()
+        yield f"  tried       rnnpipe {shlex.join(trial)}"
+        yield from (f"              {line}" for line in answer.splitlines())

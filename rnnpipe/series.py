@@ -58,7 +58,7 @@ def read_series(table: Path, time_column: str) -> Series:
             are no rows.
     """
     names = list(dict.fromkeys(name for name in column_names(table) if name != time_column))
-    advice = "Set prepare.time_column in the pipeline's params.yaml."
+    advice = "Name it by prepare.time_column in the pipeline's params.yaml, or by --time-column."
     times, values, first_row = [], [], 0
     # The time comes first under a role of its own: a column of numbers may have any name.
     columns = {"": time_column} | {f"={name}": name for name in names}
@@ -145,7 +145,7 @@ def load_series(path: Path) -> Series:
     """
     names = column_names(path)
     if not names:
-        raise SourceError(f"{path} has no columns: run `dvc repro prepare`")
+        raise SourceError(f"{path} has no columns: run `dvc repro pipelines/forecasting/dvc.yaml`")
     return read_series(path, names[0])
 
 

@@ -127,7 +127,7 @@ class WindowedSeries:
         except (OSError, EOFError, JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise SourceError(
                 f"{folder} holds no windowed series that can be read ({type(error).__name__}):"
-                " run `dvc repro sequences`"
+                " run `dvc repro pipelines/forecasting/dvc.yaml`"
             ) from error
 
 

@@ -103,6 +103,8 @@ def _figures(
             )
             figures[f"mse_{horizon}_low"] = round(interval.low, 6)
             figures[f"mse_{horizon}_high"] = round(interval.high, 6)
+    for bound in ("low", "high"):
+        figures[f"mse_{bound}"] = figures.get(f"mse_{errors.horizons[0]}_{bound}")
     figures["own_units"] = {
         name: {
             f"{kind}_{horizon}": float(f"{values[place, column]:.6g}")

@@ -14,6 +14,7 @@ from rnnpipe.inference import ExportedForecaster
 from rnnpipe.params import ForecastingParams
 from rnnpipe.places import places_of
 from rnnpipe.registry import Lineage, assemble, card
+from rnnpipe.series import usual_step
 from rnnpipe.windows import WindowedSeries, scaling_of
 
 
@@ -33,6 +34,7 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             "problem": "forecasting",
             "columns": list(series.names),
             "look_back": series.look_back,
+            "step_seconds": usual_step(series.times) / np.timedelta64(1, "s"),
             "horizons": list(series.horizons),
             "scaling": scaling_of(series.names, series.scaler),
             "train": params.train.model_dump(mode="json"),
@@ -68,14 +70,14 @@ def _write_scores(target: Path, series: WindowedSeries) -> None:
     losses = errors.window_mse[0]
     chosen = np.arange(0, len(losses), series.horizons[0])
     starts = series.starts("validation")[chosen]
-    truths = series.scaler.unscale(
-        series.batch("validation", starts)[1][:, : series.horizons[0]].astype(np.float64)
-    )
+    # As they were judged: scaled otherwise, a loss is in another unit.
+    truths = series.batch("validation", starts)[1][:, : series.horizons[0]]
     table = pa.table(
         {
             "id": pa.array(np.datetime_as_string(series.times[starts]), pa.string()),
-            # Rounded as no series is measured: scaling there and back loses the last digits.
-            "truth_sha256": [sha256(np.round(truth, 4).tobytes()).hexdigest() for truth in truths],
+            "truth_sha256": [
+                sha256(np.ascontiguousarray(truth).tobytes()).hexdigest() for truth in truths
+            ],
             "loss": losses[chosen],
         }
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rnnpipe import plots
 from rnnpipe.errors import RegistryError
 from rnnpipe.files import atomic_directory, read_json
-from rnnpipe.generation import ExportedLanguageModel
+from rnnpipe.inference import ExportedLanguageModel
 from rnnpipe.language.files import (
     BASELINE,
     LOSSES,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnpipe.errors import TrainingError
 from rnnpipe.language.files import SEQUENCES, WORD_VECTORS, open_texts
 from rnnpipe.language_models import (
     LanguageModel,
@@ -34,6 +35,12 @@ def learn(params: LanguageModelParams) -> Learner:
     vocabulary = Vocabulary.load(SEQUENCES / "vocabulary.json")
     counts = count_words(sequences, texts, len(vocabulary))
     vectors = np.load(WORD_VECTORS) if train.embedding == "word_vectors" else None
+    if vectors is not None and vectors.shape[1] < train.embedding_size:
+        raise TrainingError(
+            f"train.embedding_size is {train.embedding_size}, but {WORD_VECTORS} only"
+            f" {vectors.shape[1]} wide: raise word_vectors.size in the root's params.yaml, lower the"
+            " first, or set train.embedding to uniform"
+        )
     model: LanguageModel = build_language_model(train, vocabulary, vectors, counts)
 
     def batches(epoch: int) -> list[tuple[int, int, NDArray[np.int64]]]:
@@ -57,6 +64,13 @@ def learn(params: LanguageModelParams) -> Learner:
     def judged() -> dict[str, float]:
         onward = judge(model, sequences, rows["validation"], directions=1)[0]
         loss = onward.nats / onward.predictions
-        return {"loss": loss, "perplexity": math.exp(loss)}
+        return {"loss": loss, "perplexity": _perplexity(loss)}
 
-    return Learner(model, batches, start, lambda loss, hits: {"perplexity": math.exp(loss)}, judged)
+    return Learner(
+        model, batches, start, lambda loss, hits: {"perplexity": _perplexity(loss)}, judged
+    )
+
+
+def _perplexity(loss: float) -> float:
+    """Give e to a loss in nats; infinity, not an error, where it went astray."""
+    return math.exp(loss) if loss < 700 else math.inf

@@ -9,21 +9,30 @@ from rnnpipe.selection import Selection, Wording
 
 PROBLEM = Problem(
     name="language_model",
+    stages=(
+        "baseline",
+        "train",
+        "evaluate",
+        "register",
+        "report",
+    ),
     table=REVIEWS,
     selection=Selection("perplexity", "lower", "max_validation_perplexity"),
     wording=Wording("reviews", "n-gram baseline", "n-grams, modified Kneser-Ney smoothing"),
     shaping=frozenset({"problem", "train"}),
     prepare=Later("rnnpipe.sentiment.data:prepare"),
-    checks={
-        "validate": Later("rnnpipe.sentiment.checks:review_checks"),
-        "validate_sequences": Later("rnnpipe.sentiment.checks:sequence_checks"),
-    },
+    checks={},  # the root pipeline has checked what this one is given
     baseline=Later("rnnpipe.language.ngram_baseline:learn_and_judge"),
     inputs=(SEQUENCES, WORD_VECTORS),
     learn=Later("rnnpipe.language.learning:learn"),
     export=Later("rnnpipe.exporting.language_model:save_language_model"),
     evaluate=Later("rnnpipe.language.figures:evaluate"),
-    steps={"reviews": REVIEWS, "sequences": SEQUENCES, "network": NETWORK},
+    steps={
+        "reviews": REVIEWS,
+        "sequences": SEQUENCES,
+        "word_vectors": WORD_VECTORS,
+        "network": NETWORK,
+    },
     suites=(VALIDATED,),
     assemble=Later("rnnpipe.language.model:assemble_model"),
 )

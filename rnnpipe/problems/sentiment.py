@@ -14,6 +14,21 @@ from rnnpipe.sentiment.files import (
 
 PROBLEM = Problem(
     name="sentiment",
+    stages=(
+        "download",
+        "prepare",
+        "validate",
+        "sequences",
+        "validate_sequences",
+        "word_vectors",
+        "pretrained",
+        "baseline",
+        "train",
+        "gradient_flow",
+        "evaluate",
+        "register",
+        "report",
+    ),
     table=REVIEWS,
     selection=Selection("accuracy", "higher", "min_validation_accuracy"),
     wording=Wording("reviews", "linear baseline", "logistic regression on runs of words"),
@@ -28,7 +43,12 @@ PROBLEM = Problem(
     learn=Later("rnnpipe.sentiment.learning:learn"),
     export=Later("rnnpipe.exporting.classifier:save_classifier"),
     evaluate=Later("rnnpipe.sentiment.figures:evaluate"),
-    steps={"reviews": REVIEWS, "sequences": SEQUENCES, "network": NETWORK},
+    steps={
+        "reviews": REVIEWS,
+        "sequences": SEQUENCES,
+        "pretrained": PRETRAINED,
+        "network": NETWORK,
+    },
     suites=(REPORTS / "validation.json", REPORTS / "validation_sequences.json"),
     assemble=Later("rnnpipe.sentiment.model:assemble_model"),
 )
