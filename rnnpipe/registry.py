@@ -662,7 +662,8 @@ def find(
     root = Path(root)
     if model is not None and not _VERSION.fullmatch(model) and model not in known_stages(root):
         check_model(Path(model), needed)
-        _require_problem(Path(model), name or load_params(root / PARAMS_FILE).problem)
+        if name:
+            _require_problem(Path(model), name)
         return Path(model)
     name = name or load_params(root / PARAMS_FILE).problem
     here = places_of(name).model

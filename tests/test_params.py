@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from rnnpipe.errors import ParameterError
 from rnnpipe.params import (
+    PARAMS,
     ForecastTrain,
     SeriesValidate,
     Windows,
@@ -15,6 +16,7 @@ from rnnpipe.params import (
     merge_params,
     read_values,
 )
+from rnnpipe.places import places_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,13 +27,17 @@ def values():
 
 
 def test_the_projects_own_files_are_valid(tmp_path):
-    load_params(ROOT / "params.yaml")
-    for overrides in (ROOT / "params").glob("*.yaml"):
-        changes = read_values(overrides)
-        merged = merge_params(ROOT / "params.yaml", changes, tmp_path / "params.yaml")
-        assert load_params(tmp_path / "params.yaml") == merged
+    for problem in PARAMS:
+        base = ROOT / places_of(problem).params
+        assert load_params(base).problem == problem
+    for path in sorted((ROOT / "params").glob("*.yaml")):
+        # A name that ends in a problem's is for that problem, all others are for sentiment.
+        problem = next((name for name in PARAMS if path.stem.endswith(name)), "sentiment")
+        changes, merged = read_values(path), tmp_path / path.name
+        params = merge_params(ROOT / places_of(problem).params, changes, merged)
+        assert load_params(merged) == params
         for section, values in changes.items():
-            assert merged.model_dump(by_alias=True)[section].items() >= values.items()
+            assert params.model_dump(by_alias=True)[section].items() >= values.items()
 
 
 def test_sections_are_the_stages_of_the_dag(values):
