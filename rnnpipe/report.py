@@ -496,6 +496,7 @@ def build_page(
     meanings: Mapping[str, str],
     wording: Wording,
     places: Places,
+    others: Mapping[str, str] | None = None,
 ) -> str:
     """Lay a story out as one HTML page that loads nothing.
 
@@ -505,6 +506,7 @@ def build_page(
         meanings: what each parameter means, by its dotted name.
         wording: how the problem's reports speak.
         places: the problem's.
+        others: where the pages of other problems lie, seen from this one, by name.
     """
     metrics, decision = story.metrics or {}, story.decision or {}
     lineage = decision.get("lineage")
@@ -522,6 +524,7 @@ def build_page(
         columns=columns(epochs),
         wording=wording,
         places=places,
+        others={_words(name): path for name, path in (others or {}).items()},
         suites=list(_suites(story.suites)),
         dropped=list(_dropped(story.sequences or {})),
         parameters=list(_parameters(lineage, meanings)),
