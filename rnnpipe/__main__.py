@@ -176,17 +176,27 @@ def _stage(options: Any) -> None:
 
 def _require_stage(stage: str, params: Any, file: Path) -> None:
     """Name the pipeline that a stage belongs to, where it is not the one of the parameters."""
-    from rnnpipe.errors import ParameterError
-    from rnnpipe.places import places_of
-    from rnnpipe.problems import PROBLEMS, problem_of, stages_of
+    import yaml
 
-    if stage in problem_of(params).stages:
-        return
-    others = [name for name in PROBLEMS if stage in stages_of(name)]
-    hints = " or ".join(f"--params {places_of(name).params}" for name in others)
-    raise ParameterError(
-        f"found {file}, of the problem {params.problem}, which has no stage {stage}; expected {hints}"
-    )
+    from rnnpipe.errors import ParameterError
+    from rnnpipe.params import PARAMS
+    from rnnpipe.places import places_of
+
+    def has_it(problem: str) -> bool:
+        pipeline = places_of(problem).pipeline / "dvc.yaml"
+        if not pipeline.is_file():
+            return False
+        return stage in (yaml.safe_load(pipeline.read_text(encoding="utf-8")) or {}).get(
+            "stages", {}
+        )
+
+    others = [problem for problem in PARAMS if problem != params.problem and has_it(problem)]
+    if others and not has_it(params.problem):
+        hints = " or ".join(f"--params {places_of(problem).params}" for problem in others)
+        raise ParameterError(
+            f"found {file}, of the problem {params.problem}, which has no stage {stage}; expected"
+            f" {hints}"
+        )
 
 
 def _params(options: Any) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from rnnpipe.files import read_json, sha256_directory
+from rnnpipe.files import read_json, sha256_directory, sha256_file
 from rnnpipe.places import places_of
 from rnnpipe.sandbox import Sandbox, make_demo
 from tests.test_pipeline import DVC, EXEMPT, ROOT, copy, fails
@@ -44,6 +44,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     sandbox = make_demo(ROOT, tmp_path_factory.mktemp("all") / "project", REVIEWS)
     change(sandbox, "sentiment", "validate", min_labelled=100)
     change(sandbox, "sentiment", "train", epochs=1)
+    change(sandbox, "language_model", "train", batch_size=8)  # so that few reviews are many steps
     change(sandbox, "sentiment", "register", require_better_than_baseline=False)
     change(sandbox, "sentiment", "register", min_validation_accuracy=0.0)
     sandbox.commit("Begin")
@@ -216,8 +217,14 @@ def test_a_broken_series_is_named_before_anything_is_learnt(project, name, told)
 
 
 def test_sentiment_starts_from_the_language_model(project):
+    start = sha256_file(project.folder / "models/language_model/start.npz")
     change(project, "sentiment", "pretrained", model="models/language_model")
-    change(project, "sentiment", "train", bidirectional=True, hidden_size=32)
+    for foreign in (None, "0" * 64):  # what a folder holds may change: it must be pinned
+        change(project, "sentiment", "pretrained", sha256=foreign)
+        shown = fails(project, *DVC, "repro", "pretrained")
+        assert start in shown
+        assert "Traceback" not in shown
+    change(project, "sentiment", "pretrained", sha256=start)
     seconds = project.reproduce()
     assert {"pretrained", "train", "evaluate"} <= set(seconds)
     assert "validate" not in seconds
@@ -244,3 +251,38 @@ def test_a_model_is_published_found_and_fetched_by_its_name(project, tmp_path, p
     assert sha256_directory(clone.folder / "got") == sha256_directory(
         project.folder / places_of(problem).model
     )
+
+
+def test_a_stage_asked_with_another_problems_parameters_is_told_where_it_belongs(project):
+    for command in (
+        ("windows",),
+        ("gradient_flow", "--params", "pipelines/forecasting/params.yaml"),
+        ("download", "--params", "pipelines/language_model/params.yaml"),
+    ):
+        shown = fails(project, sys.executable, "-m", "rnnpipe", *command)
+        assert f"has no stage {command[0]}; expected --params" in shown
+        assert "Traceback" not in shown
+
+
+def test_another_problems_model_is_refused_by_its_name(project):
+    for command, model, expected in (
+        (("predict", "fine"), "models/language_model", "sentiment"),
+        (("generate", "fine"), "models/forecasting", "language_model"),
+        (("forecast", SERIES), "models/sentiment", "forecasting"),
+    ):
+        shown = fails(project, sys.executable, "-m", "rnnpipe", *command, "--model", model)
+        assert f"expected one of {expected}" in shown or "no whole model" in shown
+        assert "Traceback" not in shown
+
+
+def test_a_series_of_another_step_or_other_columns_is_refused(project):
+    table = pd.read_csv(project.folder / SERIES)
+    half_hours = pd.date_range("2020-01-01", periods=len(table), freq="30min")
+    table.assign(date=half_hours).to_csv(project.folder / "fine.csv", index=False)
+    shown = fails(project, sys.executable, "-m", "rnnpipe", "forecast", "fine.csv")
+    assert "step of 1800 s" in shown
+    table.drop(columns="oil").to_csv(project.folder / "lacking.csv", index=False)
+    shown = fails(project, sys.executable, "-m", "rnnpipe", "forecast", "lacking.csv")
+    assert "oil is missing" in shown
+    shown = fails(project, sys.executable, "-m", "rnnpipe", "forecast", SERIES, "--steps", "999")
+    assert "expected 1 to 48" in shown

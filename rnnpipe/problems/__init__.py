@@ -1,6 +1,5 @@
 """What can be learnt: one file a problem, each a value that the stages are handed."""
 
-from collections.abc import Sequence
 from importlib import import_module
 
 from rnnpipe.params import Params
@@ -23,11 +22,6 @@ def problem_of(params: Params) -> Problem:
 def wording_of(name: str) -> Wording:
     """Tell how a problem's reports speak."""
     return _named(name).wording
-
-
-def stages_of(name: str) -> Sequence[str]:
-    """Name the stages of a problem's own pipeline."""
-    return _named(name).stages
 
 
 def _named(name: str) -> Problem:

@@ -6,17 +6,6 @@ from rnnpipe.selection import Selection, Wording
 
 PROBLEM = Problem(
     name="forecasting",
-    stages=(
-        "download",
-        "prepare",
-        "validate",
-        "windows",
-        "baseline",
-        "train",
-        "evaluate",
-        "register",
-        "report",
-    ),
     table=SERIES,
     selection=Selection("mse", "lower", "max_validation_mse"),
     wording=Wording("windows", "linear forecaster", "one linear map from look-back to horizon"),

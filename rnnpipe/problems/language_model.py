@@ -9,13 +9,6 @@ from rnnpipe.selection import Selection, Wording
 
 PROBLEM = Problem(
     name="language_model",
-    stages=(
-        "baseline",
-        "train",
-        "evaluate",
-        "register",
-        "report",
-    ),
     table=REVIEWS,
     selection=Selection("perplexity", "lower", "max_validation_perplexity"),
     wording=Wording("reviews", "n-gram baseline", "n-grams, modified Kneser-Ney smoothing"),

@@ -19,7 +19,6 @@ class Problem:
 
     Attributes:
         name: of the problem, of its model, and of its pipeline's folder.
-        stages: of its own pipeline, in their order.
         table: what ``prepare`` writes.
         selection: how its models are compared.
         wording: how its reports speak.
@@ -41,7 +40,6 @@ class Problem:
     """
 
     name: str
-    stages: Sequence[str]
     table: Path
     selection: Selection
     wording: Wording

@@ -14,21 +14,6 @@ from rnnpipe.sentiment.files import (
 
 PROBLEM = Problem(
     name="sentiment",
-    stages=(
-        "download",
-        "prepare",
-        "validate",
-        "sequences",
-        "validate_sequences",
-        "word_vectors",
-        "pretrained",
-        "baseline",
-        "train",
-        "gradient_flow",
-        "evaluate",
-        "register",
-        "report",
-    ),
     table=REVIEWS,
     selection=Selection("accuracy", "higher", "min_validation_accuracy"),
     wording=Wording("reviews", "linear baseline", "logistic regression on runs of words"),
