@@ -37,9 +37,10 @@ wrong = 180 // params["train"]["epochs"]
 texts = [f"{params['prepare']['text_column']} {i}" for i in range(600)]
 ids = [f"row/{i:08}" for i in range(600)]
 labels = [i % 2 for i in range(600)]
-for folder in ("data/sequences", "data/predictions", "models/network", "reports"):
+for folder in ("data/sequences", "data/pretrained", "data/predictions", "models/network", "reports"):
     Path(folder).mkdir(parents=True, exist_ok=True)
 pq.write_table(pa.table({"id": ids, "text": texts}), "data/reviews.parquet")
+Path("data/pretrained/README").write_text("none")
 Path("data/sequences/vocabulary.json").write_text('{"rules": {}, "words": []}')
 for form in ("keras", "onnx"):
     network = b"network %d" % params["train"]["epochs"]
@@ -66,7 +67,13 @@ register.run(load_params())
 """
 
 REPORTS = ["reports/metrics.json", "reports/validation.json", "reports/validation_sequences.json"]
-DATA = ["data/reviews.parquet", "data/sequences", "data/predictions", "models/network"]
+DATA = [
+    "data/reviews.parquet",
+    "data/sequences",
+    "data/pretrained",
+    "data/predictions",
+    "models/network",
+]
 PIPELINE = {
     "stages": {
         "build": {
