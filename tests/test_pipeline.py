@@ -116,7 +116,7 @@ def test_a_second_run_runs_nothing(project):
     before = lock(project)
     assert project.reproduce() == {}
     assert lock(project) == before
-    assert "up to date" in project.run(*DVC, "status")
+    assert "up to date" in project.run(*DVC, "status", "dvc.yaml")
 
 
 @pytest.mark.parametrize("stage", STAGES)

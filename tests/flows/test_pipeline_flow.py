@@ -250,7 +250,7 @@ def test_two_runs_at_once_leave_a_dirty_tree_alone_and_come_back_by_name(project
         params = (project.folder / "params.yaml").read_text()
         assert yaml.safe_load(params)["train"]["hidden_size"] == size
         assert params.count("\n") == comments
-        assert project.run(*DVC, "status").strip().endswith("up to date.")
+        assert project.run(*DVC, "status", "dvc.yaml").strip().endswith("up to date.")
         metrics = project.folder / RUNS / name / "reports/metrics.json"
         assert read_json(project.folder / "reports/metrics.json") == read_json(metrics)
         project.run("git", "checkout", "--quiet", ".")
@@ -382,5 +382,5 @@ def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect
     status = json.loads(Sandbox(clone, project.environment).run(*DVC, "status", "--json"))
     assert "train" in status
     assert "download" not in status
-    assert "up to date" in project.run(*DVC, "status")
+    assert "up to date" in project.run(*DVC, "status", "dvc.yaml")
     assert experiments(project) == []
