@@ -37,7 +37,10 @@ def prefect_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """The project after one ``dvc repro`` on a small corpus, committed; none changes it."""
+    """The project after one ``dvc repro -P`` on small data, committed; none changes it.
+
+    All pipelines: ``dvc exp apply`` wants the outputs of each.
+    """
     sandbox = make_demo(ROOT, tmp_path_factory.mktemp("finished") / "project", REVIEWS)
     _set_params(
         sandbox.folder,
@@ -50,7 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
         },
     )
     sandbox.commit("Begin")
-    sandbox.reproduce()
+    sandbox.reproduce("--all-pipelines")
     sandbox.commit("Run the pipeline")
     return sandbox
 
