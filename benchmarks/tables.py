@@ -123,6 +123,22 @@ def best_paragraph(report: Mapping[str, Any]) -> str:
     )
 
 
+def transfer_paragraph(transfer: Mapping[str, Any], wide: Mapping[str, Any]) -> str:
+    """Say what a start from the language model gives at equal fine-tuning cost."""
+    ours = {run["seed"]: run["accuracy"] for run in transfer["runs"]}
+    pairs = [(ours[run["seed"]], run["accuracy"]) for run in wide["runs"] if run["seed"] in ours]
+    seeds = "one seed" if len(pairs) == 1 else f"{len(pairs)} seeds"
+    gain = sum(a - b for a, b in pairs) / len(pairs)
+    way = "gains" if gain > 0 else "loses"
+    shown = "; ".join(f"{a:.4f} against {b:.4f}" for a, b in pairs)
+    return (
+        f"At equal fine-tuning cost (one pass over half the reviews, {seeds}) a start from this"
+        f" language model\n{way} {abs(gain):.4f} of test accuracy: {shown}"
+        f"\n([`reports/seeds_transfer.json`](reports/seeds_transfer.json),"
+        f" [`seeds_wide.json`](reports/seeds_wide.json)). So it is not the default."
+    )
+
+
 def _seeds(report: Mapping[str, Any]) -> str:
     count = len(report["runs"])
     return "one seed" if count == 1 else f"{count} seeds"
@@ -219,6 +235,7 @@ TABLES: Mapping[str, tuple[Sequence[str], Callable[..., str]]] = {
         ("metrics", "language_model/metrics", "forecasting/metrics"),
         problems_table,
     ),
+    "transfer": (("seeds_transfer", "seeds_wide"), transfer_paragraph),
     "forecasting": (("forecasting/metrics",), forecasting_table),
     "bench": (("bench",), bench_table),
     "cells": (("cells",), cells_table),

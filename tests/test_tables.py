@@ -57,3 +57,13 @@ def test_growth_is_told_by_how_many_times_the_smallest(tmp_path):
 def test_a_cell_that_failed_says_so():
     table = tables.cells_table({"rows": [{"name": "lstm", "failed": "the loss became nan"}]})
     assert "| lstm | failed |" in table
+
+
+def test_transfer_is_told_in_pairs_of_one_seed():
+    def report(**accuracies):
+        runs = [{"seed": int(seed[1:]), "accuracy": value} for seed, value in accuracies.items()]
+        return {"runs": runs}
+
+    told = tables.transfer_paragraph(report(s1=0.90, s2=0.91, s3=0.5), report(s1=0.91, s2=0.93))
+    assert "2 seeds" in told
+    assert "loses 0.0150 of test accuracy: 0.9000 against 0.9100; 0.9100 against 0.9300" in told
