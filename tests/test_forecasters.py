@@ -184,7 +184,7 @@ def test_a_classifier_is_no_forecaster(tmp_path, params):
 def test_the_seed_decides_the_first_weights():
     def weights(seed):
         windows = Windows(look_back=24, horizons=[7])
-        model = build_forecaster(ForecastTrain(seed=seed, hidden_size=4), windows, 3)
+        model = build_forecaster(ForecastTrain(seed=seed, hidden_size=4, segment=12), windows, 3)
         return b"".join(np.array(weight).tobytes() for weight in model.weights)
 
     assert weights(1) == weights(1) != weights(2)
