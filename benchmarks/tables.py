@@ -119,7 +119,7 @@ def best_paragraph(report: Mapping[str, Any]) -> str:
     return (
         f"[`params/best.yaml`](params/best.yaml) takes {minutes:.0f} minutes of training and reaches"
         f" {accuracies}\non test (McNemar's p against the linear model {p_values};"
-        f" {_seeds(report)}: [`reports/seeds_best.json`](reports/seeds_best.json))."
+        f" {_seeds(report['runs'])}: [`reports/seeds_best.json`](reports/seeds_best.json))."
     )
 
 
@@ -127,21 +127,19 @@ def transfer_paragraph(transfer: Mapping[str, Any], wide: Mapping[str, Any]) -> 
     """Say what a start from the language model gives at equal fine-tuning cost."""
     ours = {run["seed"]: run["accuracy"] for run in transfer["runs"]}
     pairs = [(ours[run["seed"]], run["accuracy"]) for run in wide["runs"] if run["seed"] in ours]
-    seeds = "one seed" if len(pairs) == 1 else f"{len(pairs)} seeds"
     gain = sum(a - b for a, b in pairs) / len(pairs)
     way = "gains" if gain > 0 else "loses"
     shown = "; ".join(f"{a:.4f} against {b:.4f}" for a, b in pairs)
     return (
-        f"At equal fine-tuning cost (one pass over half the reviews, {seeds}) a start from this"
+        f"At equal fine-tuning cost (one pass over half the reviews, {_seeds(pairs)}) a start from this"
         f" language model\n{way} {abs(gain):.4f} of test accuracy: {shown}"
         f"\n([`reports/seeds_transfer.json`](reports/seeds_transfer.json),"
         f" [`seeds_wide.json`](reports/seeds_wide.json)). So it is not the default."
     )
 
 
-def _seeds(report: Mapping[str, Any]) -> str:
-    count = len(report["runs"])
-    return "one seed" if count == 1 else f"{count} seeds"
+def _seeds(runs: Sequence[Any]) -> str:
+    return "one seed" if len(runs) == 1 else f"{len(runs)} seeds"
 
 
 def bench_table(report: Mapping[str, Any]) -> str:
