@@ -185,6 +185,23 @@ def show_summary(
     )
 
 
+def show_search(markdown: str) -> None:
+    """Show how a search stands; key ``search``."""
+    _show("search", markdown, "The trials so far, the best first")
+
+
+def show_trial(name: str, done: int, epochs: int) -> None:
+    """Move the progress of a trial; key: the trial's name.
+
+    Args:
+        name: of the trial: lower case letters, digits and dashes.
+        done: epochs that it has trained.
+        epochs: most epochs there will be.
+    """
+    percent = 100 * min(done / max(1, epochs), 1)
+    _show_progress(percent, f"{name}: epoch {done} of at most {epochs}", name)
+
+
 # --- Pages -------------------------------------------------------------------------------
 
 _TRAINING = "Loss and accuracy, epoch by epoch"
@@ -561,11 +578,11 @@ def _show(key: str, markdown: str, description: str) -> None:
         create_markdown_artifact(markdown, key=key, description=description)
 
 
-def _show_progress(percent: float, description: str) -> None:
-    if found := _find("training-progress"):
+def _show_progress(percent: float, description: str, key: str = "training-progress") -> None:
+    if found := _find(key):
         _update(found, data=percent, description=description)
     else:
-        create_progress_artifact(percent, key="training-progress", description=description)
+        create_progress_artifact(percent, key=key, description=description)
 
 
 def _update(artifact: Any, **values: Any) -> None:

@@ -8,12 +8,13 @@ caller says; a clone that a run works in is never removed, nor is an experiment 
 """
 
 import fcntl
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ PUBLISH_LOCK = Path(".rnnpipe/publish.lock")
 BRANCHES = "runs"
 
 _SUBJECT = "Run of the pipeline: "
+_READY = Path(".git/rnnpipe-ready.json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _LAST_LINES = 10
 
@@ -55,11 +57,24 @@ class Workspace:
         """Give the clone up; it stays until it is among the oldest."""
         self.lock.close()
 
+    def remove(self) -> None:
+        """Give the clone up, and its place on the disk."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.with_name(f"{self.folder.name}.lock").unlink(missing_ok=True)
+        self.close()
+
 
 def make_workspace(
-    repository: Path, name: str, overrides: Mapping[str, Any], problem: str = "sentiment"
+    repository: Path,
+    name: str,
+    overrides: Mapping[str, Any],
+    problem: str = "sentiment",
+    *,
+    commit: str = "HEAD",
+    results: Mapping[str, str] | None = None,
+    go_on: bool = False,
 ) -> Workspace:
-    """Clone the repository's last commit, set parameters, and bring the outputs from the cache.
+    """Clone a commit of the repository, set parameters, and bring the outputs from the cache.
 
     What the user has not committed stays out, but for data that git does not know: a table of
     one's own that ``download.source`` names by a relative path is copied as it stands.
@@ -69,6 +84,10 @@ def make_workspace(
         name: of the run; letters, digits, ``-`` and ``_``.
         overrides: values by dotted name (``train.hidden_size``).
         problem: whose parameters they are.
+        commit: which one.
+        results: contents of ``dvc.lock`` files by path, in place of the commit's.
+        go_on: keep the clone of this name, with whatever a killed run left in it, if it was made
+            from the same commit with the same overrides.
 
     Raises:
         ParameterError: an override is unknown or out of range; nothing was made.
@@ -77,62 +96,122 @@ def make_workspace(
     if not _NAME.fullmatch(name):
         raise WorkspaceError(f"found {name[:100]!r}, expected a name of letters, digits, - and _")
     repository = repository.resolve()
-    commit = _git(repository, "rev-parse", "--verify", "HEAD").strip()
+    commit = commit_of(repository, commit)
     params_file = places_of(problem).params
-    params_text = _git(repository, "show", f"{commit}:{params_file.as_posix()}")
-    params = check_overrides(params_text, overrides)
+    params = check_overrides(read_committed(repository, params_file, commit), overrides)
     folder = repository / RUNS / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = _hold(folder)
+    made_of = json.dumps([commit, overrides, results or {}], sort_keys=True)
+    ready = folder / _READY
+    if go_on and ready.is_file() and ready.read_text(encoding="utf-8") == made_of:
+        return Workspace(folder, name, params, lock)
     try:
         shutil.rmtree(folder, ignore_errors=True)
         _git(repository, "clone", "--quiet", "--no-checkout", str(repository), str(folder))
         _git(folder, "checkout", "--quiet", "-B", f"{BRANCHES}/{name}", "--no-track", commit)
         _share(repository, folder)
-        _write_overrides(folder / params_file, overrides)
+        write_overrides(folder / params_file, overrides)
+        for path, content in (results or {}).items():
+            (folder / path).write_text(content, encoding="utf-8")
         for file in {PARAMS_FILE, params_file}:  # a pipeline may need the data of the root's
             values = yaml.safe_load((folder / file).read_text(encoding="utf-8"))
             if source := (values.get("download") or {}).get("source"):
                 _copy_source(repository, folder, source)
         _dvc(folder, "checkout", "--quiet", "--allow-missing")
+        with atomic_file(ready) as partial:
+            partial.write_text(made_of, encoding="utf-8")
     except BaseException:
         lock.close()
         raise
     return Workspace(folder, name, params, lock)
 
 
-def check_overrides(params_text: str, overrides: Mapping[str, Any]) -> Params:
+def commit_of(repository: Path, name: str = "HEAD") -> str:
+    """Give the full name of a commit.
+
+    Raises:
+        WorkspaceError: there is none of this name.
+    """
+    return _git(repository, "rev-parse", "--verify", f"{name}^{{commit}}").strip()
+
+
+def experiment_commit(repository: Path, name: str) -> str:
+    """Give the commit of a DVC experiment; empty where there is none of this name."""
+    refs = _git(repository, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    found = [line.split(" ", 1) for line in refs.splitlines()]
+    return next((commit for commit, ref in found if ref.endswith(f"/{name}")), "")
+
+
+def read_committed(repository: Path, path: Path, commit: str = "HEAD") -> str:
+    """Read a file as it stands in a commit.
+
+    Raises:
+        WorkspaceError: the commit, or the file in it, is not there.
+    """
+    return _git(repository, "show", f"{commit}:{path.as_posix()}")
+
+
+def check_overrides(
+    params_text: str, overrides: Mapping[str, Any], name: str = "overrides"
+) -> Params:
     """Check what a parameter file would be with other values in it.
 
     Args:
         params_text: content of a ``params.yaml``.
         overrides: values by dotted name.
+        name: what an error calls the overrides.
 
     Raises:
         ParameterError: a name is unknown, or a value not allowed.
     """
     values = yaml.safe_load(params_text)
-    _override(values, overrides)
-    return check_params(values, "overrides")
+    _override(values, overrides, name)
+    return check_params(values, name)
 
 
-def save_experiment(workspace: Workspace, repository: Path) -> str:
+def remove_results(folder: Path, stages: Iterable[str]) -> None:
+    """Remove what stages made, in a run's clone: it is not what the run's parameters would give."""
+    for stage in stages:
+        file, _, name = stage.rpartition(":")
+        lock = folder / Path(file or "dvc.yaml").with_name("dvc.lock")
+        if not lock.is_file():
+            continue
+        known = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+        for out in known.get(name, {}).get("outs", []):
+            path = folder / out["path"]
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def save_experiment(
+    workspace: Workspace, repository: Path, stages: Sequence[str] = (), kind: str = _SUBJECT
+) -> str:
     """Keep the run as a DVC experiment of the repository, and return its name.
 
     ``dvc exp apply NAME`` in the repository brings back parameters, lock and reports.
+
+    Args:
+        workspace: the run's clone.
+        repository: root of the project.
+        stages: those that ran; by default all of the pipeline.
+        kind: what the experiment's message begins with. Only those of the default kind are
+            removed as they grow old (:func:`clean_workspaces`).
 
     Raises:
         WorkspaceError: git or DVC failed.
     """
     folder, name = workspace.folder, workspace.name
-    subject = f"{_SUBJECT}{name}"
+    subject = f"{kind}{name}"
     # The pipeline alone: others may never have run here, and DVC wants every output that it saves.
     pipeline = (places_of(workspace.params.problem).pipeline / "dvc.yaml").as_posix()
     # A pipeline's first run makes files that git does not know yet.
     new = _git(folder, "ls-files", "--others", "--exclude-standard").splitlines()
     included = [argument for path in new for argument in ("--include-untracked", path)]
     options = ("--quiet", "--force", "--name", name, "--message", subject)
-    _dvc(folder, "exp", "save", *options, *included, pipeline)
+    _dvc(folder, "exp", "save", *options, *included, *(stages or [pipeline]))
     refs = _git(folder, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
     (ref,) = (ref for ref in refs if ref.endswith(f"/{name}"))
     fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
@@ -237,8 +316,8 @@ def _share(repository: Path, folder: Path) -> None:
         _git(folder, "config", key, value)
 
 
-def _write_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
-    """Change values in a parameter file and leave the rest, comments included, as it is."""
+def write_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
+    """Change values, by dotted name, in a parameter file; the rest stays, comments included."""
     if not overrides:
         return
     yaml_file = YAML()
@@ -250,7 +329,7 @@ def _write_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
         yaml_file.dump(values, file)
 
 
-def _override(values: Any, overrides: Mapping[str, Any]) -> None:
+def _override(values: Any, overrides: Mapping[str, Any], name: str = "overrides") -> None:
     for key, value in overrides.items():
         *path, last = key.split(".")
         section = values
@@ -258,7 +337,7 @@ def _override(values: Any, overrides: Mapping[str, Any]) -> None:
             section = section.setdefault(part, {}) if isinstance(section, dict) else None
         if not isinstance(section, dict):
             raise ParameterError(
-                f"overrides: {key} is no parameter; `python -m rnnpipe params` lists all"
+                f"{name}: {key} is no parameter; `python -m rnnpipe params` lists all"
             )
         section[last] = value
 

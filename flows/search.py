@@ -1,0 +1,530 @@
+"""A search: Optuna proposes, Prefect runs the trials, DVC keeps each as an experiment.
+
+``python -m flows.search run`` searches, and goes on where a search of the same name was cut off.
+First the default is trained, and with it every stage that all trials share; each trial then
+trains in a clone of its own, up to the stage ``train``. Nothing opens the test split: validation
+decides, and ``dvc exp apply`` with ``dvc repro`` judges the one that was chosen.
+"""
+
+import argparse
+import fcntl
+import logging
+import re
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import optuna
+from prefect import flow, get_run_logger, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture, as_completed
+from prefect.states import Cancelled, Completed
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from flows import artifacts
+from flows.own_server import ServerError, use_a_server
+from flows.runners import RUNNERS, Runner, task_runner
+from flows.search_report import REPORTS, Summary, page, read_summary, summarize, write_report
+from flows.space import (
+    Space,
+    check_space,
+    divide_stages,
+    read_space,
+    stages_after,
+    training_stage,
+)
+from flows.stage import StageFailedError, StageNetworkError, read_dag, run_stage, stop_stages
+from flows.study import (
+    Proposal,
+    Reporting,
+    best,
+    better,
+    ended,
+    forget_study,
+    load_study,
+    open_study,
+    propose,
+    unfinished,
+)
+from flows.workspace import (
+    RUNS,
+    Workspace,
+    WorkspaceError,
+    check_overrides,
+    commit_of,
+    experiment_commit,
+    make_workspace,
+    read_committed,
+    remove_results,
+    save_experiment,
+    write_overrides,
+)
+from rnnpipe.errors import ParameterError, RnnpipeError
+from rnnpipe.files import read_json
+from rnnpipe.places import places_of
+
+ROOT = Path(__file__).resolve().parents[1]
+SPACE = "params/search.yaml"
+
+_KIND = "Trial of the search: "
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_LOCKS = Path(".rnnpipe/search")
+_FAILURES = 3  # in a row, after which the fault is not the trials'
+_ORPHANS_SECONDS = 30  # until what a killed search left behind has ended itself
+
+
+class SearchError(RnnpipeError):
+    """A search cannot begin, or cannot go on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a trial needs to know, wherever it runs.
+
+    Attributes:
+        repository: root of the project.
+        name: of the trial, its clone and its experiment.
+        space: of the search.
+        commit: that all its trials are made from.
+        overrides: parameters by dotted name.
+        stages: that it runs, ``train`` the last of them.
+        after: the stages that need the training, whose results the clone must not keep.
+        results: contents of the ``dvc.lock`` files of the default, by path.
+        proposal: its place in the study; None for the default.
+    """
+
+    repository: Path
+    name: str
+    space: Space
+    commit: str
+    overrides: Mapping[str, Any]
+    stages: Sequence[str]
+    after: Sequence[str]
+    results: Mapping[str, str]
+    proposal: Proposal | None = None
+
+
+def run_name() -> str:
+    """The name of the search, and a few letters that no other run has."""
+    parameters = runtime.flow_run.parameters or {}
+    name = parameters.get("name") or Path(parameters.get("space") or SPACE).stem
+    return f"{name[:60]} {uuid.uuid4().hex[:6]}"
+
+
+@flow(name="search", flow_run_name=run_name, persist_result=False)
+def search(
+    space: str = SPACE,
+    name: str | None = None,
+    trials: int | None = None,
+    at_once: int = 1,
+    runner: Runner = "threads",
+    address: str | None = None,
+    repository: str | None = None,
+) -> State[Summary]:
+    """Try sets of parameters, and tell which is best on validation.
+
+    Args:
+        space: file with the space, relative to the project.
+        name: of the search; by default that of the file. A search of this name goes on.
+        trials: how many there shall be in all; by default what the file says.
+        at_once: trials that run at the same time.
+        runner: where they run.
+        address: of a Dask or Ray cluster that is up; by default one for this search alone.
+        repository: root of the project; by default the folder that holds this flow.
+    """
+    root = Path(repository).resolve() if repository else ROOT
+    plan = read_space(root / space)
+    if trials is not None:
+        plan = Space.model_validate(plan.model_dump(by_alias=True) | {"trials": trials})
+    name = name or Path(space).stem
+    if not _NAME.fullmatch(name):
+        raise SearchError(f"found the name {name[:100]!r}, expected lower case, digits and dashes")
+    if at_once < 1:
+        raise SearchError(f"at_once is {at_once}, expected 1 or more")
+    engine = task_runner(runner, at_once, address)
+    with _alone(root, name):
+        return _search(root, name, space, plan, at_once, engine)
+
+
+def _search(
+    root: Path, name: str, file: str, plan: Space, at_once: int, engine: Any
+) -> State[Summary]:
+    began = time.monotonic()
+    logger = get_run_logger()
+    head = commit_of(root)
+    places = places_of(plan.problem)
+    check_space(plan, read_committed(root, places.params), file)
+    dag = read_dag(root, places.pipeline / "dvc.yaml")
+    shared, own = divide_stages(plan, dag, root)
+    after = stages_after(training_stage(plan.problem, dag), dag)
+    study = open_study(root, name, plan, head)
+    commit = study.user_attrs["commit"]
+    if commit != head:
+        logger.info(
+            "The search goes on from commit %s, at which it began, not %s", commit[:9], head[:9]
+        )
+    job = Job(root, f"{name}-default", plan, commit, plan.fixed, [*shared, *own], after, {})
+    results = _results(root, study) or _train_default(study, job)
+    past = float(study.user_attrs.get("seconds", 0.0))
+
+    def tell() -> Summary:
+        study.set_user_attr("seconds", round(past + time.monotonic() - began, 1))
+        summary = summarize(study, plan)
+        write_report(study, summary, root / REPORTS / name)
+        with _optional():
+            artifacts.show_search(page(summary, root / REPORTS / name))
+        return summary
+
+    summary = tell()
+    for proposal in _run_trials(study, plan, at_once, engine, _jobs(job, name, own, results)):
+        logger.info("Trial %d ended", proposal.number)
+        summary = tell()
+    logger.info("%s", summary.sentence)
+    return Completed(message=summary.sentence, data=summary)
+
+
+def _jobs(
+    default: Job, name: str, own: Sequence[str], results: Mapping[str, str]
+) -> Callable[[Proposal], Job]:
+    """Make a proposal's job."""
+
+    def job(proposal: Proposal) -> Job:
+        return Job(
+            default.repository,
+            f"{name}-{proposal.number:03d}",
+            default.space,
+            default.commit,
+            {**default.space.fixed, **proposal.values},
+            own,
+            default.after,
+            results,
+            proposal,
+        )
+
+    return job
+
+
+def _run_trials(
+    study: optuna.Study,
+    plan: Space,
+    at_once: int,
+    engine: Any,
+    job: Callable[[Proposal], Job],
+) -> Iterator[Proposal]:
+    """Run what is left of the search, and yield each trial when it has ended."""
+    waiting = unfinished(study)
+    running: dict[PrefectFuture[Any], Proposal] = {}
+    with engine:
+        try:
+            while True:
+                while len(running) < at_once:
+                    if waiting:
+                        proposal = waiting.pop(0)
+                    elif len(study.get_trials(deepcopy=False)) < plan.trials:
+                        proposal = propose(study, plan)
+                    else:
+                        break
+                    future = engine.submit(trial, parameters={"job": job(proposal)})
+                    running[future] = proposal
+                if not running:
+                    return
+                future = next(as_completed(list(running)))
+                future.wait()
+                # A fault that is not the trial's own ends the search, and leaves it unfinished.
+                future.result()
+                _require_not_all_fail(study)
+                yield running.pop(future)
+        finally:
+            # Also when the search is cancelled: a training must not go on unseen.
+            for proposal in running.values():
+                stop_stages(_folder(job(proposal)))
+
+
+def _require_not_all_fail(study: optuna.Study) -> None:
+    last = ended(study)[-_FAILURES:]
+    if len(last) == _FAILURES and all(t.state is optuna.trial.TrialState.FAIL for t in last):
+        reason = last[-1].user_attrs.get("reason", "")
+        raise SearchError(f"the last {_FAILURES} trials failed, this one as follows: {reason}")
+
+
+def _train_default(study: optuna.Study, job: Job) -> Mapping[str, str]:
+    """Train what the trials are compared with, and give the state of all stages up to there."""
+    found = train_default(job)
+    study.set_user_attr("default", found)
+    return _results(job.repository, study)
+
+
+def _results(root: Path, study: optuna.Study) -> Mapping[str, str]:
+    """Contents of ``dvc.lock`` of the default's experiment; empty where there is none (any more)."""
+    default = study.user_attrs.get("default")
+    if not default or not (commit := experiment_commit(root, default["experiment"])):
+        return {}
+    paths = ["dvc.lock", *(path.as_posix() for path in root.glob("pipelines/*/dvc.lock"))]
+    found = {}
+    for path in paths:
+        with suppress(WorkspaceError):  # a pipeline that has not run has none
+            found[path] = read_committed(root, Path(path), commit)
+    return found
+
+
+@task(name="trial", task_run_name="{job.name}", cache_policy=NO_CACHE, persist_result=False)
+def train_default(job: Job) -> dict[str, Any]:
+    """Train with the parameters of the project, and what the search sets."""
+    known = job.space.figure
+
+    def on_epoch(values: Mapping[str, Any]) -> bool:
+        if not isinstance(values.get(known), float):
+            figures = ", ".join(key for key in values if key.startswith("validation_"))
+            raise ParameterError(f"the search asks for {known}, but an epoch has: {figures}")
+        return False
+
+    workspace = _workspace(job)
+    try:
+        found = _train(job, workspace, on_epoch)
+    finally:
+        workspace.close()
+    if found is None:
+        raise SearchError("the training of the default was cancelled")
+    workspace.remove()
+    return found
+
+
+@task(name="trial", task_run_name="{job.name}", cache_policy=NO_CACHE, persist_result=False)
+def trial(job: Job) -> State[str]:
+    """Try one set of parameters; the study is told what came of it."""
+    if job.proposal is None:
+        raise ValueError("the default is no trial")
+    logger = get_run_logger()
+    logger.info("Tries %s", ", ".join(f"{k}={v}" for k, v in job.proposal.values.items()))
+    try:
+        workspace = _workspace(job)
+    except ParameterError as error:
+        # Each value is allowed, but not all of them together.
+        reporting = Reporting(job.repository, job.proposal, job.space.prune, 1)
+        reporting.failed(str(error))
+        return Completed(name="Failed", message=str(error))
+    epochs = workspace.params.train.epochs
+    reporting = Reporting(job.repository, job.proposal, job.space.prune, epochs)
+    pruned = False
+
+    def on_epoch(values: Mapping[str, Any]) -> bool:
+        nonlocal pruned
+        pruned = reporting.epoch(int(values["epoch"]), float(values[job.space.figure]))
+        return pruned
+
+    try:
+        found = _train(job, workspace, on_epoch)
+    except StageNetworkError:
+        raise
+    except StageFailedError as error:
+        reporting.failed(error.outcome.message)
+        return Completed(name="Failed", message=error.outcome.message)
+    finally:
+        workspace.close()
+    if found is not None:
+        reporting.note(**found)
+        reporting.complete(found["value"])
+        workspace.remove()
+        return Completed(message=f"{job.space.figure} {found['value']:.4f}")
+    if pruned:
+        reporting.pruned()
+        workspace.remove()
+        return Completed(name="Pruned", message="worse than the median after the same epoch")
+    return Cancelled(message="cancelled; the search takes it up again")
+
+
+def _train(
+    job: Job, workspace: Workspace, on_epoch: Callable[[Mapping[str, Any]], bool]
+) -> dict[str, Any] | None:
+    """Run the stages up to the training and keep them as an experiment; None if it was stopped.
+
+    Args:
+        job: the trial.
+        workspace: its clone.
+        on_epoch: called with an epoch's figures; whether it tells to stop.
+    """
+    logger, folder = get_run_logger(), workspace.folder
+    began = time.monotonic()
+
+    def take(values: Mapping[str, Any]) -> None:
+        with _optional():
+            artifacts.show_trial(job.name, int(values["epoch"]), workspace.params.train.epochs)
+        if on_epoch(values):
+            stop_stages(folder)
+
+    for stage in job.stages:
+        outcome = run_stage(stage, folder, on_line=logger.log, on_epoch=take)
+        if outcome.state == "Cancelled":
+            return None
+    history = read_json(folder / places_of(job.space.problem).network / "history.json")
+    (kept,) = (row for row in history["epochs"] if row["epoch"] == history["best_epoch"])
+    remove_results(folder, job.after)
+    experiment = save_experiment(workspace, job.repository, job.stages, _KIND)
+    return {
+        "value": kept[job.space.figure],
+        "figures": {key: value for key, value in kept.items() if key != "epoch"},
+        "epochs": len(history["epochs"]),
+        "best_epoch": history["best_epoch"],
+        "seconds": round(time.monotonic() - began, 1),
+        "experiment": experiment,
+    }
+
+
+def _workspace(job: Job) -> Workspace:
+    """The trial's clone; what a killed search left at work there ends itself within seconds."""
+    for attempt in Retrying(
+        retry=retry_if_exception_type(WorkspaceError),
+        stop=stop_after_delay(_ORPHANS_SECONDS),
+        wait=wait_fixed(1),
+        reraise=True,
+    ):
+        with attempt:
+            return make_workspace(
+                job.repository,
+                job.name,
+                job.overrides,
+                job.space.problem,
+                commit=job.commit,
+                results=job.results,
+                go_on=True,
+            )
+    raise AssertionError  # the loop returns or raises
+
+
+def _folder(job: Job) -> Path:
+    return job.repository / RUNS / job.name
+
+
+@contextmanager
+def _alone(root: Path, name: str) -> Iterator[None]:
+    """Keep a second search of this name from taking up what the first is at."""
+    path = root / _LOCKS / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SearchError(
+                f"a search {name} is at work: wait for its end, or take another --name"
+            ) from None
+        yield
+
+
+@contextmanager
+def _optional() -> Iterator[None]:
+    """What people see must not fail what is done: a server that does not answer is a warning."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        get_run_logger().warning("An artifact is missing: %s", error)
+
+
+# --- The command line --------------------------------------------------------------------
+
+
+def apply(root: Path, name: str) -> list[str]:
+    """Write the best trial's values into the problem's ``params.yaml``, to be reviewed.
+
+    What the search set for all trials is not written.
+
+    Returns:
+        A line for each parameter.
+
+    Raises:
+        StudyError: there is no such search.
+        SearchError: no trial ended, or none is better than the default.
+        ParameterError: the parameters have changed since, and do not go with the values.
+    """
+    study = load_study(root, name)
+    found, default = best(study), study.user_attrs.get("default")
+    if found is None or found.value is None or default is None:
+        raise SearchError(f"no trial of {name} has ended: there is nothing to write")
+    if not better(study, found.value, default["value"]):
+        raise SearchError(
+            f"the best trial of {name} has {found.value:.4f}, the default {default['value']:.4f}:"
+            " nothing better to write"
+        )
+    path = root / places_of(study.user_attrs["space"]["problem"]).params
+    check_overrides(path.read_text(encoding="utf-8"), found.params, name)
+    write_overrides(path, found.params)
+    return [f"{key}: {value}" for key, value in found.params.items()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Search, show, apply or forget; 0 if all went well, else 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        match options.command:
+            case "run":
+                return _main_run(options)
+            case "apply":
+                for line in apply(ROOT, options.name):
+                    print(line)
+                print("Written; see `git diff`, then `dvc repro`.")
+            case "show":
+                print(read_summary(ROOT / REPORTS / options.name).table)
+            case "forget":
+                forget_study(ROOT, options.name)
+    except RnnpipeError as error:
+        print(f"rnnpipe: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _main_run(options: argparse.Namespace) -> int:
+    try:
+        use_a_server(ROOT / ".rnnpipe" / "prefect")
+    except ServerError as error:
+        print(f"rnnpipe: {error}", file=sys.stderr)
+        return error.exit_code
+    state = search(
+        options.space,
+        options.name,
+        options.trials,
+        options.at_once,
+        options.runner,
+        options.address,
+        return_state=True,
+    )
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, Summary):
+        print(f"\n{result.table}\n{result.sentence}")
+    else:
+        print(f"rnnpipe: {result}", file=sys.stderr)
+    return 0 if state.is_completed() else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.search", description="Search for better parameters."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="search, or go on where a search was cut off")
+    run.add_argument("--space", default=SPACE, help=f"file with the space ({SPACE})")
+    run.add_argument("--name", help="of the search (that of the file)")
+    run.add_argument("--trials", type=int, help="how many in all (as the file says)")
+    run.add_argument("--at-once", type=int, default=1, metavar="N", help="trials in parallel (1)")
+    run.add_argument("--runner", choices=RUNNERS, default="threads", help="where (threads)")
+    run.add_argument("--address", help="of a Dask or Ray cluster that is up (one of its own)")
+    for command, text in {
+        "apply": "write the best values into params.yaml, to be reviewed",
+        "show": "print the trials",
+        "forget": "remove a search from the storage; its experiments stay",
+    }.items():
+        commands.add_parser(command, help=text).add_argument("name", help="of the search")
+    return parser
+
+
+if __name__ == "__main__":
+    # By its own name, not as __main__: the workers of a cluster must be able to import it.
+    from flows import search as itself
+
+    logging.captureWarnings(True)
+    sys.exit(itself.main())
