@@ -6,7 +6,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH= DVC_NO_ANALYTICS=1 DO_NOT_TRACK=1
 
-.PHONY: help demo test repro flow ui notebook bench seeds cells lint format lock clean
+.PHONY: help demo test repro flow search ui notebook bench seeds cells lint format lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ repro: $(INSTALLED) ## the real thing: full IMDB, what changed since the last ru
 
 flow: $(INSTALLED) ## one run by Prefect now, in a clone of its own, with or without `make ui`
 	@$(RUN) python -m flows.pipeline $(FLAGS)
+
+search: $(INSTALLED) ## search for better parameters, as params/search.yaml says; goes on where it was cut off
+	@$(RUN) python -m flows.search run $(FLAGS)
 
 ui: $(INSTALLED) ## Prefect's server, worker and deployments in the foreground; Ctrl-C stops all
 	@exec env $(RUN) python -m flows.up

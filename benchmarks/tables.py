@@ -224,6 +224,34 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def search_table(report: Mapping[str, Any]) -> str:
+    """Lay out a search: the default and the best trials, with what was searched."""
+    figure = report["space"]["minimize"] or report["space"]["maximize"]
+    sign = 1 if report["space"]["minimize"] else -1
+    whole = [trial for trial in report["trials"] if trial["state"] == "COMPLETE"]
+    ranked = sorted(whole, key=lambda trial: sign * trial["value"])
+    keys = list(report["space"]["space"])
+    rows = [["default", f"{report['default']['value']:.4f}", *("" for _ in keys)]]
+    rows += [
+        [
+            f"{trial['number']}",
+            f"{trial['value']:.4f}",
+            *(f"{trial['parameters'][key]:.3g}" if isinstance(trial["parameters"][key], float)
+              else str(trial["parameters"][key]) for key in keys),
+        ]
+        for trial in ranked[:3]
+    ]  # fmt: skip
+    fixed = ", ".join(f"{key} {value}" for key, value in report["space"]["fixed"].items())
+    early = sum(trial["state"] == "PRUNED" for trial in report["trials"])
+    head = ["trial", figure, *(key.rpartition(".")[2] for key in keys)]
+    return (
+        f"{_table(head, rows)}\n\nThe best three of {len(report['trials'])} trials ({early} of them"
+        f" stopped early) and the default, trained alike ({fixed}), one seed each:\n"
+        f"{report['seconds'] / 60:.0f} minutes on two cores"
+        f" ([`reports/search/{report['name']}/`](reports/search/{report['name']}/))."
+    )
+
+
 # By the place in the README: the reports, and what lays them out.
 TABLES: Mapping[str, tuple[Sequence[str], Callable[..., str]]] = {
     "results": (("metrics", "notebook"), results),
@@ -238,6 +266,7 @@ TABLES: Mapping[str, tuple[Sequence[str], Callable[..., str]]] = {
     "bench": (("bench",), bench_table),
     "cells": (("cells",), cells_table),
     "growth": (("growth",), growth_table),
+    "search": (("search/imdb-tenth/search",), search_table),
 }
 
 

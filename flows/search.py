@@ -112,9 +112,9 @@ class Job:
 
 
 def run_name() -> str:
-    """The name of the search, and a few letters that no other run has."""
+    """The search, and a few letters that no other run has."""
     parameters = runtime.flow_run.parameters or {}
-    name = parameters.get("name") or Path(parameters.get("space") or SPACE).stem
+    name = parameters.get("name") or parameters.get("space") or SPACE
     return f"{name[:60]} {uuid.uuid4().hex[:6]}"
 
 
@@ -132,7 +132,8 @@ def search(
 
     Args:
         space: file with the space, relative to the project.
-        name: of the search; by default that of the file. A search of this name goes on.
+        name: of the search; by default the one in the file, or the file's own. A search of this
+            name goes on.
         trials: how many there shall be in all; by default what the file says.
         at_once: trials that run at the same time.
         runner: where they run.
@@ -143,7 +144,7 @@ def search(
     plan = read_space(root / space)
     if trials is not None:
         plan = Space.model_validate(plan.model_dump(by_alias=True) | {"trials": trials})
-    name = name or Path(space).stem
+    name = name or plan.name or Path(space).stem
     if not _NAME.fullmatch(name):
         raise SearchError(f"found the name {name[:100]!r}, expected lower case, digits and dashes")
     if at_once < 1:
@@ -330,12 +331,13 @@ def trial(job: Job) -> State[str]:
         workspace.close()
     if found is not None:
         reporting.note(**found)
-        reporting.complete(found["value"])
+        # First: what dies in between finds the training in DVC's cache, and no clone stays behind.
         workspace.remove()
+        reporting.complete(found["value"])
         return Completed(message=f"{job.space.figure} {found['value']:.4f}")
     if pruned:
-        reporting.pruned()
         workspace.remove()
+        reporting.pruned()
         return Completed(name="Pruned", message="worse than the median after the same epoch")
     return Cancelled(message="cancelled; the search takes it up again")
 
@@ -508,7 +510,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="search, or go on where a search was cut off")
     run.add_argument("--space", default=SPACE, help=f"file with the space ({SPACE})")
-    run.add_argument("--name", help="of the search (that of the file)")
+    run.add_argument("--name", help="of the search (as the file says)")
     run.add_argument("--trials", type=int, help="how many in all (as the file says)")
     run.add_argument("--at-once", type=int, default=1, metavar="N", help="trials in parallel (1)")
     run.add_argument("--runner", choices=RUNNERS, default="threads", help="where (threads)")

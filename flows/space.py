@@ -56,6 +56,7 @@ class Space(_Part):
     """A search: what is tried, how often, and which figure decides.
 
     Attributes:
+        name: of the search, its trials and its report; by default that of the file.
         problem: whose pipeline.
         minimize: the figure of a training's epochs that shall be small, such as validation_loss.
         maximize: the one that shall be large instead; one of the two.
@@ -67,6 +68,7 @@ class Space(_Part):
         space: parameters by dotted name, each with a range or a list of choices.
     """
 
+    name: str | None = None
     problem: str = "sentiment"
     minimize: str | None = None
     maximize: str | None = None
@@ -83,8 +85,8 @@ class Space(_Part):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that makes trials comparable; how many there are does not."""
-        return self.model_dump(mode="json", exclude={"trials"})
+        """All that makes trials comparable: not the name, nor how many there are."""
+        return self.model_dump(mode="json", exclude={"name", "trials"})
 
     @model_validator(mode="after")
     def _make_sense(self) -> Self:

@@ -225,7 +225,7 @@ def test_prefect_yaml_holds_no_path_of_a_machine():
     assert str(ROOT) not in text
     assert all("/home" not in line and "/tmp" not in line for line in text.splitlines())
     names = [deployment["name"] for deployment in yaml.safe_load(text)["deployments"]]
-    assert names == ["nightly", "forecasting", "language-model", "manual"]
+    assert names == ["nightly", "forecasting", "language-model", "manual", "search"]
 
 
 @pytest.mark.parametrize("pool", ["docker", "kubernetes"])

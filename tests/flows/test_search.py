@@ -1,0 +1,258 @@
+"""Whole searches on a generated corpus: threads and Dask, killed and taken up again."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from optuna.trial import TrialState
+from running import wait_for
+
+from flows.study import StudyError, load_study
+from rnnpipe.files import read_json
+from rnnpipe.sandbox import Sandbox, make_demo
+
+ROOT = Path(__file__).parents[2]
+REVIEWS = 400
+TRIALS = 4
+DVC = (sys.executable, "-m", "dvc")
+SEARCH = (sys.executable, "-m", "flows.search")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """A copy of the project in which nothing has run, with a small space."""
+    made = make_demo(ROOT, tmp_path_factory.mktemp("search") / "project", REVIEWS)
+    # `dvc exp apply` wants the outputs of each pipeline that is there.
+    shutil.rmtree(made.folder / "pipelines")
+    path = made.folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["validate"]["min_labelled"] = 100
+    params["train"]["hidden_size"] = 4
+    params["train"]["learning_rate"] = 0.0005
+    params["register"]["min_validation_accuracy"] = 0.0
+    path.write_text("# As the project wants it.\n" + yaml.safe_dump(params, sort_keys=False))
+    space = {
+        "minimize": "validation_loss",
+        "trials": TRIALS,
+        "prune": False,
+        "set": {"train.epochs": 3, "train.patience": 3},
+        "space": {
+            "train.hidden_size": {"low": 8, "high": 16},
+            "train.learning_rate": {"low": 0.005, "high": 0.02, "log": True},
+        },
+    }
+    (made.folder / "params/search.yaml").write_text(yaml.safe_dump(space))
+    made.commit("Begin")
+    return made
+
+
+def start(sandbox: Sandbox, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*SEARCH, "run", *arguments],
+        cwd=sandbox.folder,
+        env={**sandbox.environment, "DO_NOT_TRACK": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def processes(sandbox: Sandbox) -> set[int]:
+    """Every live process that works somewhere below the sandbox's folder."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(sandbox.folder):
+                found.add(int(entry.name))
+        except OSError:  # it ended while we looked
+            continue
+    return found
+
+
+def trials(sandbox: Sandbox, name: str) -> list[tuple[int, dict[str, object], float]]:
+    return [(t.number, t.params, t.value) for t in load_study(sandbox.folder, name).trials]
+
+
+def kill_half_way(sandbox: Sandbox, name: str, *arguments: str) -> None:
+    """Kill a search, and nothing but its own process, when a trial has ended and another trains."""
+
+    def half_way() -> bool:
+        assert child.poll() is None, child.communicate()[0]
+        try:
+            states = [t.state for t in load_study(sandbox.folder, name).trials]
+        except StudyError:  # not yet
+            return False
+        return TrialState.COMPLETE in states and TrialState.RUNNING in states
+
+    child = start(sandbox, "--name", name, *arguments)
+    wait_for("a trial to end while another runs", 300, half_way, every=0.2)
+    child.kill()
+    child.communicate()
+    wait_for("all to be gone", 40, lambda: not processes(sandbox))
+
+
+@pytest.mark.parametrize("runner", ["threads", "dask"])
+def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, runner):
+    arguments = ("--runner", runner, "--at-once", "2")
+    kill_half_way(sandbox, runner, *arguments)
+    before = {
+        t.number: (t.value, t.datetime_complete)
+        for t in load_study(sandbox.folder, runner).trials
+        if t.state is TrialState.COMPLETE
+    }
+    assert 0 < len(before) < TRIALS
+    child = start(sandbox, "--name", runner, *arguments)
+    printed, _ = child.communicate(timeout=400)
+    assert child.returncode == 0, printed
+    assert not processes(sandbox)
+    study = load_study(sandbox.folder, runner)
+    assert [t.number for t in study.trials] == list(range(TRIALS))
+    assert {t.state for t in study.trials} == {TrialState.COMPLETE}
+    for number, known in before.items():
+        trial = study.trials[number]
+        assert (trial.value, trial.datetime_complete) == known
+    listed = sandbox.run(*DVC, "exp", "list", "--name-only").split()
+    assert {f"{runner}-{n:03d}" for n in range(TRIALS)} | {f"{runner}-default"} <= set(listed)
+    report = sandbox.folder / "reports/search" / runner
+    found = read_json(report / "search.json")
+    assert {trial["number"]: trial["value"] for trial in found["trials"]} == {
+        t.number: t.value for t in study.trials
+    }
+    assert found["best"] == study.best_trial.number
+    assert found["default"]["value"] > study.best_value
+    assert {path.suffix for path in report.iterdir()} == {".json", ".csv", ".png"}
+    assert f"{runner}-{study.best_trial.number:03d}" in printed
+    # Nothing of it lies in the way: clones of trials that ended well are gone.
+    assert not list((sandbox.folder / ".rnnpipe/runs").glob(f"{runner}-0*"))
+
+
+def test_where_a_trial_runs_changes_nothing_of_what_it_finds(sandbox):
+    assert trials(sandbox, "threads") == trials(sandbox, "dask")
+
+
+def test_a_finished_search_runs_nothing_and_more_trials_can_be_asked_for(sandbox):
+    before = trials(sandbox, "threads")
+    child = start(sandbox, "--name", "threads")
+    printed, _ = child.communicate(timeout=200)
+    assert child.returncode == 0, printed
+    assert trials(sandbox, "threads") == before
+    assert "Running stage" not in printed
+    child = start(sandbox, "--name", "threads", "--trials", str(TRIALS + 1))
+    printed, _ = child.communicate(timeout=300)
+    assert child.returncode == 0, printed
+    assert trials(sandbox, "threads")[:TRIALS] == before
+    assert len(trials(sandbox, "threads")) == TRIALS + 1
+
+
+def test_the_best_is_written_as_a_change_to_review(sandbox, tmp_path):
+    shutil.copytree(sandbox.folder, tmp_path / "project", symlinks=True)
+    project = Sandbox(tmp_path / "project", sandbox.environment)
+    path = project.folder / "params.yaml"
+    before = yaml.safe_load(path.read_text())
+    project.run(*SEARCH, "apply", "dask")
+    after = yaml.safe_load(path.read_text())
+    best = load_study(project.folder, "dask").best_trial
+    assert path.read_text().startswith("# As the project wants it.\n")
+    for key, value in best.params.items():
+        section, name = key.split(".")
+        assert after[section].pop(name) == value
+        before[section].pop(name)
+    assert after == before  # what was set for all trials is no part of the best
+    shown = project.run(*SEARCH, "show", "dask")
+    assert len(shown.splitlines()) == 2 + TRIALS  # head and default
+    failed = subprocess.run(
+        [*SEARCH, "apply", "nosuch"],
+        cwd=project.folder,
+        env=project.environment,
+        text=True,
+        capture_output=True,
+    )
+    assert failed.returncode == 1
+    assert "known: " in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_trial_comes_back_as_it_was_and_is_judged_then(sandbox, tmp_path):
+    shutil.copytree(sandbox.folder, tmp_path / "project", symlinks=True)
+    project = Sandbox(tmp_path / "project", sandbox.environment)
+    # The clone has no data of its own yet: they come from the cache.
+    project.run(*DVC, "exp", "apply", "dask-001")
+    trial = load_study(project.folder, "dask").trials[1]
+    params = yaml.safe_load((project.folder / "params.yaml").read_text())["train"]
+    assert params["hidden_size"] == trial.params["train.hidden_size"]
+    assert params["epochs"] == 3
+    assert not (project.folder / "reports/metrics.json").exists()
+    seconds = project.reproduce()
+    assert "evaluate" in seconds
+    assert "train" not in seconds
+    history = read_json(project.folder / "models/network/history.json")
+    losses = {row["epoch"]: row["validation_loss"] for row in history["epochs"]}
+    assert losses[history["best_epoch"]] == trial.value
+    shown = json.loads(project.run(*DVC, "exp", "show", "--json"))
+    assert "dask-001" in json.dumps(shown)
+
+
+def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(sandbox):
+    (sandbox.folder / "params/pairs.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "minimize": "validation_loss",
+                "trials": 3,
+                "seed": 1,
+                "set": {"train.epochs": 1},
+                # Each value is allowed; vectors wider than those learnt are not.
+                "space": {
+                    "train.embedding": ["uniform", "word_vectors"],
+                    "train.embedding_size": [32, 64],
+                },
+            }
+        )
+    )
+    child = start(sandbox, "--space", "params/pairs.yaml")
+    printed, _ = child.communicate(timeout=300)
+    assert child.returncode == 0, printed
+    study = load_study(sandbox.folder, "pairs")
+    states = {
+        (t.params["train.embedding"], t.params["train.embedding_size"]): t.state
+        for t in study.trials
+    }
+    impossible = ("word_vectors", 64)
+    assert states[impossible] is TrialState.FAIL
+    assert {state for pair, state in states.items() if pair != impossible} == {TrialState.COMPLETE}
+    (failed,) = (t for t in study.trials if t.state is TrialState.FAIL)
+    assert "word_vectors.size" in failed.user_attrs["reason"]
+
+
+def test_what_cannot_be_searched_ends_at_once_and_says_why(sandbox):
+    (sandbox.folder / "params/broken.yaml").write_text(
+        yaml.safe_dump({"minimize": "validation_loss", "space": {"train.hidden_size": [0, 8]}})
+    )
+    child = start(sandbox, "--space", "params/broken.yaml")
+    printed, _ = child.communicate(timeout=120)
+    assert child.returncode == 1
+    assert "train.hidden_size" in printed
+    assert not (sandbox.folder / "reports/search/broken").exists()
+
+
+def test_one_search_of_a_name_at_a_time(sandbox):
+    child = start(sandbox, "--name", "alone", "--trials", "1")
+    try:
+        wait_for(
+            "the search to begin",
+            120,
+            lambda: (sandbox.folder / ".rnnpipe/runs/alone-default").exists() or child.poll(),
+        )
+        second = start(sandbox, "--name", "alone")
+        printed, _ = second.communicate(timeout=120)
+        assert second.returncode == 1
+        assert "is at work" in printed
+    finally:
+        os.kill(child.pid, signal.SIGTERM)
+        child.communicate(timeout=60)
