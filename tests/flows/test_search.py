@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="nee
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """A copy of the project in which nothing has run, with a small space."""
+    """A copy of the project after one ``dvc repro``, committed, with a small space."""
     made = make_demo(ROOT, tmp_path_factory.mktemp("search") / "project", REVIEWS)
     # `dvc exp apply` wants the outputs of each pipeline that is there.
     shutil.rmtree(made.folder / "pipelines")
@@ -50,6 +50,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     }
     (made.folder / "params/search.yaml").write_text(yaml.safe_dump(space))
     made.commit("Begin")
+    made.reproduce()
+    made.commit("Run the pipeline")
     return made
 
 
@@ -182,7 +184,6 @@ def test_the_best_is_written_as_a_change_to_review(sandbox, tmp_path):
 def test_a_trial_comes_back_as_it_was_and_is_judged_then(sandbox, tmp_path):
     shutil.copytree(sandbox.folder, tmp_path / "project", symlinks=True)
     project = Sandbox(tmp_path / "project", sandbox.environment)
-    # The clone has no data of its own yet: they come from the cache.
     project.run(*DVC, "exp", "apply", "dask-001")
     trial = load_study(project.folder, "dask").trials[1]
     params = yaml.safe_load((project.folder / "params.yaml").read_text())["train"]
