@@ -241,14 +241,15 @@ def search_table(report: Mapping[str, Any]) -> str:
         ]
         for trial in ranked[:3]
     ]  # fmt: skip
-    fixed = ", ".join(f"{key} {value}" for key, value in report["space"]["fixed"].items())
+    fixed = ", ".join(f"{key} {value}" for key, value in report["space"]["set"].items())
     early = sum(trial["state"] == "PRUNED" for trial in report["trials"])
     head = ["trial", figure, *(key.rpartition(".")[2] for key in keys)]
     return (
         f"{_table(head, rows)}\n\nThe best three of {len(report['trials'])} trials ({early} of them"
         f" stopped early) and the default, trained alike ({fixed}), one seed each:\n"
-        f"{report['seconds'] / 60:.0f} minutes on two cores"
-        f" ([`reports/search/{report['name']}/`](reports/search/{report['name']}/))."
+        f"{report['seconds'] / 60:.0f} minutes"
+        f" ([`reports/search/{report['name']}/`](reports/search/{report['name']}/)). What is best on a part of"
+        " the reviews\nneed not be best on all: a tenth of them in batches of 64 is few steps."
     )
 
 

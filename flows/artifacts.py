@@ -11,10 +11,13 @@ Nothing here ever opens the reviews, or ``mistakes.csv``, which quotes them.
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import httpx
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
@@ -73,6 +76,15 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+")
 
 
 # --- Called by the flow ------------------------------------------------------------------
+
+
+@contextmanager
+def optional() -> Iterator[None]:
+    """What people see must not fail what is done: a server that does not answer is a warning."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        get_run_logger().warning("An artifact is missing: %s", error)
 
 
 def show_dag(

@@ -15,18 +15,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import optuna
-from prefect import flow, get_run_logger, runtime, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, as_completed
-from prefect.states import Cancelled, Completed
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from prefect.states import Completed
 
 from flows import artifacts
 from flows.own_server import ServerError, use_a_server
@@ -37,13 +33,10 @@ from flows.space import (
     check_space,
     divide_stages,
     read_space,
-    stages_after,
-    training_stage,
 )
-from flows.stage import StageFailedError, StageNetworkError, read_dag, run_stage, stop_stages
+from flows.stage import read_dag, stop_stages
 from flows.study import (
     Proposal,
-    Reporting,
     best,
     better,
     ended,
@@ -53,62 +46,29 @@ from flows.study import (
     propose,
     unfinished,
 )
+from flows.trial import Job, folder_of, train_default, trial
 from flows.workspace import (
-    RUNS,
-    Workspace,
     WorkspaceError,
     check_overrides,
     commit_of,
     experiment_commit,
-    make_workspace,
     read_committed,
-    remove_results,
-    save_experiment,
+    uncommitted,
     write_overrides,
 )
-from rnnpipe.errors import ParameterError, RnnpipeError
-from rnnpipe.files import read_json
+from rnnpipe.errors import RnnpipeError
 from rnnpipe.places import places_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACE = "params/search.yaml"
 
-_KIND = "Trial of the search: "
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _LOCKS = Path(".rnnpipe/search")
 _FAILURES = 3  # in a row, after which the fault is not the trials'
-_ORPHANS_SECONDS = 30  # until what a killed search left behind has ended itself
 
 
 class SearchError(RnnpipeError):
     """A search cannot begin, or cannot go on."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a trial needs to know, wherever it runs.
-
-    Attributes:
-        repository: root of the project.
-        name: of the trial, its clone and its experiment.
-        space: of the search.
-        commit: that all its trials are made from.
-        overrides: parameters by dotted name.
-        stages: that it runs, ``train`` the last of them.
-        after: the stages that need the training, whose results the clone must not keep.
-        results: contents of the ``dvc.lock`` files of the default, by path.
-        proposal: its place in the study; None for the default.
-    """
-
-    repository: Path
-    name: str
-    space: Space
-    commit: str
-    overrides: Mapping[str, Any]
-    stages: Sequence[str]
-    after: Sequence[str]
-    results: Mapping[str, str]
-    proposal: Proposal | None = None
 
 
 def run_name() -> str:
@@ -164,28 +124,30 @@ def _search(
     check_space(plan, read_committed(root, places.params), file)
     dag = read_dag(root, places.pipeline / "dvc.yaml")
     shared, own = divide_stages(plan, dag, root)
-    after = stages_after(training_stage(plan.problem, dag), dag)
+    left = [stage for stage in dag if stage not in (*shared, *own)]
+    if changed := uncommitted(root):
+        logger.warning("Not committed, so not in this search: %s", ", ".join(changed))
     study = open_study(root, name, plan, head)
     commit = study.user_attrs["commit"]
     if commit != head:
         logger.info(
             "The search goes on from commit %s, at which it began, not %s", commit[:9], head[:9]
         )
-    job = Job(root, f"{name}-default", plan, commit, plan.fixed, [*shared, *own], after, {})
+    job = Job(root, f"{name}-default", plan, commit, plan.fixed, [*shared, *own], left, {})
     results = _results(root, study) or _train_default(study, job)
     past = float(study.user_attrs.get("seconds", 0.0))
 
     def tell() -> Summary:
-        study.set_user_attr("seconds", round(past + time.monotonic() - began, 1))
         summary = summarize(study, plan)
         write_report(study, summary, root / REPORTS / name)
-        with _optional():
+        with artifacts.optional():
             artifacts.show_search(page(summary, root / REPORTS / name))
         return summary
 
     summary = tell()
     for proposal in _run_trials(study, plan, at_once, engine, _jobs(job, name, own, results)):
         logger.info("Trial %d ended", proposal.number)
+        study.set_user_attr("seconds", round(past + time.monotonic() - began, 1))
         summary = tell()
     logger.info("%s", summary.sentence)
     return Completed(message=summary.sentence, data=summary)
@@ -204,7 +166,7 @@ def _jobs(
             default.commit,
             {**default.space.fixed, **proposal.values},
             own,
-            default.after,
+            default.left,
             results,
             proposal,
         )
@@ -245,7 +207,7 @@ def _run_trials(
         finally:
             # Also when the search is cancelled: a training must not go on unseen.
             for proposal in running.values():
-                stop_stages(_folder(job(proposal)))
+                stop_stages(folder_of(job(proposal)))
 
 
 def _require_not_all_fail(study: optuna.Study) -> None:
@@ -264,144 +226,18 @@ def _train_default(study: optuna.Study, job: Job) -> Mapping[str, str]:
 
 def _results(root: Path, study: optuna.Study) -> Mapping[str, str]:
     """Contents of ``dvc.lock`` of the default's experiment; empty where there is none (any more)."""
-    default = study.user_attrs.get("default")
-    if not default or not (commit := experiment_commit(root, default["experiment"])):
+    default, begun = study.user_attrs.get("default"), study.user_attrs["commit"]
+    if not default or not (commit := experiment_commit(root, begun, default["experiment"])):
         return {}
-    paths = ["dvc.lock", *(path.as_posix() for path in root.glob("pipelines/*/dvc.lock"))]
+    pipelines = [
+        Path("dvc.yaml"),
+        *(path.relative_to(root) for path in root.glob("pipelines/*/dvc.yaml")),
+    ]
     found = {}
-    for path in paths:
+    for path in (pipeline.with_name("dvc.lock").as_posix() for pipeline in pipelines):
         with suppress(WorkspaceError):  # a pipeline that has not run has none
             found[path] = read_committed(root, Path(path), commit)
     return found
-
-
-@task(name="trial", task_run_name="{job.name}", cache_policy=NO_CACHE, persist_result=False)
-def train_default(job: Job) -> dict[str, Any]:
-    """Train with the parameters of the project, and what the search sets."""
-    known = job.space.figure
-
-    def on_epoch(values: Mapping[str, Any]) -> bool:
-        if not isinstance(values.get(known), float):
-            figures = ", ".join(key for key in values if key.startswith("validation_"))
-            raise ParameterError(f"the search asks for {known}, but an epoch has: {figures}")
-        return False
-
-    workspace = _workspace(job)
-    try:
-        found = _train(job, workspace, on_epoch)
-    finally:
-        workspace.close()
-    if found is None:
-        raise SearchError("the training of the default was cancelled")
-    workspace.remove()
-    return found
-
-
-@task(name="trial", task_run_name="{job.name}", cache_policy=NO_CACHE, persist_result=False)
-def trial(job: Job) -> State[str]:
-    """Try one set of parameters; the study is told what came of it."""
-    if job.proposal is None:
-        raise ValueError("the default is no trial")
-    logger = get_run_logger()
-    logger.info("Tries %s", ", ".join(f"{k}={v}" for k, v in job.proposal.values.items()))
-    try:
-        workspace = _workspace(job)
-    except ParameterError as error:
-        # Each value is allowed, but not all of them together.
-        reporting = Reporting(job.repository, job.proposal, job.space.prune, 1)
-        reporting.failed(str(error))
-        return Completed(name="Failed", message=str(error))
-    epochs = workspace.params.train.epochs
-    reporting = Reporting(job.repository, job.proposal, job.space.prune, epochs)
-    pruned = False
-
-    def on_epoch(values: Mapping[str, Any]) -> bool:
-        nonlocal pruned
-        pruned = reporting.epoch(int(values["epoch"]), float(values[job.space.figure]))
-        return pruned
-
-    try:
-        found = _train(job, workspace, on_epoch)
-    except StageNetworkError:
-        raise
-    except StageFailedError as error:
-        reporting.failed(error.outcome.message)
-        return Completed(name="Failed", message=error.outcome.message)
-    finally:
-        workspace.close()
-    if found is not None:
-        reporting.note(**found)
-        # First: what dies in between finds the training in DVC's cache, and no clone stays behind.
-        workspace.remove()
-        reporting.complete(found["value"])
-        return Completed(message=f"{job.space.figure} {found['value']:.4f}")
-    if pruned:
-        workspace.remove()
-        reporting.pruned()
-        return Completed(name="Pruned", message="worse than the median after the same epoch")
-    return Cancelled(message="cancelled; the search takes it up again")
-
-
-def _train(
-    job: Job, workspace: Workspace, on_epoch: Callable[[Mapping[str, Any]], bool]
-) -> dict[str, Any] | None:
-    """Run the stages up to the training and keep them as an experiment; None if it was stopped.
-
-    Args:
-        job: the trial.
-        workspace: its clone.
-        on_epoch: called with an epoch's figures; whether it tells to stop.
-    """
-    logger, folder = get_run_logger(), workspace.folder
-    began = time.monotonic()
-
-    def take(values: Mapping[str, Any]) -> None:
-        with _optional():
-            artifacts.show_trial(job.name, int(values["epoch"]), workspace.params.train.epochs)
-        if on_epoch(values):
-            stop_stages(folder)
-
-    for stage in job.stages:
-        outcome = run_stage(stage, folder, on_line=logger.log, on_epoch=take)
-        if outcome.state == "Cancelled":
-            return None
-    history = read_json(folder / places_of(job.space.problem).network / "history.json")
-    (kept,) = (row for row in history["epochs"] if row["epoch"] == history["best_epoch"])
-    remove_results(folder, job.after)
-    experiment = save_experiment(workspace, job.repository, job.stages, _KIND)
-    return {
-        "value": kept[job.space.figure],
-        "figures": {key: value for key, value in kept.items() if key != "epoch"},
-        "epochs": len(history["epochs"]),
-        "best_epoch": history["best_epoch"],
-        "seconds": round(time.monotonic() - began, 1),
-        "experiment": experiment,
-    }
-
-
-def _workspace(job: Job) -> Workspace:
-    """The trial's clone; what a killed search left at work there ends itself within seconds."""
-    for attempt in Retrying(
-        retry=retry_if_exception_type(WorkspaceError),
-        stop=stop_after_delay(_ORPHANS_SECONDS),
-        wait=wait_fixed(1),
-        reraise=True,
-    ):
-        with attempt:
-            return make_workspace(
-                job.repository,
-                job.name,
-                job.overrides,
-                job.space.problem,
-                commit=job.commit,
-                results=job.results,
-                go_on=True,
-            )
-    raise AssertionError  # the loop returns or raises
-
-
-def _folder(job: Job) -> Path:
-    return job.repository / RUNS / job.name
 
 
 @contextmanager
@@ -417,15 +253,6 @@ def _alone(root: Path, name: str) -> Iterator[None]:
                 f"a search {name} is at work: wait for its end, or take another --name"
             ) from None
         yield
-
-
-@contextmanager
-def _optional() -> Iterator[None]:
-    """What people see must not fail what is done: a server that does not answer is a warning."""
-    try:
-        yield
-    except httpx.HTTPError as error:
-        get_run_logger().warning("An artifact is missing: %s", error)
 
 
 # --- The command line --------------------------------------------------------------------
@@ -471,6 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     print(line)
                 print("Written; see `git diff`, then `dvc repro`.")
             case "show":
+                load_study(ROOT, options.name)
                 print(read_summary(ROOT / REPORTS / options.name).table)
             case "forget":
                 forget_study(ROOT, options.name)

@@ -151,7 +151,7 @@ def summarize(study: optuna.Study, space: Space) -> Summary:
         name=study.study_name,
         commit=study.user_attrs["commit"],
         space=space.identity,
-        seconds=study.user_attrs["seconds"],
+        seconds=study.user_attrs.get("seconds", 0.0),
         default=default,
         best=None if found is None else found.number,
         better=found is not None
@@ -191,9 +191,15 @@ def page(summary: Summary, folder: Path) -> str:
         "r" * len(head),
     )
     more = len(rows) - _SHOWN - 1
+    failed = [trial for trial in summary.trials if trial["state"] == "FAIL"]
     parts = [f"## {artifacts.text(summary.sentence)}", shown]
     if more > 0:
         parts.append(f"{more} more: {artifacts.text(folder / 'trials.csv')}")
+    if failed:
+        reasons = (
+            f"- Trial {t['number']}: {artifacts.text(t['reason'] or 'cut off')}" for t in failed
+        )
+        parts.append("\n".join(["Failed:\n", *reasons]))
     if pictures := read_pictures(folder):
         parts.append(artifacts.pictures_markdown(pictures))
     return "\n\n".join(parts) + "\n"
@@ -217,7 +223,7 @@ def _row(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
 def _write_csv(summary: Summary, path: Path) -> None:
     keys = list(summary.space["space"])
     figures = list(summary.default["figures"])
-    columns = ["number", "state", "value", "epochs", "seconds", "experiment"]
+    columns = ["number", "state", "value", "epochs", "seconds", "experiment", "reason"]
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*columns, *keys, *figures])
@@ -257,7 +263,8 @@ def _finish(figure: Any, width: float, height: float) -> Figure:
     from matplotlib import pyplot
 
     figure.set_size_inches(width, height)
-    figure.set_layout_engine("constrained")
+    # The constrained layout divides by zero where one column has a colour bar beside it.
+    figure.set_layout_engine("constrained" if len(figure.axes) > 2 else "tight")
     for axes in figure.axes:
         if axes.get_xscale() == "log":
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

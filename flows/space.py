@@ -1,12 +1,22 @@
 """What a search may try: the file, its check against the parameters, and what of it needs which stage."""
 
 import itertools
+import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from flows.stage import short_name
 from flows.workspace import check_overrides
@@ -15,6 +25,12 @@ from rnnpipe.params import PARAMS, Params, read_values
 from rnnpipe.places import places_of
 
 Value = bool | int | float | str | None
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d+)?[eE][+-]?\d+")
+
+
+def _number(value: Any) -> Any:
+    """YAML takes 1e-3 for a text; here it is a number."""
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 class _Part(BaseModel):
@@ -47,9 +63,18 @@ class Range(_Part):
             raise ValueError(f"low is {self.low}: a logarithmic range begins above 0")
         if self.log and self.step is not None:
             raise ValueError("a logarithmic range has no step")
-        if self.step is not None and self.step <= 0:
-            raise ValueError(f"step is {self.step}: expected more than 0")
+        if self.step is not None:
+            steps = (self.high - self.low) / self.step if self.step > 0 else 0
+            if round(steps) < 1 or not math.isclose(steps, round(steps)):
+                raise ValueError(
+                    f"step is {self.step}: expected one that leads from {self.low} to {self.high}"
+                )
         return self
+
+    @field_validator("low", "high", "step", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        return _number(value)
 
 
 class Space(_Part):
@@ -76,7 +101,7 @@ class Space(_Part):
     seed: int = Field(1, ge=0, lt=2**31)
     prune: bool = True
     fixed: dict[str, Any] = Field({}, alias="set")
-    space: dict[str, Range | list[Value]] = Field(min_length=1)
+    space: dict[str, Range | list[Annotated[Value, BeforeValidator(_number)]]] = Field(min_length=1)
 
     @property
     def figure(self) -> str:
@@ -86,7 +111,7 @@ class Space(_Part):
     @property
     def identity(self) -> dict[str, Any]:
         """All that makes trials comparable: not the name, nor how many there are."""
-        return self.model_dump(mode="json", exclude={"name", "trials"})
+        return self.model_dump(mode="json", by_alias=True, exclude={"name", "trials"})
 
     @model_validator(mode="after")
     def _make_sense(self) -> Self:
@@ -138,12 +163,28 @@ def check_space(space: Space, params_text: str, name: str) -> Params:
         ParameterError: a parameter is unknown, or a value not allowed.
     """
     faults = []
+
+    def fault(key: str, value: Value) -> str:
+        try:
+            check_overrides(params_text, {**space.fixed, key: value}, name)
+        except ParameterError as error:
+            return str(error)
+        return ""
+
     for key, tried in space.space.items():
-        for value in [tried.low, tried.high] if isinstance(tried, Range) else tried:
-            try:
-                check_overrides(params_text, {**space.fixed, key: value}, name)
-            except ParameterError as error:
-                faults.append(str(error))
+        if isinstance(tried, list):
+            values = tried
+        else:
+            values = [tried.low, tried.low + (tried.step or 0), tried.high]
+        found = [text for value in values if (text := fault(key, value))]
+        if not found and isinstance(tried, Range) and tried.whole and tried.step is None:
+            between = tried.low + 0.5
+            if not fault(key, between):
+                found = [
+                    f"{name}: {key} may be {between}, but its range is of whole numbers: write"
+                    f" low: {float(tried.low)}, or step: 1 if that is meant"
+                ]
+        faults += found
     if faults:
         raise ParameterError("\n".join(dict.fromkeys(faults)))
     return check_overrides(params_text, space.fixed, name)

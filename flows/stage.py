@@ -208,6 +208,12 @@ def stop_stages(folder: Path) -> None:
             child.terminate()
 
 
+def allow_stages(folder: Path) -> None:
+    """Let stages begin in a folder again."""
+    with _lock:
+        _stopped.discard(folder)
+
+
 _lock = threading.Lock()
 _children: dict[Path, set["subprocess.Popen[str]"]] = {}
 _stopped: set[Path] = set()

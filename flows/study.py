@@ -125,9 +125,18 @@ def propose(study: optuna.Study, space: Space) -> Proposal:
 
 
 def unfinished(study: optuna.Study) -> list[Proposal]:
-    """Give the trials that were begun and have no end."""
-    found = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
-    return [Proposal(study.study_name, trial.number, trial.params) for trial in found]
+    """Give the trials that were begun and have no end, to be gone on with.
+
+    One that was cut off while it was proposed, and lacks some of its values, counts as failed.
+    """
+    wanted = set(study.user_attrs["space"]["space"])
+    found = []
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        if set(trial.params) == wanted:
+            found.append(Proposal(study.study_name, trial.number, trial.params))
+        else:
+            study.tell(trial.number, state=TrialState.FAIL)
+    return found
 
 
 def ended(study: optuna.Study) -> list[FrozenTrial]:
@@ -169,31 +178,40 @@ class Reporting:
         repository: root of the project.
         proposal: the trial.
         prune: whether it may be stopped early.
-        epochs: most epochs there will be; after the last nothing is left to stop.
+
+    Attributes:
+        over: whether it has an end already.
     """
 
-    def __init__(self, repository: Path, proposal: Proposal, prune: bool, epochs: int) -> None:
+    def __init__(self, repository: Path, proposal: Proposal, prune: bool) -> None:
         self._study = load_study(repository, proposal.study)
         self._study.pruner = (
             optuna.pruners.MedianPruner(n_startup_trials=_STARTUP)
             if prune
             else optuna.pruners.NopPruner()
         )
-        self._number, self._epochs = proposal.number, epochs
+        self._number = proposal.number
         (known,) = (
             trial
             for trial in self._study.get_trials(deepcopy=False)
             if trial.number == proposal.number
         )
+        self.over = known.state.is_finished()
         self._trial = optuna.Trial(self._study, known._trial_id)
         self._reported = set(known.intermediate_values)
 
-    def epoch(self, number: int, value: float) -> bool:
-        """Take an epoch's figure, and tell whether the trial shall end."""
+    def epoch(self, number: int, value: float, *, last: bool) -> bool:
+        """Take an epoch's figure, and tell whether the trial shall end.
+
+        Args:
+            number: of the epoch.
+            value: its figure.
+            last: whether nothing comes after it that could be spared.
+        """
         if number not in self._reported:
             self._trial.report(value, number)
             self._reported.add(number)
-        return number < self._epochs and self._trial.should_prune()
+        return not last and self._trial.should_prune()
 
     def note(self, **values: Any) -> None:
         """Keep what is worth knowing of the trial."""
@@ -229,7 +247,7 @@ def _storage(repository: Path) -> optuna.storages.RDBStorage:
     if url := os.environ.get(STORAGE_VARIABLE):
         try:
             return optuna.storages.RDBStorage(url)
-        except (SQLAlchemyError, ImportError) as error:
+        except (SQLAlchemyError, ImportError, ValueError) as error:
             raise StudyError(
                 f"the database that {STORAGE_VARIABLE} names cannot be opened"
                 f" ({type(error).__name__}): expected a URL of SQLAlchemy's, its driver installed"

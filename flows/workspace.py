@@ -9,6 +9,7 @@ caller says; a clone that a run works in is never removed, nor is an experiment 
 
 import fcntl
 import json
+import math
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import yaml
 from ruamel.yaml import YAML
@@ -59,8 +60,14 @@ class Workspace:
 
     def remove(self) -> None:
         """Give the clone up, and its place on the disk."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder)
         self.folder.with_name(f"{self.folder.name}.lock").unlink(missing_ok=True)
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -107,7 +114,7 @@ def make_workspace(
     if go_on and ready.is_file() and ready.read_text(encoding="utf-8") == made_of:
         return Workspace(folder, name, params, lock)
     try:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         _git(repository, "clone", "--quiet", "--no-checkout", str(repository), str(folder))
         _git(folder, "checkout", "--quiet", "-B", f"{BRANCHES}/{name}", "--no-track", commit)
         _share(repository, folder)
@@ -136,11 +143,10 @@ def commit_of(repository: Path, name: str = "HEAD") -> str:
     return _git(repository, "rev-parse", "--verify", f"{name}^{{commit}}").strip()
 
 
-def experiment_commit(repository: Path, name: str) -> str:
-    """Give the commit of a DVC experiment; empty where there is none of this name."""
-    refs = _git(repository, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
-    found = [line.split(" ", 1) for line in refs.splitlines()]
-    return next((commit for commit, ref in found if ref.endswith(f"/{name}")), "")
+def experiment_commit(repository: Path, begun: str, name: str) -> str:
+    """Give the commit of a DVC experiment that began at a commit; empty where there is none."""
+    ref = f"refs/exps/{begun[:2]}/{begun[2:]}/{name}"
+    return _git(repository, "for-each-ref", "--format=%(objectname)", ref).strip()
 
 
 def read_committed(repository: Path, path: Path, commit: str = "HEAD") -> str:
@@ -245,16 +251,14 @@ def clean_workspaces(repository: Path, keep: int, experiments: int | None = None
         keep: clones to keep; those that a run works in come on top.
         experiments: experiments of runs to keep; None: all.
     """
-    locks = sorted(
-        (repository / RUNS).glob("*.lock"), key=lambda path: path.stat().st_mtime, reverse=True
-    )
+    locks = sorted((repository / RUNS).glob("*.lock"), key=_age)
     for path in locks[keep:]:
         try:
             lock = _hold(path.with_suffix(""))
         except WorkspaceError:
             continue  # at work
         with lock:
-            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+            _remove(path.with_suffix(""))
             path.unlink(missing_ok=True)
     if experiments is None:
         return
@@ -271,7 +275,27 @@ def clean_workspaces(repository: Path, keep: int, experiments: int | None = None
         _git(repository, "update-ref", "-d", ref)
 
 
+def uncommitted(repository: Path) -> list[str]:
+    """Give the paths of tracked files that differ from the last commit."""
+    status = _git(repository, "status", "--porcelain", "--untracked-files=no")
+    return [line[3:] for line in status.splitlines()]
+
+
 # --- Steps -------------------------------------------------------------------------------
+
+
+def _remove(folder: Path) -> None:
+    """Remove a clone; one that is only half gone must not pass for one to go on with."""
+    (folder / _READY).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was changed; one that has gone meanwhile is the oldest."""
+    try:
+        return -path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _hold(folder: Path) -> IO[str]:

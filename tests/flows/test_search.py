@@ -103,6 +103,8 @@ def kill_half_way(sandbox: Sandbox, name: str, *arguments: str) -> None:
 @pytest.mark.parametrize("runner", ["threads", "dask"])
 def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, runner):
     arguments = ("--runner", runner, "--at-once", "2")
+    # Else DVC would bring back what the other runner's search has trained.
+    shutil.rmtree(sandbox.folder / ".dvc/cache/runs", ignore_errors=True)
     kill_half_way(sandbox, runner, *arguments)
     before = {
         t.number: (t.value, t.datetime_complete)
@@ -184,6 +186,7 @@ def test_the_best_is_written_as_a_change_to_review(sandbox, tmp_path):
 def test_a_trial_comes_back_as_it_was_and_is_judged_then(sandbox, tmp_path):
     shutil.copytree(sandbox.folder, tmp_path / "project", symlinks=True)
     project = Sandbox(tmp_path / "project", sandbox.environment)
+    before = project.run(*DVC, "exp", "show", "--json")
     project.run(*DVC, "exp", "apply", "dask-001")
     trial = load_study(project.folder, "dask").trials[1]
     params = yaml.safe_load((project.folder / "params.yaml").read_text())["train"]
@@ -196,8 +199,17 @@ def test_a_trial_comes_back_as_it_was_and_is_judged_then(sandbox, tmp_path):
     history = read_json(project.folder / "models/network/history.json")
     losses = {row["epoch"]: row["validation_loss"] for row in history["epochs"]}
     assert losses[history["best_epoch"]] == trial.value
-    shown = json.loads(project.run(*DVC, "exp", "show", "--json"))
-    assert "dask-001" in json.dumps(shown)
+    (trial_shown,) = (
+        revision
+        for revision in json.loads(before)
+        for group in revision["experiments"] or []
+        for revision in group["revs"]
+        if revision["name"] == "dask-001"
+    )
+    files = trial_shown["data"]["metrics"]
+    assert files["reports/train/metrics.json"]["data"]["validation_loss"] > 0
+    # No trial is judged on test, and none shows what another network came to there.
+    assert "data" not in files["reports/metrics.json"]
 
 
 def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(sandbox):

@@ -51,6 +51,19 @@ def test_a_range_is_whole_where_its_bounds_are():
     assert not tried["train.learning_rate"].whole
 
 
+def test_a_number_with_an_exponent_is_one(tmp_path):
+    path = tmp_path / "search.yaml"
+    path.write_text(
+        "minimize: validation_loss\n"
+        "space:\n"
+        "  train.learning_rate: {low: 1e-4, high: 1e-1, log: true}\n"
+        "  train.adversarial_norm: [0, 1e-1, 5e0]\n"
+    )
+    tried = read_space(path).space
+    assert tried["train.learning_rate"].low == 1e-4
+    assert tried["train.adversarial_norm"] == [0, 0.1, 5.0]
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -59,6 +72,9 @@ def test_a_range_is_whole_where_its_bounds_are():
         ({"space": {"train.hidden_size": {"low": 8.0, "high": 9.5}}}, ["hidden_size", "8.0"]),
         ({"space": {"train.cell": ["lstm", "elman"]}}, ["train.cell", "elman"]),
         ({"space": {"hidden_size": [1, 2]}}, ["hidden_size"]),
+        ({"space": {"train.hidden_size": {"low": 8, "high": 24, "step": 8.0}}}, ["16.0"]),
+        ({"space": {"train.dropout_rate": {"low": 0, "high": 1}}}, ["dropout_rate", "1"]),
+        ({"space": {"train.adversarial_norm": {"low": 0, "high": 5}}}, ["low: 0.0", "step: 1"]),
         ({"set": {"train.fraction": 2}}, ["fraction", "2"]),
         ({"set": {"model.layers": 2}}, ["model"]),
     ],
@@ -85,6 +101,8 @@ def test_every_bound_and_choice_is_held_against_the_parameters(values, words):
         ({"space": {"train.dropout_rate": {"low": 0.0, "high": 0.1, "log": True}}}, ["above 0"]),
         ({"space": {"train.dropout_rate": {"low": 0.1, "high": 0.2, "stepp": 1}}}, ["stepp"]),
         ({"space": {"train.hidden_size": {"low": 1, "high": 9, "step": 2, "log": True}}}, ["step"]),
+        ({"space": {"train.hidden_size": {"low": 16, "high": 100, "step": 16}}}, ["step is 16"]),
+        ({"space": {"train.hidden_size": {"low": 16, "high": 100, "step": 300}}}, ["step is 300"]),
         ({"space": {"train.cell": ["gru"]}}, ["train.cell", "two"]),
         ({"space": {"train.cell": ["gru", "gru"]}}, ["train.cell", "two"]),
         ({"space": {"train.cell": [["gru"], ["lstm"]]}}, ["train.cell"]),

@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
 from flows.space import Space
@@ -22,8 +23,6 @@ from flows.study import (
     unfinished,
 )
 
-EPOCHS = 3
-
 
 def space(**values: object) -> Space:
     tried = {
@@ -36,9 +35,9 @@ def space(**values: object) -> Space:
 
 def train(root: Path, proposal, losses: list[float], prune: bool = False) -> bool:
     """Report losses as a training does, to its end or until it is stopped; whether it was."""
-    reporting = Reporting(root, proposal, prune, len(losses))
+    reporting = Reporting(root, proposal, prune)
     for epoch, loss in enumerate(losses, 1):
-        if reporting.epoch(epoch, loss):
+        if reporting.epoch(epoch, loss, last=epoch == len(losses)):
             reporting.pruned()
             return True
     reporting.complete(min(losses))
@@ -85,7 +84,7 @@ def test_what_was_begun_and_has_no_end_is_taken_up_again(tmp_path):
     study = open_study(tmp_path, "a", space(), "c0ffee")
     first, second, third = (propose(study, space()) for _ in range(3))
     train(tmp_path, first, [0.5])
-    Reporting(tmp_path, second, False, EPOCHS).epoch(1, 0.7)
+    Reporting(tmp_path, second, False).epoch(1, 0.7, last=False)
     again = open_study(tmp_path, "a", space(), "c0ffee")
     assert unfinished(again) == [second, third]
     # An epoch that it had reported already comes again from its checkpoint.
@@ -93,6 +92,22 @@ def test_what_was_begun_and_has_no_end_is_taken_up_again(tmp_path):
     assert [trial.number for trial in ended(again)] == [0, 1]
     assert again.trials[1].intermediate_values == {1: 0.7, 2: 0.4, 3: 0.3}
     assert best(again).number == 1
+
+
+def test_one_that_was_cut_off_while_it_was_proposed_has_failed(tmp_path):
+    study = open_study(tmp_path, "a", space(), "c0ffee")
+    study.ask({"train.cell": CategoricalDistribution(["gru", "lstm"])})  # and the others not yet
+    whole = propose(study, space())
+    assert unfinished(study) == [whole]
+    assert [trial.state for trial in ended(study)] == [TrialState.FAIL]
+
+
+def test_a_trial_knows_that_it_has_an_end(tmp_path):
+    study = open_study(tmp_path, "a", space(), "c0ffee")
+    proposal = propose(study, space())
+    assert not Reporting(tmp_path, proposal, False).over
+    train(tmp_path, proposal, [0.5])
+    assert Reporting(tmp_path, proposal, False).over
 
 
 def test_a_trial_worse_than_the_median_ends_but_not_after_its_last_epoch(tmp_path):
@@ -118,7 +133,7 @@ def test_the_largest_is_best_where_that_is_asked(tmp_path):
 
 def test_a_failed_trial_keeps_its_reason_and_is_never_best(tmp_path):
     study = open_study(tmp_path, "a", space(), "c0ffee")
-    Reporting(tmp_path, propose(study, space()), False, EPOCHS).failed("the loss became nan")
+    Reporting(tmp_path, propose(study, space()), False).failed("the loss became nan")
     assert best(study) is None
     assert study.trials[0].user_attrs["reason"] == "the loss became nan"
     assert unfinished(study) == []
@@ -156,7 +171,7 @@ def test_a_database_is_taken_by_its_address_and_no_error_shows_its_password(tmp_
     with sqlite3.connect(tmp_path / "elsewhere.db") as database:
         assert database.execute("select study_name from studies").fetchall() == [("a",)]
     assert not (tmp_path / "project").exists()
-    for address in ("nosuch://me:hunter2@127.0.0.1/a", "postgresql+nosuch://me:hunter2@h/a", "?"):
+    for address in ("nosuch://me:hunter2@127.0.0.1/a", "postgresql://me:hunter2@h:5x/a", "?"):
         monkeypatch.setenv(STORAGE_VARIABLE, address)
         with pytest.raises(StudyError, match=STORAGE_VARIABLE) as caught:
             open_study(tmp_path, "a", space(), "c0ffee")
