@@ -33,7 +33,7 @@ def results(metrics: Mapping[str, Any], notebook: Mapping[str, Any]) -> str:
     head = [f"IMDB, {metrics['n']:,} test reviews", "accuracy", "95 % interval", "F1", "AUC"]
     test = baseline["mcnemar"]
     return (
-        f"{_table(head, rows)}\n\nOn test the network alone is right about {test['only_ours']}"
+        f"{markdown_table(head, rows)}\n\nOn test the network alone is right about {test['only_ours']}"
         f" reviews, the linear model alone about {test['only_theirs']}\n(McNemar's test:"
         f" p = {test['p_value']:.2g}); on validation their accuracies are"
         f" {metrics['validation']['accuracy']:.4f} and {baseline['validation']['accuracy']:.4f}."
@@ -83,7 +83,7 @@ def problems_table(
         )
     ]  # fmt: skip
     head = ["problem", "data", "figure", "rnnpipe (95 % interval)", "baseline", "which is"]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def forecasting_table(forecasting: Mapping[str, Any]) -> str:
@@ -104,7 +104,7 @@ def forecasting_table(forecasting: Mapping[str, Any]) -> str:
         ]
         for horizon in _horizons(forecasting)
     ]
-    return _table(["MSE / MAE", *(name for name, _ in models), "test windows"], rows)
+    return markdown_table(["MSE / MAE", *(name for name, _ in models), "test windows"], rows)
 
 
 def _horizons(forecasting: Mapping[str, Any]) -> list[int]:
@@ -157,7 +157,7 @@ def bench_table(report: Mapping[str, Any]) -> str:
     ]
     head = ["training step", "rnnpipe", "Keras", "PyTorch", "× Keras", "× PyTorch", "of peak"]
     return (
-        f"{_table(head, rows)}\n\n{machine['processor']}, {machine['cores']} cores,"
+        f"{markdown_table(head, rows)}\n\n{machine['processor']}, {machine['cores']} cores,"
         f" {report['peak_gflops']['float32']:.0f} GFLOP/s of float32 products; medians of"
         f" {report['rounds']} interleaved rounds.\nPredictions:"
         f" {predict['reviews']:,} reviews in {predict['many_s']:.1f} s, one review in"
@@ -187,7 +187,7 @@ def cells_table(report: Mapping[str, Any]) -> str:
         for row in report["rows"]
     ]
     head = ["", "test accuracy", "95 % interval", "recurrent weights", "all weights"]
-    return _table([*head, "training, s", "memory, MiB"], rows)
+    return markdown_table([*head, "training, s", "memory, MiB"], rows)
 
 
 def growth_table(report: Mapping[str, Any]) -> str:
@@ -196,7 +196,7 @@ def growth_table(report: Mapping[str, Any]) -> str:
     head = ["", *(f"{row['reviews']:,} reviews" for row in rows)]
     body = [[f"`{name}`", *_growth(rows, first, name)] for name in first["stages"]]
     peaks = [f"**{row['peak_memory_mb']:,} MB**, {row['seconds']:,.0f} s" for row in rows]
-    return _table(head, [*body, ["all", *peaks]])
+    return markdown_table(head, [*body, ["all", *peaks]])
 
 
 def _growth(
@@ -219,7 +219,8 @@ def _ratio(row: Mapping[str, Any], name: str) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay rows of cells out as a table of Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -245,7 +246,7 @@ def search_table(report: Mapping[str, Any]) -> str:
     early = sum(trial["state"] == "PRUNED" for trial in report["trials"])
     head = ["trial", figure, *(key.rpartition(".")[2] for key in keys)]
     return (
-        f"{_table(head, rows)}\n\nThe best three of {len(report['trials'])} trials ({early} of them"
+        f"{markdown_table(head, rows)}\n\nThe best three of {len(report['trials'])} trials ({early} of them"
         f" stopped early) and the default, trained alike ({fixed}), one seed each:\n"
         f"{report['seconds'] / 60:.0f} minutes"
         f" ([`reports/search/{report['name']}/`](reports/search/{report['name']}/)). What is best on a part of"
@@ -253,8 +254,9 @@ def search_table(report: Mapping[str, Any]) -> str:
     )
 
 
-# By the place in the README: the reports, and what lays them out.
-TABLES: Mapping[str, tuple[Sequence[str], Callable[..., str]]] = {
+# By the place in a page: the reports, and what lays them out.
+Tables = Mapping[str, tuple[Sequence[str], Callable[..., str]]]
+TABLES: Tables = {
     "results": (("metrics", "notebook"), results),
     "seeds": (("seeds",), seeds_paragraph),
     "best": (("seeds_best",), best_paragraph),
@@ -271,9 +273,9 @@ TABLES: Mapping[str, tuple[Sequence[str], Callable[..., str]]] = {
 }
 
 
-def filled(text: str, reports: Path) -> str:
+def filled(text: str, reports: Path, tables: Tables = TABLES) -> str:
     """Put every table whose reports are there into its place, where a text has one."""
-    for place, (names, lay_out) in TABLES.items():
+    for place, (names, lay_out) in tables.items():
         paths = [reports / f"{name}.json" for name in names]
         if all(path.exists() for path in paths):
             table = lay_out(*(read_json(path) for path in paths))
@@ -284,11 +286,16 @@ def filled(text: str, reports: Path) -> str:
     return text
 
 
+def fill(page: Path, tables: Tables = TABLES) -> None:
+    """Write a page anew."""
+    text = filled(page.read_text(encoding="utf-8"), REPORTS, tables)
+    with atomic_file(page) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """Write the README anew."""
-    text = filled(README.read_text(encoding="utf-8"), REPORTS)
-    with atomic_file(README) as partial:
-        partial.write_text(text, encoding="utf-8")
+    fill(README)
 
 
 if __name__ == "__main__":

@@ -242,6 +242,13 @@ def test_the_deployment_for_containers_takes_no_credentials_as_parameters():
     assert deployment["parameters"] == {"publish": True}
 
 
+def test_the_image_has_what_the_lock_does_not_bring():
+    written = (ROOT / "deploy" / "Containerfile").read_text()
+    packages = re.search(r"apt-get install [^\n]*recommends ([^\\]*)", written)[1].split()
+    # git for the clones, ssh for pushing, a compiler with C's headers for the recurrent layer.
+    assert {"git", "openssh-client", "gcc", "libc6-dev"} <= set(packages)
+
+
 # What it starts -------------------------------------------------------------------------------
 
 
