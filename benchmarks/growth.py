@@ -4,8 +4,11 @@ IMDB once, three times and ten times over goes from prepare to train (one epoch,
 each stage a process of its own in a copy of the project. Every copy of a review ends in a sentence
 that no other has, so that none is a duplicate; it is made of everyday words, so that the copies
 bring no new ones. The films of each copy are its own, so that validation keeps its share.
+
+``--to STAGE`` ends with that stage and shows the figures without keeping them.
 """
 
+import argparse
 import gzip
 import hashlib
 import io
@@ -18,7 +21,6 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +101,7 @@ def write_copies(source: Path, out: Path, card: Path, factor: int) -> None:
         reviews=len(shas),
         citation="Written by benchmarks/growth.py.",
     )
-    write_json(card, asdict(described))
+    write_json(card, described.content)
 
 
 def _films(lines: list[bytes], factor: int) -> Iterator[bytes]:
@@ -210,9 +212,13 @@ def _cell(now: dict[str, Any], first: dict[str, Any], memory: str) -> str:
     return f"{cell:>28}"
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure, keep the figures after each corpus, show."""
-    archive, names, rows = find_archive().resolve(), stages(), []
+    names = stages()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
+    parser.add_argument("--to", choices=names, default=LAST, help=f"last stage (default: {LAST})")
+    names = names[: names.index(parser.parse_args(arguments).to) + 1]
+    archive, rows = find_archive().resolve(), []
     with tempfile.TemporaryDirectory(prefix="rnnpipe-growth-") as folder:
         sandbox = make_sandbox(Path(), Path(folder) / "project", share_cache=False)
         path = sandbox.folder / "params.yaml"
@@ -224,7 +230,8 @@ def main() -> None:
         for factor in FACTORS:
             rows.append(measure(sandbox, archive, factor, names))
             limits = {"memory": MAX_MEMORY, "time": MAX_TIME}
-            write_json(REPORT, {"machine": machine.describe(), "limits": limits, "rows": rows})
+            if names[-1] == LAST:
+                write_json(REPORT, {"machine": machine.describe(), "limits": limits, "rows": rows})
     show(rows)
 
 

@@ -8,6 +8,7 @@ tells why this is no stage of the pipeline.
 
 import json
 import logging
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ from rnnpipe.registry import (
 logger = logging.getLogger(__name__)
 
 FIRST_VERSION = "v0.1.0"
+
+_ADVERT = re.compile(r"Having any troubles\?.*", re.DOTALL)
 
 Refusal = Literal[
     "no repository",
@@ -214,8 +217,7 @@ def publish(
 
     _commit(root, reports, f"Publish {name} {number}")
     _check_head(root, name, ours, decision)
-    dvc(root, "push")
-    logger.info("pushed the data")
+    _push_data(root)
     message = f"Register {name} {number}" + (f"; forced: {forced}" if forced else "")
     _register(root, name, number, message)
     _assign(root, name, number, stage, f"Assign {stage} to {name} {number}")
@@ -514,6 +516,27 @@ def _commit(root: Path, paths: Sequence[str], message: str) -> None:
         git(root, "add", "--all", "--", *paths)
         git(root, "commit", "--quiet", "--message", message)
         logger.info("committed %s", ", ".join(paths))
+
+
+def _push_data(root: Path) -> None:
+    """Push what every pipeline's lock names to the default DVC remote.
+
+    Raises:
+        RegistryError: the remote cannot be written; no tag names what it lacks.
+    """
+    try:
+        dvc(root, "push")
+    except RegistryError as error:
+        # The remote by its name: an address may hold a password. DVC's advert helps nobody.
+        said = " ".join(_ADVERT.sub("", str(error)).split())
+        store = dvc(root, "config", "core.remote").strip()
+        raise RegistryError(
+            f"nothing was published, since the DVC remote {store} did not take the data: {said}."
+            " Is its address right (dvc remote list), does it answer, and does the environment"
+            " hold its credentials (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a"
+            " profile in ~/.aws)? Then run it again"
+        ) from error
+    logger.info("pushed the data")
 
 
 def _register(root: Path, name: str, version: str, message: str) -> None:

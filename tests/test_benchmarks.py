@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import bench, cells, seeds, steps
+from benchmarks import bench, cells, growth, seeds, steps
+from rnnpipe.corpus import write_corpus
 from rnnpipe.errors import ParameterError, RnnpipeError
+from rnnpipe.reviews import prepare_archive
+from rnnpipe.sources import read_card
 
 ROOT = Path(__file__).parents[1]
 MEDIANS = {
@@ -179,3 +182,20 @@ def test_every_target_of_the_makefile_is_listed_and_no_file():
     (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
     assert set(phony.split()) == targets
     assert targets == set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+
+
+# --- Growth ---
+
+
+def test_a_corpus_several_times_over_is_one_that_the_pipeline_takes(tmp_path):
+    digest = write_corpus(tmp_path / "once.tar.gz", 100, seed=1)
+    growth.write_copies(
+        tmp_path / "once.tar.gz", tmp_path / "thrice.tar.gz", tmp_path / "card.json", 3
+    )
+    card = read_card(tmp_path / "card.json")
+    table = tmp_path / "reviews.parquet"
+    once = prepare_archive(tmp_path / "once.tar.gz", table, digest)
+    thrice = prepare_archive(tmp_path / card.file_name, table, card.content_digest)
+    assert thrice.reviews == {split: 3 * count for split, count in once.reviews.items()}
+    assert sum(thrice.reviews.values()) == card.reviews
+    assert thrice.duplicates == 0

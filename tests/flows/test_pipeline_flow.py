@@ -19,12 +19,13 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
+from s3_server import BUCKET, KEY_ID, SECRET, credentials, serving
 
 from flows.pipeline import REFUSED_EVENT, PipelineFailedError, Story, pipeline
 from flows.stage import read_dag
 from flows.workspace import RUNS, clean_workspaces, make_workspace
 from rnnpipe.errors import NetworkError, ParameterError
-from rnnpipe.files import read_json, write_json
+from rnnpipe.files import read_json, sha256_directory, write_json
 from rnnpipe.sandbox import Sandbox
 
 DVC = (sys.executable, "-m", "dvc")
@@ -66,6 +67,21 @@ def artifacts_of(state: State) -> list[Artifact]:
     run_id = ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id])
     with get_client(sync_client=True) as client:
         return client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=run_id))
+
+
+def logs_of(state: State) -> list[str]:
+    """The lines of a flow run's log, its last one among them."""
+    only = {"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}}
+    with get_client(sync_client=True) as client:
+        for _ in range(50):
+            query = {"logs": only, "sort": "TIMESTAMP_DESC"}
+            found = [
+                log["message"] for log in client._client.post("/logs/filter", json=query).json()
+            ]
+            if any("Finished in state" in line for line in found[:5]):
+                break
+            time.sleep(0.2)
+    return found
 
 
 def refusals(state: State) -> list[str]:
@@ -282,6 +298,56 @@ def test_a_run_publishes_on_a_branch_of_its_own_and_a_refused_model_says_so(proj
     assert tasks["register"].state_name == "Ran"
     assert tasks["train"].state_name == "Skipped"
     assert refusals(state) == [story_of(state).name]
+
+
+def test_a_run_publishes_to_s3_or_not_at_all_and_tells_no_secret(project, tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    environment = {**project.environment}
+    for name, value in credentials(tmp_path / "home").items():
+        monkeypatch.delenv(name, raising=False)
+        environment.pop(name, None)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+            environment[name] = value
+    project = Sandbox(project.folder, environment)
+    project.run("git", "init", "--quiet", "--bare", str(tmp_path / "origin"))
+    project.run("git", "remote", "add", "origin", "../origin")
+    with serving() as server:
+        project.run(*DVC, "remote", "add", "--default", "store", "s3://nowhere/store")
+        project.run(*DVC, "remote", "modify", "store", "endpointurl", server.address)
+        project.commit("Add a remote whose bucket is not there")
+        failed = run(project, publish=True)
+        assert failed.is_failed()
+        assert "publishing failed: " in failed.message
+        assert "nothing was published, since the DVC remote store" in failed.message
+        assert "bucket does not exist" in failed.message
+        assert project.run("git", "ls-remote", "origin") == ""
+
+        project.run(*DVC, "remote", "modify", "store", "url", f"s3://{BUCKET}/store")
+        project.commit("Name the right bucket")
+        state = run(project, publish=True)
+        assert state.is_completed(), state.message
+        assert "published sentiment v0.1.0" in state.message
+        assert server.objects("store/files/md5/")
+
+        (branch,) = project.run("git", "ls-remote", "--heads", "origin").split()[1::2]
+        branch = branch.removeprefix("refs/heads/")
+        clone = Sandbox(tmp_path / "clone", project.environment)
+        project.run(
+            "git", "clone", "--quiet", "--branch", branch, str(tmp_path / "origin"), "../clone"
+        )
+        told = (sys.executable, "-m", "rnnpipe", "predict", "A superb film.", "--model")
+        said = clone.run(*told, "v0.1.0")
+        assert said == project.run(*told, "models/sentiment")
+        model = sha256_directory(project.folder / "models/sentiment")
+        assert sha256_directory(clone.folder / ".rnnpipe/models" / model) == model
+
+    for run_state in (failed, state):
+        told = [flow_run(run_state), *task_runs(run_state).values(), *artifacts_of(run_state)]
+        shown = [record.model_dump_json() for record in told] + logs_of(run_state)
+        assert any("publish" in line for line in shown)
+        for secret in (SECRET, KEY_ID):
+            assert not [line for line in shown if secret in line]
 
 
 def test_data_of_ones_own_that_git_does_not_know_come_along(project):

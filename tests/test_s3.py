@@ -1,0 +1,180 @@
+"""Data and models on S3: real ``dvc``, git and command line against a server on loopback."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from s3_server import BUCKET, KEY_ID, SECRET, Server, credentials, serving
+
+from rnnpipe.files import sha256_directory
+from rnnpipe.sandbox import Sandbox, make_demo
+
+ROOT = Path(__file__).parents[1]
+REVIEWS = 400
+DVC = (sys.executable, "-m", "dvc")
+RNNPIPE = (sys.executable, "-m", "rnnpipe")
+REVIEW = "A superb film."
+NOBODY = "http://127.0.0.1:1"  # a port that no server may have
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """The project after one ``dvc repro`` on small data, committed; none changes it."""
+    sandbox = make_demo(ROOT, tmp_path_factory.mktemp("done") / "project", REVIEWS)
+    # The other pipelines would have no results to push.
+    shutil.rmtree(sandbox.folder / "pipelines")
+    path = sandbox.folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["validate"]["min_labelled"] = 100
+    params["train"] |= {"epochs": 1, "hidden_size": 8}
+    params["evaluate"]["bootstrap_samples"] = 100
+    params["register"]["min_validation_accuracy"] = 0.0
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    sandbox.commit("Begin")
+    sandbox.reproduce()
+    sandbox.commit("Run the pipeline")
+    return sandbox
+
+
+@pytest.fixture
+def project(done: Sandbox, server: Server, tmp_path: Path) -> Sandbox:
+    """A copy of the finished project with a bare origin and a place of its own in the bucket."""
+    folder = tmp_path / "project"
+    shutil.copytree(done.folder, folder, symlinks=True)
+    (tmp_path / "home").mkdir()
+    environment = {**done.environment}
+    for name, value in credentials(tmp_path / "home").items():
+        environment.pop(name, None)
+        if value is not None:
+            environment[name] = value
+    sandbox = Sandbox(folder, environment)
+    origin = str(tmp_path / "origin.git")
+    sandbox.run("git", "init", "--quiet", "--bare", "--initial-branch=main", origin)
+    sandbox.run("git", "remote", "add", "origin", origin)
+    sandbox.run(*DVC, "remote", "add", "--default", "store", f"s3://{BUCKET}/{tmp_path.name}")
+    sandbox.run(*DVC, "remote", "modify", "store", "endpointurl", server.address)
+    sandbox.commit("Add the remotes")
+    return sandbox
+
+
+def cloned(project: Sandbox, source: str = "origin.git") -> Sandbox:
+    """A clone with an empty cache, beside the project."""
+    home = project.folder.parent
+    project.run("git", "clone", "--quiet", str(home / source), str(home / "clone"))
+    return Sandbox(home / "clone", project.environment)
+
+
+def fails(sandbox: Sandbox, *command: str, **environment: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=sandbox.folder,
+        env={**sandbox.environment, **environment},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def standing(project: Sandbox) -> tuple[str, str]:
+    """Tags here, and all that the origin knows."""
+    return (project.run("git", "tag"), project.run("git", "ls-remote", "origin"))
+
+
+def test_pushed_data_come_back_in_a_fresh_clone(project, server):
+    project.run(*DVC, "push", "--quiet")
+    assert server.objects(f"{project.folder.parent.name}/files/md5/")
+    clone = cloned(project, "project")
+    assert not (clone.folder / ".dvc/cache").exists()
+    clone.run(*DVC, "pull", "--quiet")
+    assert clone.reproduce() == {}
+    assert not clone.run("git", "status", "--porcelain")
+    for name in ("models/sentiment", "models/network", "data/sequences"):
+        assert sha256_directory(clone.folder / name) == sha256_directory(project.folder / name)
+
+
+def test_a_published_model_is_found_and_fetched_elsewhere(project):
+    published = project.run(*RNNPIPE, "publish")
+    said = project.run(*RNNPIPE, "predict", REVIEW)
+    assert SECRET not in published
+    assert standing(project)[0].split() == ["sentiment#dev#1", "sentiment@v0.1.0"]
+    assert "refs/heads/main" in standing(project)[1]
+    assert "refs/tags/sentiment@v0.1.0" in standing(project)[1]
+
+    clone = cloned(project)
+    assert "v0.1.0" in clone.run(*RNNPIPE, "models")
+    assert clone.run(*RNNPIPE, "predict", "--model", "v0.1.0", REVIEW) == said
+    model = sha256_directory(project.folder / "models/sentiment")
+    assert (clone.folder / ".rnnpipe/models" / model).is_dir()
+    assert sha256_directory(clone.folder / ".rnnpipe/models" / model) == model
+
+    # From any folder, by the repository's address alone.
+    home = project.folder.parent
+    elsewhere = Sandbox(home / "elsewhere", project.environment)
+    elsewhere.folder.mkdir()
+    get = (*DVC, "artifacts", "get", str(home / "origin.git"), "sentiment")
+    elsewhere.run(*get, "--rev", "v0.1.0", "--out", "by_version")
+    elsewhere.run(*get, "--stage", "dev", "--out", "by_stage")
+    for name in ("by_version", "by_stage"):
+        assert sha256_directory(elsewhere.folder / name) == model
+
+    # No secret has been written down: not in what is public, not beside it.
+    for path in (*project.folder.rglob("*"), *(home / "origin.git").rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            assert SECRET.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("bucket", "bucket does not exist"),
+        ("server", "Could not connect"),
+        ("stranger", "Forbidden"),
+        ("nobody", "credentials"),
+    ],
+)
+def test_a_store_that_cannot_be_written_publishes_nothing(project, server, fault, told):
+    if fault == "bucket":
+        project.run(*DVC, "remote", "modify", "store", "url", "s3://nowhere/store")
+    if fault == "server":
+        project.run(*DVC, "remote", "modify", "store", "endpointurl", NOBODY)
+    project.commit("Change the remote, or nothing")
+    if fault == "nobody":
+        environment = {**project.environment}
+        del environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
+        project = Sandbox(project.folder, environment)
+    before = standing(project)
+    if fault == "stranger":
+        with server.nobody_is_known():
+            shown = fails(project, *RNNPIPE, "publish")
+    else:
+        shown = fails(project, *RNNPIPE, "publish")
+    assert standing(project) == before == ("", "")
+    (error,) = [line for line in shown.splitlines() if line.startswith("rnnpipe: ")]
+    assert told in error
+    for word in ("DVC remote store", "`dvc push`", "AWS_ACCESS_KEY_ID", "nothing was published"):
+        assert word in error
+    assert "dvc.org/support" not in shown
+    assert "Traceback" not in shown
+    assert SECRET not in shown
+    assert KEY_ID not in shown
+
+
+def test_once_the_store_is_back_publishing_is_completed(project, server):
+    with server.nobody_is_known():
+        fails(project, *RNNPIPE, "publish")
+    project.run(*RNNPIPE, "publish")
+    model = sha256_directory(project.folder / "models/sentiment")
+    clone = cloned(project)
+    clone.run(*DVC, "pull", "--quiet", "models/sentiment")
+    assert sha256_directory(clone.folder / "models/sentiment") == model
