@@ -56,12 +56,25 @@ _log = logging.getLogger(__name__)
 class Cluster(Alone):
     """One process of several."""
 
-    def __init__(self, strategy: Any, rank: int, size: int) -> None:
-        """Speak to the others through a strategy that has been set up."""
+    def __init__(
+        self,
+        strategy: Any,
+        rank: int,
+        size: int,
+        children: Mapping[int, "subprocess.Popen[bytes]"],
+    ) -> None:
+        """Speak to the others through a strategy that has been set up.
+
+        Args:
+            strategy: ``tf.distribute.MultiWorkerMirroredStrategy``.
+            rank: of this process, the chief's being 0.
+            size: how many processes there are.
+            children: those among the others that this one started, by rank.
+        """
         self.rank, self.size = rank, size
         self._strategy = strategy
         self._present = tf.Variable(1.0)  # 0 where a batch has too few rows for everyone
-        self._children: Mapping[int, subprocess.Popen[bytes]] = {}
+        self._children = children
         self._kept: Callable[[], str] = lambda: "nothing had been learnt yet"
         self._sum_flat = tf.function(
             lambda values: self._sum([values])[0], input_signature=[tf.TensorSpec([None], tf.int32)]
@@ -158,9 +171,11 @@ class Cluster(Alone):
             for rank, child in self._children.items()
             if child.poll() is not None
         ]
-        named = sorted({int(number) for number in re.findall(r"/task:(\d+)", words)} - {self.rank})
+        resolver = self._strategy.cluster_resolver
+        named = set(re.findall(r"/job:(\w+)/replica:\d+/task:(\d+)", words))
+        named -= {(resolver.task_type, str(resolver.task_id))}
         who = "; ".join(ended) or (
-            f"worker {named[0]} was lost" if named else "another worker was lost"
+            f"{' and '.join(' '.join(one) for one in sorted(named)) or 'another worker'} was lost"
         )
         return f"{who}; {self._kept()}: run the same command again to go on"
 
@@ -203,7 +218,8 @@ def join(workers: int) -> Iterator[Alone]:
     Raises:
         TrainingError: they did not come together, or ``TF_CONFIG`` speaks of another number.
     """
-    if workers == 1 and "TF_CONFIG" not in os.environ:
+    _check_config(workers)
+    if workers == 1:
         yield ALONE
         return
     with ExitStack() as stack:
@@ -215,8 +231,7 @@ def join(workers: int) -> Iterator[Alone]:
             rank = int(os.environ.get(RANK_VARIABLE, "0"))
             os.environ["TF_CONFIG"] = meet(folder, rank, workers, children)
             stack.callback(os.environ.pop, "TF_CONFIG")
-        team = _connect(workers)
-        team._children = children
+        team = _connect(workers, children)
         stack.enter_context(_watched(team, children))
         _log.info("worker %d of %d has joined", team.rank, team.size)
         yield team
@@ -287,16 +302,30 @@ def _children(workers: int) -> Iterator[Mapping[int, "subprocess.Popen[bytes]"]]
                 child.wait()
 
 
-def _connect(workers: int) -> Cluster:
-    config = json.loads(os.environ["TF_CONFIG"])
-    jobs = config.get("cluster", {})
+def _jobs() -> Mapping[str, Any]:
+    try:
+        jobs: Mapping[str, Any] = json.loads(os.environ["TF_CONFIG"]).get("cluster", {})
+    except ValueError as error:
+        raise TrainingError(f"TF_CONFIG is no JSON object ({error}): set it right") from None
+    return jobs
+
+
+def _check_config(workers: int) -> None:
+    """Require that ``TF_CONFIG``, where it is set and names a cluster, means as many workers."""
+    if not (os.environ.get("TF_CONFIG") and (jobs := _jobs())):
+        os.environ.pop("TF_CONFIG", None)
+        return
     size = sum(len(jobs.get(job, ())) for job in ("chief", "worker"))
     if size != workers:
         raise TrainingError(
             f"TF_CONFIG names {size} workers, but train.workers is {workers}: make them the same"
         )
-    task = config["task"]
-    rank = int(task["index"]) + (len(jobs.get("chief", ())) if task["type"] == "worker" else 0)
+
+
+def _connect(workers: int, children: Mapping[int, "subprocess.Popen[bytes]"]) -> Cluster:
+    task = json.loads(os.environ["TF_CONFIG"])["task"]
+    chiefs = len(_jobs().get("chief", ()))
+    rank = int(task["index"]) + (chiefs if task["type"] == "worker" else 0)
     _prefer_health_checks()
     late = threading.Timer(
         MEETING_SECONDS + _GRACE_SECONDS, _end_hard, [lambda: _not_together(workers)]
@@ -309,7 +338,7 @@ def _connect(workers: int) -> Cluster:
         raise TrainingError(f"{_not_together(workers)} ({error})") from None
     finally:
         late.cancel()
-    return Cluster(strategy, rank, size)
+    return Cluster(strategy, rank, workers, children)
 
 
 def _not_together(workers: int) -> str:
