@@ -13,7 +13,7 @@ import re
 import sys
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts
 from flows.own_server import ServerError, use_a_server
+from flows.ranks import Spread, run_rank
+from flows.runners import RUNNERS, Runner, task_runner
 from flows.stage import (
     Outcome,
     StageFailedError,
@@ -109,6 +111,8 @@ def pipeline(
     publish: bool = False,
     repository: str | None = None,
     problem: str = "sentiment",
+    runner: Runner = "threads",
+    address: str | None = None,
 ) -> State[Story]:
     """Run what changed since the last run, in a clone of its own.
 
@@ -118,6 +122,9 @@ def pipeline(
         publish: publish the model as a version, on a branch of its own.
         repository: root of the project; by default the folder that holds this flow.
         problem: whose pipeline is run, with all that it needs of others.
+        runner: where the stages run. On dask and ray, a training by several workers
+            (train.workers) is spread: each is a task of its own beside the stage.
+        address: of a Dask or Ray cluster that is up; by default one for this run alone.
     """
     root = Path(repository).resolve() if repository else ROOT
     logger = get_run_logger()
@@ -126,7 +133,11 @@ def pipeline(
     workspace = make_workspace(root, _slug(runtime.flow_run.name), overrides or {}, problem)
     try:
         logger.info("This run works in %s", workspace.folder)
-        story = _run(workspace, root, force or [], publish)
+        workers = workspace.params.train.workers
+        # Room for all workers of a training at once, and for a stage beside them.
+        engine = None if runner == "threads" else task_runner(runner, workers + 1, address)
+        with engine or nullcontext():
+            story = _run(workspace, root, force or [], publish, engine, address)
     except BaseException:
         # Also when the run is cancelled: nothing may go on in a run that has ended.
         stop_stages(workspace.folder)
@@ -136,12 +147,19 @@ def pipeline(
     return Completed(message=story.sentence, data=story)
 
 
-def _run(workspace: Workspace, root: Path, force: Sequence[str], publish: bool) -> Story:
+def _run(
+    workspace: Workspace,
+    root: Path,
+    force: Sequence[str],
+    publish: bool,
+    engine: Any,
+    address: str | None,
+) -> Story:
     logger = get_run_logger()
     dag = read_dag(workspace.folder, places_of(workspace.params.problem).pipeline / "dvc.yaml")
     force = _forced(force, dag)
     champion = _champion(workspace)
-    outcomes = _run_stages(workspace, dag, force, champion)
+    outcomes = _run_stages(workspace, dag, force, champion, engine, address)
     if failed := [o for o in outcomes.values() if o.state == "Failed"]:
         sentence = "; ".join(f"{outcome.stage} failed: {outcome.message}" for outcome in failed)
         _tell(workspace, Story(workspace.name, sentence, dag, outcomes))
@@ -179,20 +197,43 @@ def _run_stages(
     dag: Mapping[str, tuple[str, ...]],
     force: Collection[str],
     champion: Mapping[str, Any] | None,
+    engine: Any = None,
+    address: str | None = None,
 ) -> dict[str, Outcome]:
-    """Run all stages, each as soon as those it needs are done."""
+    """Run all stages, each as soon as those it needs are done.
+
+    Args:
+        workspace: the run's.
+        dag: stages and those each needs.
+        force: stages to run although nothing changed.
+        champion: whom the model is compared with.
+        engine: task runner that has been entered; None: the flow's own.
+        address: of the cluster that it submits to.
+    """
+    folder, params = workspace.folder, workspace.params
+    workers = params.train.workers if engine else 1
+    spread = Spread(folder, places_of(params.problem).params, workers, address)
+    # Of two alike the pipeline's own, which is later.
+    trainings = [name for name in dag if short_name(name) == "train"][-1:] if workers > 1 else []
     futures: dict[str, PrefectFuture[Any]] = {}
+    ranks: list[PrefectFuture[Any]] = []
     for name, needs in dag.items():
-        futures[name] = stage.submit(
-            name,
-            workspace.folder,
-            name in force,
-            workspace.params.train.epochs,
-            champion,
-            workspace.params.problem,
-            return_state=False,
-            wait_for=[futures[need] for need in needs],
-        )
+        parameters = {
+            "name": name,
+            "folder": folder,
+            "force": name in force,
+            "epochs": params.train.epochs,
+            "champion": champion,
+            "problem": params.problem,
+            "spread": spread if name in trainings else None,
+        }
+        before = [futures[need] for need in needs]
+        futures[name] = _submit(engine, stage, parameters, before)
+        if name in trainings:
+            ranks = [
+                _submit(engine, worker, {"spread": spread, "rank": rank}, before)
+                for rank in range(1, workers)
+            ]
     outcomes: dict[str, Outcome] = {}
     names = {id(future): name for name, future in futures.items()}
     ended: set[str] = set()
@@ -204,7 +245,17 @@ def _run_stages(
         if outcome := _outcome(name, future.state):
             outcomes[name] = outcome
         _show_dag(dag, outcomes, ended)
+    for future in ranks:
+        future.wait()
     return {name: outcomes[name] for name in dag if name in outcomes}
+
+
+def _submit(
+    engine: Any, task: Any, parameters: Mapping[str, Any], before: Sequence[PrefectFuture[Any]]
+) -> PrefectFuture[Any]:
+    if engine is None:
+        return task.submit(**parameters, return_state=False, wait_for=before)  # type: ignore[no-any-return]
+    return engine.submit(task, parameters=dict(parameters), wait_for=before)  # type: ignore[no-any-return]
 
 
 def _network_only(_: Any, __: TaskRun, state: State[Any]) -> bool:
@@ -227,6 +278,7 @@ def stage(
     epochs: int,
     champion: Mapping[str, Any] | None,
     problem: str = "sentiment",
+    spread: Spread | None = None,
 ) -> State[Outcome]:
     """One stage; its state is what became of it."""
     logger = get_run_logger()
@@ -237,14 +289,31 @@ def stage(
             progress.epoch(values)
 
     try:
-        outcome = run_stage(name, folder, force=force, on_line=logger.log, on_epoch=on_epoch)
+        variables = spread.variables(0) if spread else {}
+        outcome = run_stage(
+            name,
+            folder,
+            force=force,
+            on_line=logger.log,
+            on_epoch=on_epoch,
+            variables=variables,
+        )
     finally:
+        if spread:
+            spread.end()
         # A failed validation has a verdict to show too.
         with _optional():
             artifacts.show_stage(name, folder, champion, problem)
     if outcome.state == "Cancelled":
         return Cancelled(message=outcome.message, data=outcome)
     return Completed(name=outcome.state, message=outcome.message, data=outcome)
+
+
+@task(name="worker", task_run_name="worker-{rank}", cache_policy=NO_CACHE, persist_result=False)
+def worker(spread: Spread, rank: int) -> State[str]:
+    """One worker of a training beside the stage, which is rank 0."""
+    became = run_rank(spread, rank, get_run_logger().info)
+    return Completed(message=f"worker {rank}: {became}")
 
 
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
@@ -405,6 +474,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.force,
         options.publish,
         problem=options.problem,
+        runner=options.runner,
+        address=options.address,
         return_state=True,
     )
     result = state.result(raise_on_failure=False)
@@ -440,6 +511,12 @@ def _parser() -> argparse.ArgumentParser:
         "--problem", default="sentiment", choices=PARAMS, help="whose pipeline (sentiment)"
     )
     parser.add_argument("--publish", action="store_true", help="publish the model as a version")
+    parser.add_argument(
+        "--runner", default="threads", choices=RUNNERS, help="where the stages run (threads)"
+    )
+    parser.add_argument(
+        "--address", help="of a Dask or Ray cluster that is up; by default one for this run"
+    )
     return parser
 
 

@@ -172,6 +172,7 @@ def run_stage(
     force: bool = False,
     on_line: Callable[[int, str], None],
     on_epoch: Callable[[Mapping[str, Any]], None],
+    variables: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run one stage to its end, unless it is up to date.
 
@@ -181,6 +182,7 @@ def run_stage(
         force: run it although nothing changed.
         on_line: called with level (as of ``logging``) and text of each line of output, at once.
         on_epoch: called with what training prints after each epoch.
+        variables: more of them for the stage's environment.
 
     Raises:
         StageNetworkError: the network failed; try again later.
@@ -188,7 +190,7 @@ def run_stage(
     """
     began = time.monotonic()
     for left in reversed(range(_BUSY_TRIES)):
-        code, lines = _run(stage, folder, force, on_line, on_epoch)
+        code, lines = _run(stage, folder, force, on_line, on_epoch, variables or {})
         # DVC lets one process at a time write a path. Who waits for a sibling, waits not for long.
         if not (code and left and _blocked_by_sibling(lines, folder)):
             break
@@ -225,6 +227,7 @@ def _run(
     force: bool,
     on_line: Callable[[int, str], None],
     on_epoch: Callable[[Mapping[str, Any]], None],
+    variables: Mapping[str, str],
 ) -> tuple[int, Sequence[str]]:
     """Exit code and last lines of a child; a stage that may not begin ends as if by SIGTERM."""
     command = ["--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
@@ -235,7 +238,7 @@ def _run(
         child = subprocess.Popen(
             guarded("dvc", *command),
             cwd=folder,
-            env=environment(),
+            env=environment() | dict(variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -38,6 +38,8 @@ with _standard_error_kept_back():
     import keras
     import tensorflow as tf
 
-    tf.config.list_logical_devices()  # looks for devices now, where its notes are kept back
+    # Looks for devices now, where its notes are kept back; and no further, since collective
+    # operations (rnnpipe/cluster.py) are set up before the first tensor, or not at all.
+    tf.config.list_physical_devices()
 
 __all__ = ["keras", "tf"]

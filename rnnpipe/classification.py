@@ -73,8 +73,9 @@ def learn_to_classify(
         step = compile_step(model, optimizer, params.gradient_clip_norm, params.adversarial_norm)
 
         def take(batch: NDArray[np.int64]) -> Taken:
-            token_ids = padding.pad(lesson.sequences, lesson.rows[batch])
-            found = step(tf.constant(token_ids), tf.constant(lesson.targets[batch]))
+            mine = optimizer.team.share(batch)
+            token_ids = padding.pad(lesson.sequences, lesson.rows[mine])
+            found = step(tf.constant(token_ids), tf.constant(lesson.targets[mine]))
             loss, hits, norm = map(float, found)
             return Taken(loss, len(batch), norm, hits)
 
@@ -159,11 +160,13 @@ def compile_step(
                     # One length over all words of a review, as in the paper.
                     steepest = tf.math.l2_normalize(slope.gradient(loss, vectors), [1, 2], 1e-30)
                 learnt += loss_of(vectors + adversarial_norm * steepest)[0]
-        norm = optimizer.step(tape.gradient(learnt, variables), clip_norm)
         known = tf.logical_or(tf.equal(targets, 0.0), tf.equal(targets, 1.0))
         right = tf.logical_and(known, tf.equal(logits > 0, targets > 0.5))
         hits = tf.reduce_sum(tf.cast(right, tf.int32))
-        return loss, hits, norm
+        gradients, loss, hits = optimizer.team.average(
+            tf.size(targets), tape.gradient(learnt, variables), loss, hits
+        )
+        return loss, hits, optimizer.step(gradients, clip_norm)
 
     compiled: Step = tf.function(
         step,

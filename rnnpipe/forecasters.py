@@ -220,20 +220,25 @@ def forecast_loss(kind: str, horizons: tuple[int, ...]) -> Loss:
         A TensorFlow function of the forecast and the truth, ``float32[batch, horizon, columns]``
         both, NaN in the truth where it belongs to another split: such steps count nowhere.
     """
-    horizon = horizons[-1]
-    weights = [
-        sum(1 / each for each in horizons if step < each) / len(horizons) for step in range(horizon)
-    ]
     distance = {"mae": tf.abs, "mse": tf.square, "huber": _huber}[kind]
 
     def loss(forecast: Any, truth: Any) -> Any:
         known = tf.math.is_finite(truth)
         # Behind the choice no NaN may stand, not even unchosen: its gradient would be NaN.
         errors = distance(forecast - tf.where(known, truth, forecast))
-        counted = tf.where(known, tf.constant(weights, tf.float32)[:, None], 0.0)
+        counted = count_known(truth, horizons)
         return tf.reduce_sum(errors * counted) / tf.reduce_sum(counted)
 
     return loss
+
+
+def count_known(truth: Any, horizons: tuple[int, ...]) -> Any:
+    """Give how much each value of the truth counts in the loss, nothing where it is unknown."""
+    weights = [
+        sum(1 / each for each in horizons if step < each) / len(horizons)
+        for step in range(horizons[-1])
+    ]
+    return tf.where(tf.math.is_finite(truth), tf.constant(weights, tf.float32)[:, None], 0.0)
 
 
 def _huber(error: Any) -> Any:

@@ -23,6 +23,7 @@ from rnnpipe.params import LanguageTrain
 from rnnpipe.perplexity import Judgement
 from rnnpipe.recurrent import Recurrent
 from rnnpipe.sequences import sorted_batches
+from rnnpipe.team import ALONE, Alone
 from rnnpipe.text_windows import BOUNDARY_ID, count_predictions, cut_windows
 from rnnpipe.tokens import Ragged, Vocabulary
 
@@ -310,8 +311,11 @@ def compile_step(model: LanguageModel, optimizer: Optimizer, clip_norm: float | 
                 log_shares,
             )
             loss = total / tf.cast(tf.size(losses), tf.float32)
-        norm = optimizer.step(tape.gradient(loss, variables), clip_norm)
-        return tf.reduce_sum(tf.reshape(losses, [model.directions, -1]), axis=1), norm, after
+        nats = tf.reduce_sum(tf.reshape(losses, [model.directions, -1]), axis=1)
+        gradients, _, nats = optimizer.team.average(
+            tf.size(losses), tape.gradient(loss, variables), loss, nats
+        )
+        return nats, optimizer.step(gradients, clip_norm), after
 
     compiled: Step = tf.function(
         step,
@@ -350,6 +354,7 @@ def learn_batch(
     counts: NDArray[np.int64],
     params: LanguageTrain,
     random: np.random.Generator,
+    team: Alone = ALONE,
 ) -> Learnt:
     """Walk a batch of texts window by window, one step each, the state carried on.
 
@@ -361,13 +366,21 @@ def learn_batch(
         counts: ``int64[vocabulary_size]``, how often each id must be predicted.
         params: width of a window, number of candidates.
         random: draws the candidates; seeded by epoch and batch, it makes a training repeatable.
+        team: with whom the batch is shared. Each keeps the state of its own texts; the windows
+            are those of the whole batch, so that all take as many steps, some with no text left.
     """
     nats, norms = np.zeros(model.directions), []
-    state = model.zero_state(len(rows))
+    mine = team.share(np.arange(len(rows)))
+    state = model.zero_state(len(mine))
     for window in cut_windows(sequences, rows, params.bptt_length, model.directions):
         drawn = draw_candidates(counts, params.sampled_words, random)
         losses, norm, state = step(
-            window.inputs, window.targets, window.lengths, drawn.words, drawn.log_shares, state
+            window.inputs[:, mine],
+            window.targets[:, mine],
+            window.lengths[mine],
+            drawn.words,
+            drawn.log_shares,
+            state,
         )
         nats += losses.numpy()
         norms.append(float(norm))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnpipe.backend import tf
+from rnnpipe.team import ALONE, Alone
 
 Gradient = Any  # a tf.Tensor, or tf.IndexedSlices
 _EPSILON = 1e-7
@@ -56,10 +57,12 @@ class Optimizer:
     Attributes:
         learning_rate: ``float32[]``, assigned before each step.
         variables: all state, for a checkpoint.
+        team: with whom the steps are taken; whoever takes a gradient has it averaged there.
     """
 
-    def __init__(self, method: str, variables: Sequence[Any]) -> None:
+    def __init__(self, method: str, variables: Sequence[Any], team: Alone = ALONE) -> None:
         """Create the state for ``variables``, ``tf.Variable`` each."""
+        self.team = team
         self._method = _METHODS[method]
         self._targets = list(variables)
         self._slots = [
@@ -84,7 +87,7 @@ class Optimizer:
         Returns:
             ``float32[]``, the norm before clipping.
         """
-        gradients = [_summed(gradient) for gradient in gradients]
+        gradients = [sum_rows(gradient) for gradient in gradients]
         values = [_values(gradient) for gradient in gradients]
         norm = tf.linalg.global_norm(values)
         if clip_norm is not None:
@@ -106,7 +109,7 @@ class Optimizer:
         return norm
 
 
-def _summed(gradient: Gradient) -> Gradient:
+def sum_rows(gradient: Gradient) -> Gradient:
     """Sum the rows of each index: a norm, or a step, of the parts is none of the whole."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient

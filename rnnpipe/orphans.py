@@ -10,17 +10,21 @@ import threading
 import time
 from pathlib import Path
 
+# Pid of a process that is not DVC, whose end is this one's too.
+PARENT_VARIABLE = "RNNPIPE_PARENT"
 _PAUSE_SECONDS = 0.5
 
 
 def die_with_dvc() -> None:
     """Watch the chain of parents up to DVC, and end this process when a link is gone.
 
-    Does nothing where DVC did not start this process, or where there is no ``/proc``.
+    Does nothing where neither DVC nor another process of ours (``RNNPIPE_PARENT``) started this
+    one, or where there is no ``/proc``.
     """
-    if "DVC_STAGE" not in os.environ or not Path("/proc/self/stat").exists():
+    started = {"DVC_STAGE", PARENT_VARIABLE} & os.environ.keys()
+    if not started or not Path("/proc/self/stat").exists():
         return
-    parent = os.getppid()
+    parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
     # Some shells stay between DVC and the stage, others give way to it.
     above = _parent_of(parent) if _is_shell(parent) else None
 

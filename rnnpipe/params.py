@@ -242,6 +242,15 @@ class Training(_Section):
     seed: int = _knob(
         1, "seed of weights, order and dropout", "another seed shows the noise", ge=0, lt=2**31
     )
+    workers: int = _knob(
+        1,
+        "processes that train together, each on its share of every batch"
+        " (docs/parallel-training.md)",
+        "more: shorter steps where each has a machine of its own; the same losses, but for rounding"
+        " and the masks of dropout",
+        ge=1,
+        le=1024,
+    )
 
 
 class Recurrence(_Section):

@@ -5,6 +5,7 @@ training that is killed and started again ends in the very bytes of an undisturb
 """
 
 import hashlib
+import io
 import json
 import logging
 import math
@@ -22,6 +23,7 @@ from rnnpipe.errors import TrainingError
 from rnnpipe.files import atomic_file
 from rnnpipe.optimizers import Optimizer
 from rnnpipe.params import Training
+from rnnpipe.team import ALONE, Alone
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +121,7 @@ def fit(
     params: Training,
     checkpoint: Path,
     on_epoch: Callable[[Epoch], None],
+    team: Alone = ALONE,
 ) -> History:
     """Train a network and leave its best weights in it.
 
@@ -128,23 +131,38 @@ def fit(
         checkpoint: file that keeps the state after each epoch; where it exists, training goes
             on from it. It belongs to the caller to remove it when the result is safe.
         on_epoch: called after each epoch, on resuming also for the epochs that are done.
+        team: with whom the network is trained. The chief alone reads and writes the checkpoint
+            and judges: what decides must be the same everywhere.
 
     Raises:
-        TrainingError: the loss is no number.
+        TrainingError: the loss is no number, or another of the team was lost.
     """
-    optimizer = Optimizer(params.optimizer, tensorflow_variables(learner.network))
+    optimizer = Optimizer(params.optimizer, tensorflow_variables(learner.network), team)
+    state = _State(learner.network, optimizer, checkpoint, team)
+    with team.telling(state.kept):
+        return _fit(learner, params, optimizer, state, on_epoch)
+
+
+def _fit(
+    learner: Learner,
+    params: Training,
+    optimizer: Optimizer,
+    state: "_State",
+    on_epoch: Callable[[Epoch], None],
+) -> History:
+    team = optimizer.team
     step = learner.start(optimizer)
-    state = _State(learner.network, optimizer, checkpoint)
     state.load()
     for done in state.epochs:
         on_epoch(done)
 
     while not _finished(state.epochs, params):
         epoch = len(state.epochs)
-        _seed_dropout(learner.network, params.seed, epoch)
+        _seed_dropout(learner.network, params.seed, epoch, team.rank)
         losses, size, hits, norms = 0.0, 0.0, 0.0, 0.0
         batches = learner.batches(epoch)
-        bar = tqdm(batches, desc=f"epoch {epoch + 1}", unit="batch", disable=None, leave=False)
+        quiet = True if team.rank else None  # None: where there is no terminal
+        bar = tqdm(batches, desc=f"epoch {epoch + 1}", unit="batch", disable=quiet, leave=False)
         for number, batch in enumerate(bar):
             passed = (epoch + number / len(batches)) / params.epochs
             optimizer.learning_rate.assign(_learning_rate(params, passed))
@@ -155,7 +173,7 @@ def fit(
             hits += taken.hits
             norms += taken.norm
             bar.set_postfix(loss=f"{losses / size:.3f}")
-        validation = dict(learner.judge())
+        validation = team.from_chief(lambda: dict(learner.judge()))
         validation_loss = validation.pop("loss")
         # The last step of an epoch may break the weights after its own loss was taken.
         _require_finite(validation_loss, f"epoch {epoch + 1}, on validation", params)
@@ -191,15 +209,19 @@ def _learning_rate(params: Training, passed: float) -> float:
     return params.learning_rate * (1.0 if params.schedule == "constant" else 1 - passed)
 
 
-def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
-    """Set every dropout's random state from (seed, epoch); within it counts the steps itself."""
+def _seed_dropout(model: keras.Model, seed: int, epoch: int, rank: int = 0) -> None:
+    """Set every dropout's random state from (seed, epoch); within it counts the steps itself.
+
+    Each process has masks of its own: the same ones would hit its share of a batch alike.
+    """
     generators = [
         generator
         for layer in model._flatten_layers()
         if (generator := getattr(layer, "seed_generator", None)) is not None
     ]
     for number, generator in enumerate(generators):
-        random = np.random.SeedSequence([seed, epoch, number]).generate_state(2)
+        entropy = [seed, epoch, number, *([rank] if rank else [])]
+        random = np.random.SeedSequence(entropy).generate_state(2)
         generator.state.assign((random >> 1).astype(generator.state.dtype))
 
 
@@ -225,8 +247,11 @@ def _finished(epochs: list[Epoch], params: Training) -> bool:
 class _State:
     """Weights, optimizer, best weights and history, in memory and in one file."""
 
-    def __init__(self, model: keras.Model, optimizer: Optimizer, path: Path) -> None:
+    def __init__(
+        self, model: keras.Model, optimizer: Optimizer, path: Path, team: Alone = ALONE
+    ) -> None:
         self.path = path
+        self._team = team
         self.epochs: list[Epoch] = []
         self._variables = {
             "model": model.weights,
@@ -235,10 +260,32 @@ class _State:
         self._weights = model.weights
         self._best: list[NDArray[Any]] = []
 
+    def kept(self) -> str:
+        """Say what is not lost whatever happens now."""
+        if not self.epochs:
+            return "no epoch had ended, so nothing is kept"
+        return f"the checkpoint after epoch {len(self.epochs)} is kept at {self.path}"
+
     def load(self) -> None:
-        if not self.path.exists():
+        content = self._team.bytes_from_chief(
+            lambda: self.path.read_bytes() if self.path.exists() else b""
+        )
+        if content:
+            self._read(content)
+        self._require_same()
+
+    def _require_same(self) -> None:
+        """Require that all of the team hold the same state."""
+        if self._team.size == 1:
             return
-        with np.load(self.path, allow_pickle=False) as saved:
+        digest = hashlib.sha256()
+        for variables in self._variables.values():
+            for variable in variables:
+                digest.update(np.ascontiguousarray(variable).data)
+        self._team.require_same(digest.digest(), f"weights after {len(self.epochs)} epochs")
+
+    def _read(self, content: bytes) -> None:
+        with np.load(io.BytesIO(content), allow_pickle=False) as saved:
             self.epochs = [Epoch(**epoch) for epoch in json.loads(str(saved["epochs"]))]
             for kind, variables in self._variables.items():
                 for number, variable in enumerate(variables):
@@ -247,9 +294,12 @@ class _State:
         _log.info("going on after epoch %d of a training that was cut off", len(self.epochs))
 
     def save(self, epoch: Epoch) -> None:
+        self._require_same()
         self.epochs.append(epoch)
         if _best(self.epochs) is epoch:
             self._best = [np.array(variable) for variable in self._weights]
+        if self._team.rank:
+            return
         arrays: dict[str, Any] = {
             f"{kind}_{number}": np.array(variable)
             for kind, variables in self._variables.items()

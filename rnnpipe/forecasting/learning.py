@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from rnnpipe.backend import keras, tf
 from rnnpipe.forecast_metrics import Forward, forecast_metrics
-from rnnpipe.forecasters import build_forecaster, forecast_loss
+from rnnpipe.forecasters import build_forecaster, count_known, forecast_loss
 from rnnpipe.forecasting.files import WINDOWS
 from rnnpipe.optimizers import Optimizer
-from rnnpipe.params import ForecastingParams
+from rnnpipe.params import ForecastingParams, ForecastTrain
 from rnnpipe.training import Learner, Taken, draw_fraction, tensorflow_variables
 from rnnpipe.windows import WindowedSeries, draw_windows
 
@@ -31,11 +31,11 @@ def learn(params: ForecastingParams) -> Learner:
         return draw_windows(starts, params.train.batch_size, seed=params.train.seed, epoch=epoch)
 
     def start(optimizer: Optimizer) -> Callable[[NDArray[np.int64]], Taken]:
-        loss = forecast_loss(params.train.loss, series.horizons)
-        step = compile_step(network, optimizer, loss, params.train.gradient_clip_norm)
+        step = compile_step(network, optimizer, params.train, series.horizons)
 
         def take(batch: NDArray[np.int64]) -> Taken:
-            found, norm = step(*map(tf.constant, series.batch("train", batch)))
+            mine = optimizer.team.share(batch)
+            found, norm = step(*map(tf.constant, series.batch("train", mine)))
             return Taken(float(found), len(batch), float(norm))
 
         return take
@@ -57,25 +57,32 @@ def compile_forward(network: keras.Model) -> Forward:
 
 
 def compile_step(
-    network: keras.Model, optimizer: Optimizer, loss: Any, clip_norm: float | None
+    network: keras.Model, optimizer: Optimizer, params: ForecastTrain, horizons: tuple[int, ...]
 ) -> Callable[..., tuple[Any, Any]]:
     """Compile one step of the training.
 
     Args:
         network: maps ``float32[batch, look_back, columns]`` to ``float32[batch, horizon, columns]``.
         optimizer: over the network's variables, in their order.
-        loss: of a forecast and the truth (:func:`rnnpipe.forecasters.forecast_loss`).
-        clip_norm: longest gradient over all weights; None clips nothing.
+        params: the loss, and the longest gradient.
+        horizons: rising, those of the loss.
 
     Returns:
         A function of pasts and futures to the loss and the gradient's norm before clipping.
     """
     variables = tensorflow_variables(network)
+    loss = forecast_loss(params.loss, horizons)
 
     def step(past: Any, future: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             found = loss(network(past, training=True), future)
-        return found, optimizer.step(tape.gradient(found, variables), clip_norm)
+        gradients, found, _ = optimizer.team.average(
+            tf.reduce_sum(count_known(future, horizons)),
+            tape.gradient(found, variables),
+            found,
+            0,
+        )
+        return found, optimizer.step(gradients, params.gradient_clip_norm)
 
     compiled: Callable[..., tuple[Any, Any]] = tf.function(
         step,

@@ -55,7 +55,9 @@ def learn(params: LanguageModelParams) -> Learner:
         def take(batch: tuple[int, int, NDArray[np.int64]]) -> Taken:
             epoch, number, chosen = batch
             random = np.random.default_rng([train.seed, epoch, number])
-            learnt = learn_batch(step, model, sequences, chosen, counts, train, random)
+            learnt = learn_batch(
+                step, model, sequences, chosen, counts, train, random, optimizer.team
+            )
             loss = float(np.mean(learnt.nats)) / learnt.predictions
             return Taken(loss, learnt.predictions, learnt.gradient_norm)
 

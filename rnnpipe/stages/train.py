@@ -9,25 +9,34 @@ from pathlib import Path
 
 from dvclive import Live
 
-from rnnpipe import models, training
+from rnnpipe import cluster, models, training
 from rnnpipe.exporting.graph import require_exportable
 from rnnpipe.files import atomic_directory, sha256_directory, sha256_file, write_json
 from rnnpipe.params import Params
 from rnnpipe.problems import problem_of
 from rnnpipe.problems.problem import Problem
 from rnnpipe.recurrent import fused
+from rnnpipe.team import Alone
 from rnnpipe.training import Epoch
 
 CHECKPOINTS = Path(".rnnpipe/checkpoints")
 
 
 def run(params: Params) -> None:
-    """Build, train (going on where a killed run stopped), and save."""
+    """Build, train (going on where a killed run stopped), and save; of several, the chief saves."""
+    with cluster.join(params.train.workers) as team:
+        _train(params, team)
+
+
+def _train(params: Params, team: Alone) -> None:
     training.make_deterministic()
     problem = problem_of(params)
     learner = problem.learn(params)
     require_exportable(learner.network)
     checkpoint = CHECKPOINTS / problem.name / f"{_key(problem, params)}.npz"
+    if team.rank:
+        training.fit(learner, params.train, checkpoint, lambda epoch: None, team)
+        return
     for abandoned in set(checkpoint.parent.glob("*.npz")) - {checkpoint}:
         abandoned.unlink()
     live_folder = str(problem.places.reports / "train")
@@ -44,7 +53,7 @@ def run(params: Params) -> None:
                     live.log_metric(name, value)
             live.next_step()
 
-        history = training.fit(learner, params.train, checkpoint, report)
+        history = training.fit(learner, params.train, checkpoint, report, team)
     with atomic_directory(problem.places.network) as folder:
         models.save_network(learner.network, folder / "network.keras")
         problem.export(learner.network, folder / "network.onnx")

@@ -1,0 +1,197 @@
+"""Several real processes on loopback: what they learn, and what becomes of them when one dies."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from rnnpipe import cluster
+from rnnpipe.errors import TrainingError
+from rnnpipe.files import read_json
+from rnnpipe.sandbox import Sandbox, make_demo
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "tests" / "parallel_steps.py"
+# The sum over shares is rounded otherwise than the sum over the batch.
+TOLERANCE = 1e-5
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+def test_those_who_meet_name_each_other_in_the_same_order(tmp_path):
+    found = {}
+
+    def come(rank):
+        found[rank] = json.loads(cluster.meet(tmp_path / "meeting", rank, 3))
+
+    threads = [threading.Thread(target=come, args=(rank,)) for rank in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[rank]["task"]["index"] for rank in range(3)] == [0, 1, 2]
+    assert found[0]["cluster"] == found[1]["cluster"] == found[2]["cluster"]
+    assert len(set(found[0]["cluster"]["worker"])) == 3
+
+
+def test_who_does_not_come_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "MEETING_SECONDS", 0.5)
+    with pytest.raises(TrainingError, match=r"found 1 of 3 workers .* worker 1, 2 did not come"):
+        cluster.meet(tmp_path, 0, 3)
+
+
+def test_a_cluster_of_another_size_is_refused(monkeypatch):
+    task = {"type": "worker", "index": 0}
+    config = {"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]}, "task": task}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with (
+        pytest.raises(TrainingError, match=r"names 3 workers, but train\.workers is 2"),
+        cluster.join(2),
+    ):
+        pass
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory) -> dict[int, dict]:
+    """What the toy's training gave with 1, 2 and 4 workers."""
+    folder = tmp_path_factory.mktemp("steps")
+    for workers in (1, 2, 4):
+        command = [sys.executable, str(SCRIPT), str(folder / f"{workers}.json"), str(workers)]
+        subprocess.run(command, env=environment(), check=True, timeout=300)
+    return {workers: read_json(folder / f"{workers}.json") for workers in (1, 2, 4)}
+
+
+@pytest.mark.parametrize("workers", [2, 4])  # of the last batch's three rows the fourth gets none
+def test_the_loss_of_every_step_is_that_of_one_process(steps, workers):
+    alone, together = (np.array(steps[number]["steps"]) for number in (1, workers))
+    assert alone.shape == together.shape == (9, 3)  # loss, right answers, norm of the gradient
+    np.testing.assert_allclose(together, alone, rtol=TOLERANCE)
+    losses = [[e["validation_loss"] for e in steps[n]["history"]["epochs"]] for n in (1, workers)]
+    np.testing.assert_allclose(*losses, rtol=TOLERANCE)
+
+
+# --- The stage ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory) -> Sandbox:
+    """All that training needs, and a network trained by one process."""
+    made = make_demo(ROOT, tmp_path_factory.mktemp("parallel") / "project", 400)
+    set_train(made, epochs=2, dropout_rate=0.0)
+    path = made.folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["validate"]["min_labelled"] = 100
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    made.commit("Begin")
+    made.reproduce("train")
+    return made
+
+
+def set_train(sandbox: Sandbox, **values: object) -> None:
+    path = sandbox.folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["train"] |= values
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def history(sandbox: Sandbox) -> list[dict]:
+    return read_json(sandbox.folder / "models" / "network" / "history.json")["epochs"]
+
+
+def train(sandbox: Sandbox, **more: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "rnnpipe", "train"],
+        cwd=sandbox.folder,
+        env={**sandbox.environment, **more},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in listed for child in file.read_text().split()]
+
+
+def after_first_epoch(process: "subprocess.Popen[str]") -> str:
+    printed = ""
+    assert process.stdout
+    for line in process.stdout:
+        printed += line
+        if line.startswith('{"epoch": 1,'):
+            return printed
+    raise AssertionError(printed)
+
+
+def gone(pid: int, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_two_workers_train_the_network_of_one(sandbox):
+    alone = history(sandbox)
+    set_train(sandbox, workers=2)
+    process = train(sandbox)
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    assert printed.count('{"epoch": 1,') == 1  # the chief alone speaks
+    for one, two in zip(alone, history(sandbox), strict=True):
+        # In bfloat16 the shares' sums differ by more than a rounding of float32.
+        assert two["validation_loss"] == pytest.approx(one["validation_loss"], rel=2e-2)
+
+
+def test_a_killed_worker_ends_the_run_and_the_same_command_goes_on(sandbox):
+    set_train(sandbox, workers=2, epochs=30, patience=30)
+    process = train(sandbox)
+    printed = after_first_epoch(process)
+    (worker,) = children(process.pid)
+    os.kill(worker, signal.SIGKILL)
+    killed = time.monotonic()
+    printed += process.communicate(timeout=120)[0]
+    assert time.monotonic() - killed < 60
+    assert process.returncode == TrainingError.exit_code
+    said = re.search(
+        r"rnnpipe: worker 1 \(pid \d+\) ended with -9; the checkpoint after epoch (\d+) is kept at"
+        r" (\S+): run the same command again to go on",
+        printed,
+    )
+    assert said, printed
+    assert (sandbox.folder / said[2]).is_file()
+    # Two epochs more: the key of the checkpoint names the parameters, which stay.
+    process = train(sandbox)
+    printed = after_first_epoch(process)
+    assert f"going on after epoch {said[1]} of a training that was cut off" in printed
+    printed += process.communicate(timeout=300)[0]
+    assert process.returncode == 0, printed
+    assert len(history(sandbox)) == 30
+    assert not (sandbox.folder / said[2]).exists()
+
+
+def test_no_worker_outlives_the_chief(sandbox):
+    set_train(sandbox, workers=2, epochs=31, patience=31)
+    process = train(sandbox)
+    after_first_epoch(process)
+    (worker,) = children(process.pid)
+    process.kill()
+    assert gone(worker, 60)
+    process.communicate()
