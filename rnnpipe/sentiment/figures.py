@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sklearn.metrics import classification_report
 
@@ -47,7 +48,7 @@ def evaluate(params: SentimentParams) -> Mapping[str, Any]:
     forward = compile_forward(load_network(NETWORK / "network.keras"))
     padding = Padding.of(params.train)
     _require_equal_export(forward, padding)
-    reviews = pq.read_table(REVIEWS, columns=["id", "split", "film", "duplicate_of", "text"])
+    reviews = pq.read_table(REVIEWS, columns=["id", "split", "film", "duplicate_of"])
     baseline = pq.read_table(BASELINE).to_pandas().set_index("id")["probability"]
     predictions = {
         name: _predict(name, forward, padding, baseline) for name in ("validation", "test")
@@ -109,9 +110,7 @@ def evaluate(params: SentimentParams) -> Mapping[str, Any]:
         for name, rows in predictions.items():
             written = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
             pq.write_table(written, folder / f"{name}.parquet", compression="zstd")
-        _mistakes(test, reviews, params.evaluate.mistakes).to_csv(
-            folder / "mistakes.csv", index=False
-        )
+        _mistakes(test, params.evaluate.mistakes).to_csv(folder / "mistakes.csv", index=False)
     return metrics
 
 
@@ -157,10 +156,13 @@ def _shared(reviews: pa.Table) -> set[str]:
     return set(rows["id"][(rows["split"] == "test") & text.isin(text[rows["split"] == "train"])])
 
 
-def _mistakes(test: pd.DataFrame, reviews: pa.Table, most: int) -> pd.DataFrame:
+def _mistakes(test: pd.DataFrame, most: int) -> pd.DataFrame:
     """The wrong answers that were given with the most confidence, with their texts."""
     wrong = test[(test["probability"] > THRESHOLD) != (test["label"] == 1)]
     confidence = (wrong["probability"] - THRESHOLD).abs()
     worst = wrong.loc[confidence.sort_values(ascending=False, kind="stable").index[:most]]
-    texts = reviews.select(["id", "text"]).to_pandas().set_index("id")["text"]
+    # A filter, for all the texts may be more than the memory holds.
+    chosen = pc.field("id").isin(pa.array(worst["id"], pa.string()))
+    found = pq.read_table(REVIEWS, columns=["id", "text"], filters=chosen)
+    texts = found.to_pandas().set_index("id")["text"]
     return worst[["id", "label", "probability"]].assign(text=texts.loc[worst["id"]].to_numpy())
