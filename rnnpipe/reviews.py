@@ -16,14 +16,13 @@ import lzma
 import math
 import os
 import re
-import sys
 import tarfile
 import tempfile
 import zlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -141,7 +140,7 @@ class _SetAside:
         self._marks.append(_mark(sha))
 
     def __len__(self) -> int:
-        return len(self._marks)
+        return len(self._ends) - 1
 
     def __getitem__(self, number: int) -> tuple[bytes, bytes]:
         """Give the SHA-256 of a text, raw, and the text."""
@@ -153,8 +152,9 @@ class _SetAside:
         return self._read(start, start + hashlib.sha256().digest_size)
 
     def repeated_marks(self) -> set[int]:
-        """Marks that several texts bear; texts of other marks stand once."""
+        """Marks that several texts bear, others stand once; asked once, when all texts are in."""
         marks = np.sort(np.frombuffer(self._marks, np.uint64))
+        self._marks = array("Q")
         return set(marks[1:][marks[1:] == marks[:-1]].tolist())
 
     def _read(self, start: int, end: int) -> bytes:
@@ -189,8 +189,8 @@ def prepare_archive(archive: Path, out: Path, content_digest: str) -> Prepared:
         IntegrityError: the reviews are not those of the digest.
     """
     archive, out = Path(archive), Path(out)
-    paths, urls = bytearray(), dict[str, bytes]()
-    with _set_aside(out) as texts:
+    paths, urls = bytearray(), dict[str, IO[bytes]]()
+    with _set_aside(out) as texts, ExitStack() as stack:
         for path, content in _members(archive):
             if not _URLS.fullmatch(path):
                 paths += path.encode().ljust(_PATH_BYTES, b"\0")
@@ -198,7 +198,8 @@ def prepare_archive(archive: Path, out: Path, content_digest: str) -> Prepared:
             elif path in urls:
                 raise _twice(archive, path)
             else:
-                urls[path] = content
+                urls[path] = stack.enter_context(tempfile.TemporaryFile(dir=out.parent))
+                urls[path].write(content)
         named = np.frombuffer(paths, f"S{_PATH_BYTES}")
         order = np.argsort(named)
         found = _digest_in_order(_in_order(archive, named, order, texts))
@@ -406,12 +407,10 @@ def _archive_reviews(
     paths: NDArray[np.bytes_],
     order: NDArray[np.int64],
     texts: _SetAside,
-    urls: dict[str, bytes],
+    urls: dict[str, IO[bytes]],
 ) -> Iterator[_Review]:
     """Yield the rows in the order of their ids."""
-    films = {}
-    for name in list(urls):
-        films[name] = _films(name, urls.pop(name))
+    films = {name: _Films(name, lines) for name, lines in urls.items()}
     for number_in_archive in order:
         path = paths[number_in_archive].decode()
         match = _REVIEW.fullmatch(path)
@@ -438,14 +437,27 @@ def _archive_reviews(
         )
 
 
-def _films(name: str, content: bytes) -> list[str]:
-    films = []
-    for number, line in enumerate(content.splitlines(), 1):
-        film = _FILM.search(line)
-        if film is None:
-            raise SourceError(f"{_ROOT}{name}, line {number:,}: no film (tt and digits) in it")
-        films.append(sys.intern(film[0].decode()))  # a film has many reviews
-    return films
+class _Films:
+    """The films that the lines of a file name; 8 bytes of each line stay in memory."""
+
+    def __init__(self, name: str, lines: IO[bytes]) -> None:
+        self._lines = lines
+        self._ends = array("q", [0])
+        lines.seek(0)
+        # A file ends its lines at newlines alone, bytes also at carriage returns.
+        for number, line in enumerate((part for run in lines for part in run.splitlines(True)), 1):
+            if not _FILM.search(line):
+                raise SourceError(f"{_ROOT}{name}, line {number:,}: no film (tt and digits) in it")
+            self._ends.append(self._ends[-1] + len(line))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, number: int) -> str:
+        start, end = self._ends[number], self._ends[number + 1]
+        film = _FILM.search(os.pread(self._lines.fileno(), end - start, start))
+        assert film is not None  # as checked
+        return film[0].decode()
 
 
 def _readable(path: str, content: bytes) -> bytes:

@@ -146,6 +146,16 @@ def test_a_small_archive(tmp_path: Path, prepare: Callable[..., Prepared]) -> No
     assert metadata[b"content_digest"].decode() == digest_of(files)
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_the_lines_that_name_films_end_in_any_way(
+    tmp_path: Path, prepare: Callable[..., Prepared], end: bytes
+) -> None:
+    lines = (url(1) + b"\xe9" + url(66)).replace(b"\n", end).removesuffix(end)
+    prepare(tarred(small() | {"test/urls_pos.txt": lines}))
+    table = pq.read_table(tmp_path / "reviews.parquet", filters=[("label", "=", 1)])
+    assert table["film"].to_pylist()[:2] == ["tt0000001", "tt0000066"]
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     order=st.permutations(list(small())),

@@ -80,7 +80,7 @@ def judge_reviews(folder: Path, change: Change | None = None) -> Verdict:
     if change:
         change(reviews)
     path = write_reviews(folder / "reviews.parquet", reviews)
-    return check(review_facts(path), review_suite(LIMITS), "reviews", folder / "docs")
+    return check(review_facts(path), review_suite(LIMITS), "reviews", folder / "docs", path)
 
 
 def failed(verdict: Verdict) -> dict[str, tuple[str, ...]]:
@@ -196,7 +196,7 @@ def test_ordinary_characters_do_not_warn(tmp_path: Path, text: str) -> None:
     reviews = good_reviews()
     reviews["train/03"]["text"] = text
     facts = review_facts(write_reviews(tmp_path / "reviews.parquet", reviews))
-    row = facts.set_index("id").loc["train/03"]
+    row = facts.iloc[list(reviews).index("train/03")]
     assert row["characters"] == len(text)
     for name in ("is_blank", "is_wordless", "has_control_characters", "has_replacement_character"):
         assert not row[name]
@@ -206,7 +206,7 @@ def test_ordinary_characters_do_not_warn(tmp_path: Path, text: str) -> None:
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     schema = SCHEMA.remove(SCHEMA.get_field_index(column))
     path = write_reviews(tmp_path / "reviews.parquet", good_reviews(), schema)
-    verdict = check(review_facts(path), review_suite(LIMITS), "reviews", tmp_path / "docs")
+    verdict = check(review_facts(path), review_suite(LIMITS), "reviews", tmp_path / "docs", path)
     assert not verdict.passed
     tried = [outcome.name for outcome in verdict.failed("critical") if outcome.tried]
     assert tried == ["columns"]
@@ -258,6 +258,28 @@ def test_ids_are_cut_to_twenty(tmp_path: Path) -> None:
     assert outcome.unexpected_ids == tuple(sorted(good_reviews())[:20])
 
 
+def test_broken_rows_are_named_from_every_row_group(tmp_path: Path) -> None:
+    def join_far_apart(reviews: dict[str, dict[str, Any]]) -> None:
+        # The table is written in groups of fifty rows: test/00 in the first, the other in the last.
+        reviews["unlabelled/09"]["id"] = "test/00"
+        reviews["unlabelled/08"]["text"] = reviews["test/01"]["text"] = ""
+
+    verdict = judge_reviews(tmp_path, join_far_apart)
+    assert failed(verdict)["id_unique"] == ("test/00",)
+    assert failed(verdict)["not_blank"] == ("test/01", "unlabelled/08")
+
+
+def test_a_duplicate_of_a_review_that_is_not_there_is_one_all_the_same(tmp_path: Path) -> None:
+    reviews = good_reviews()
+    for identity in ("train/01", "train/02", "test/03"):
+        reviews[identity]["duplicate_of"] = "elsewhere/00"
+    facts = review_facts(write_reviews(tmp_path / "reviews.parquet", reviews))
+    ids = np.array(list(reviews))
+    assert list(ids[facts["is_duplicate_within_split"]]) == ["train/02"]
+    across = ids[facts["is_duplicate_across_train_test"]]
+    assert list(across) == ["test/03", "train/01", "train/02"]
+
+
 def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:
     written = []
     for run in ("first", "second"):
@@ -289,7 +311,7 @@ def test_a_new_page_replaces_the_old_one(tmp_path: Path) -> None:
 def test_the_page_names_what_was_not_tried(tmp_path: Path) -> None:
     schema = SCHEMA.remove(SCHEMA.get_field_index("rating"))
     path = write_reviews(tmp_path / "reviews.parquet", good_reviews(), schema)
-    check(review_facts(path), review_suite(LIMITS), "reviews", tmp_path / "docs")
+    check(review_facts(path), review_suite(LIMITS), "reviews", tmp_path / "docs", path)
     page = (tmp_path / "docs/reviews/index.html").read_text(encoding="utf-8")
     assert "Not tried" in page
     assert "Traceback" not in page
@@ -342,7 +364,8 @@ def good_index() -> pd.DataFrame:
 
 
 def judge_sequences(folder: Path) -> Verdict:
-    return check(sequence_facts(folder), sequence_suite(), "sequences", folder / "docs")
+    table = folder / "index.parquet"
+    return check(sequence_facts(folder), sequence_suite(), "sequences", folder / "docs", table)
 
 
 def changed(row: int, column: str, value: Any) -> pd.DataFrame:
@@ -391,7 +414,7 @@ def test_offsets_that_do_not_fit_are_found(
     tmp_path: Path, offsets: list[int], broken: tuple[str, ...]
 ) -> None:
     facts = sequence_facts(write_sequences(tmp_path, offsets=offsets))
-    assert tuple(facts["id"][~facts["offsets_fit"]]) == broken
+    assert tuple(good_index()["id"][~facts["offsets_fit"]]) == broken
     assert not facts["ids_outside_vocabulary"].any()
 
 

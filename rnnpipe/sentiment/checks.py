@@ -9,10 +9,10 @@ from rnnpipe.validation import Checks
 def review_checks(params: SentimentParams) -> Checks:
     """What must hold of the table of reviews."""
     facts = validation.review_facts(REVIEWS)
-    return Checks("reviews", facts, validation.review_suite(params.validate_))
+    return Checks("reviews", facts, validation.review_suite(params.validate_), REVIEWS)
 
 
 def sequence_checks(params: SentimentParams) -> Checks:
     """What must hold of splits, token ids and vocabulary."""
     facts = validation.sequence_facts(SEQUENCES)
-    return Checks("sequences", facts, validation.sequence_suite())
+    return Checks("sequences", facts, validation.sequence_suite(), SEQUENCES / "index.parquet")

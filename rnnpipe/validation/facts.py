@@ -5,6 +5,7 @@ A fact is left out when a column it follows from is missing; the suites then say
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ _INDEX = {
     "split": pa.string(),
     "label": pa.int8(),
     "film": pa.string(),
-    "length": pa.int32(),
+    "length": pa.int64(),  # Great Expectations compares other integers as Python's objects
 }
 
 _ROWS = 5_000  # whose token ids are looked at at once
@@ -43,7 +44,8 @@ _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{80}-\x{9f}]"
 def review_facts(path: Path) -> pd.DataFrame:
     """Facts about each review of the table that ``prepare`` wrote, in its order.
 
-    Texts are looked at one row group at a time and are not part of the result.
+    Texts are looked at one row group at a time and are not part of the result. Of ids and films
+    it holds numbers, equal for equal ones and missing where they are: the table knows the rest.
 
     Args:
         path: a parquet table with id, split, label, rating, film, text, duplicate_of.
@@ -58,7 +60,8 @@ def review_facts(path: Path) -> pd.DataFrame:
         SourceError: the file is no parquet table, or a column has an unusable type.
     """
     table = _open(path)
-    facts = _read(table, path, _REVIEWS)
+    columns = _read(table, path, _REVIEWS)
+    facts = _frame({name: column for name, column in columns.items() if name != "duplicate_of"})
     if "text" in table.schema_arrow.names:
         facts = pd.concat([facts, _text_facts(table, path)], axis=1)
     if {"rating", "label"} <= set(facts):
@@ -67,19 +70,23 @@ def review_facts(path: Path) -> pd.DataFrame:
         agrees = (negative & low) | (positive & high)
         judged = facts["rating"].notna() & facts["label"].notna()
         facts["rating_contradicts_label"] = (judged & ~agrees).fillna(False).astype(bool)
-    if {"film", "split"} <= set(facts):
-        facts["film_in_train_and_test"] = _spans(facts["film"], facts["split"], "train", "test")
-    if {"id", "split", "duplicate_of"} <= set(facts):
-        same_text = facts.pop("duplicate_of").fillna(facts["id"])
-        facts["is_duplicate_within_split"] = pd.DataFrame(
-            {"text": same_text, "split": facts["split"]}
-        ).duplicated()
-        facts["is_duplicate_across_train_test"] = _spans(same_text, facts["split"], "train", "test")
+    if {"film", "split"} <= set(columns):
+        film = _numbers(columns["film"])
+        facts["film_in_train_and_test"] = _spans(film, columns["split"], "train", "test")
+    if {"id", "split", "duplicate_of"} <= set(columns):
+        text = _same_texts(columns["id"], columns["duplicate_of"])
+        facts["is_duplicate_within_split"] = _repeated(text, _numbers(columns["split"]))
+        facts["is_duplicate_across_train_test"] = _spans(text, columns["split"], "train", "test")
+        del text
+    columns.clear()
+    _give_back()
     return facts
 
 
 def sequence_facts(folder: Path) -> pd.DataFrame:
     """Facts about each sequence of the folder that ``sequences`` wrote, in its order.
+
+    Of ids and films it holds numbers, equal for equal ones and missing where they are.
 
     Args:
         folder: index.parquet, token_ids.npy (``int32[total]``), offsets.npy (``int64[n + 1]``)
@@ -96,7 +103,15 @@ def sequence_facts(folder: Path) -> pd.DataFrame:
     from rnnpipe.tokens import FIRST_WORD_ID, UNKNOWN_ID, StoredIds
 
     path = Path(folder) / "index.parquet"
-    facts = _read(_open(path), path, _INDEX)
+    columns = _read(_open(path), path, _INDEX)
+    facts = _frame(columns)
+    if {"film", "split"} <= set(columns):
+        film = _numbers(columns["film"])
+        for other in ("validation", "test"):
+            facts[f"film_in_train_and_{other}"] = _spans(film, columns["split"], "train", other)
+        del film
+    columns.clear()
+    _give_back()
     vocabulary_size = len(read_json(Path(folder) / "vocabulary.json")["words"]) + FIRST_WORD_ID
     offsets = np.load(Path(folder) / "offsets.npy")
     token_ids = StoredIds.open(Path(folder) / "token_ids.npy")
@@ -112,7 +127,7 @@ def sequence_facts(folder: Path) -> pd.DataFrame:
         fit[-1] &= len(offsets) == rows + 1 and ends[-1] == len(token_ids)
     if "length" in facts:
         fit &= ends - starts == facts["length"].to_numpy()
-    outside, unknown = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    outside, unknown_share = np.zeros(rows, np.int64), np.zeros(rows)
     for first in range(0, rows, _ROWS):
         part = slice(first, first + _ROWS)
         usable = fit[part] & (starts[part] < ends[part])
@@ -121,15 +136,11 @@ def sequence_facts(folder: Path) -> pd.DataFrame:
             ids, bounds_here = token_ids[low:high], (starts[part] - low, ends[part] - low)
             foreign = (ids < UNKNOWN_ID) | (ids >= vocabulary_size)
             outside[part] = _count(foreign, *bounds_here, usable)
-            unknown[part] = _count(ids == UNKNOWN_ID, *bounds_here, usable)
+            unknown = _count(ids == UNKNOWN_ID, *bounds_here, usable)
+            unknown_share[part] = unknown / np.maximum(ends[part] - starts[part], 1)
     facts["offsets_fit"] = fit
     facts["ids_outside_vocabulary"] = outside
-    facts["unknown_share"] = unknown / np.maximum(ends - starts, 1)
-    if {"film", "split"} <= set(facts):
-        for other in ("validation", "test"):
-            facts[f"film_in_train_and_{other}"] = _spans(
-                facts["film"], facts["split"], "train", other
-            )
+    facts["unknown_share"] = unknown_share
     return facts
 
 
@@ -215,7 +226,7 @@ def series_facts(path: Path, limits: SeriesValidate) -> pd.DataFrame:
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, pre_buffer=False)
     except pa.ArrowInvalid as error:
         raise SourceError(
             f"{path} is no readable parquet table ({str(error)[:100]}): run the stage that"
@@ -223,19 +234,70 @@ def _open(path: Path) -> pq.ParquetFile:
         ) from error
 
 
-def _read(table: pq.ParquetFile, path: Path, types: dict[str, pa.DataType]) -> pd.DataFrame:
-    """Those columns of ``types`` that are there; nullable integers stay integers.
+def _read(
+    table: pq.ParquetFile, path: Path, types: dict[str, pa.DataType]
+) -> dict[str, pa.ChunkedArray | pa.DictionaryArray]:
+    """Those columns of ``types`` that are there, a row group at a time.
 
-    Texts stay in Arrow's memory: as Python's strings they would take three times as much.
+    A text is a number into the distinct ones, which stay in Arrow's memory: as Python's strings
+    they would take three times as much. One thread reads, since each keeps memory of its own.
     """
     present = [name for name in types if name in table.schema_arrow.names]
-    columns = table.read(columns=present)
-    frame = {}
+    parts: dict[str, list[pa.Array]] = {name: [] for name in present}
+    for group in range(table.num_row_groups):
+        rows = table.read_row_group(group, columns=present, use_threads=False)
+        for name in present:
+            column = _cast(rows[name], types[name], f"{path}: column {name}")
+            parts[name] += column.chunks
+    columns = {}
     for name in present:
-        column = _cast(columns[name], types[name], f"{path}: column {name}")
-        kinds = {pa.int8(): pd.Int8Dtype(), pa.string(): pd.ArrowDtype(pa.string())}
-        frame[name] = column.to_pandas(types_mapper=kinds.get)
-    return pd.DataFrame(frame, index=pd.RangeIndex(len(columns)))
+        column = pa.chunked_array(parts.pop(name), types[name])
+        texts = types[name] == pa.string()
+        columns[name] = column.dictionary_encode().combine_chunks() if texts else column
+    _give_back()
+    return columns
+
+
+def _give_back() -> None:
+    """Return to the system what reading took: the library is loaded next, on top of it."""
+    pa.default_memory_pool().release_unused()
+
+
+def _frame(columns: dict[str, pa.ChunkedArray | pa.DictionaryArray]) -> pd.DataFrame:
+    """The columns as a table: nullable integers stay so, ids and films become numbers."""
+    kinds = {pa.int8(): pd.Int8Dtype()}
+    frame: dict[str, Any] = {}
+    for name, column in columns.items():
+        match name:
+            case "split":
+                names = column.dictionary.to_pylist()
+                frame[name] = pd.Categorical.from_codes(_numbers(column), names)
+            case "id" | "film":
+                numbers = _numbers(column)
+                frame[name] = pd.arrays.IntegerArray(numbers, numbers < 0)
+            case _:
+                frame[name] = column.to_pandas(types_mapper=kinds.get)
+    rows = max(map(len, columns.values()), default=0)
+    return pd.DataFrame(frame, index=pd.RangeIndex(rows))
+
+
+def _numbers(texts: pa.DictionaryArray) -> NDArray[np.int32]:
+    """A number of each row, equal for equal texts; -1 where there is none."""
+    found: NDArray[np.int32] = pc.fill_null(texts.indices, -1).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _same_texts(ids: pa.DictionaryArray, duplicate_of: pa.DictionaryArray) -> NDArray[np.int32]:
+    """A number of each row, equal where id, or the id that it is a duplicate of, is equal."""
+    # The other way round, Arrow would index all ids to look up a few.
+    place = pc.index_in(ids.dictionary, duplicate_of.dictionary)
+    known = np.flatnonzero(place.is_valid().to_numpy(zero_copy_only=False))
+    firsts = len(ids.dictionary) + np.arange(len(duplicate_of.dictionary), dtype=np.int32)
+    firsts[place.drop_null().to_numpy()] = known
+    duplicate = _numbers(duplicate_of)
+    found = _numbers(ids).copy()
+    found[duplicate >= 0] = firsts[duplicate[duplicate >= 0]]
+    return found
 
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType, where: str) -> pa.ChunkedArray:
@@ -252,7 +314,7 @@ def _cast(column: pa.ChunkedArray, wanted: pa.DataType, where: str) -> pa.Chunke
 def _text_facts(table: pq.ParquetFile, path: Path) -> pd.DataFrame:
     groups: list[pa.Table] = []
     for number in range(table.num_row_groups):
-        text = table.read_row_group(number, columns=["text"])["text"]
+        text = table.read_row_group(number, columns=["text"], use_threads=False)["text"]
         # A missing text is as blank as an empty one.
         text = _cast(text, pa.string(), f"{path}: column text").fill_null("")
         characters = pc.utf8_length(text)
@@ -270,13 +332,36 @@ def _text_facts(table: pq.ParquetFile, path: Path) -> pd.DataFrame:
     if not groups:
         return pd.DataFrame()
     facts: pd.DataFrame = pa.concat_tables(groups).to_pandas()
+    groups.clear()
+    _give_back()
     return facts
 
 
-def _spans(key: pd.Series, split: pd.Series, one: str, other: str) -> pd.Series:
-    """Rows of either split whose key, if any, stands in both of them."""
-    shared = set(key[split == one].dropna()) & set(key[split == other].dropna())
-    return split.isin([one, other]) & key.isin(list(shared))
+def _repeated(keys: NDArray[np.int32], split: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Rows whose key stands in a row of the same split before."""
+    found = np.zeros(len(keys), bool)
+    places = keys + 1
+    rows = np.flatnonzero((np.bincount(places) > 1)[places])  # of most keys there is one row
+    pairs = pd.DataFrame({"key": keys[rows], "split": split[rows]})
+    found[rows] = pairs.duplicated()
+    return found
+
+
+def _spans(
+    keys: NDArray[np.int32], split: pa.DictionaryArray, one: str, other: str
+) -> NDArray[np.bool_]:
+    """Rows of either split whose key, if it is not -1, stands in both of them."""
+    numbers = _numbers(split)
+    either = np.zeros(len(keys), bool)
+    shared = np.ones(int(keys.max(initial=-1)) + 2, bool)  # the last for the key -1
+    for name in (one, other):
+        here = (numbers == split.dictionary.index(name).as_py()) & (numbers >= 0)
+        met = np.zeros_like(shared)
+        met[keys[here]] = True
+        shared &= met
+        either |= here
+    shared[-1] = False
+    return either & shared[keys]
 
 
 def _count(

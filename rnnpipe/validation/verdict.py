@@ -2,13 +2,15 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from rnnpipe.errors import DataValidationError
 from rnnpipe.files import write_json
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
 MAX_IDS = 20
+
+# How a table is read for a few of its ids.
+_BATCH_ROWS, _BUFFER_BYTES = 5_000, 1 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +73,13 @@ class Verdict:
         )
 
 
-def check(facts: pd.DataFrame, suite: "Sequence[Expectation]", name: str, docs: Path) -> Verdict:
+def check(
+    facts: pd.DataFrame,
+    suite: "Sequence[Expectation]",
+    name: str,
+    docs: Path,
+    table: Path | None = None,
+) -> Verdict:
     """Check a suite on a table of facts and write its page, ``docs/NAME/index.html``.
 
     An expectation on a column that is missing fails without being tried. The same facts give
@@ -79,12 +90,15 @@ def check(facts: pd.DataFrame, suite: "Sequence[Expectation]", name: str, docs: 
         suite: expectations, each with its name in ``meta`` and its sentence as ``description``.
         name: of the suite; also the folder of its page.
         docs: folder of the pages of all suites.
+        table: a parquet table of the same rows, whose column ``id`` holds the ids of which the
+            facts have but numbers; None: the facts hold them.
     """
     possible = [expectation for expectation in suite if _columns(expectation) <= set(facts)]
     result = _validate(_narrow(facts.reset_index(drop=True)), possible, name)
     tried = {found.expectation_config.meta["name"]: found for found in result.results}
     outcomes = tuple(
-        _outcome(expectation, tried.get(expectation.meta["name"]), facts) for expectation in suite
+        _outcome(expectation, tried.get(expectation.meta["name"]), facts, table)
+        for expectation in suite
     )
     passed = all(outcome.passed for outcome in outcomes if outcome.severity == "critical")
     verdict = Verdict(passed, name, len(facts), outcomes)
@@ -94,11 +108,15 @@ def check(facts: pd.DataFrame, suite: "Sequence[Expectation]", name: str, docs: 
 
 @dataclass(frozen=True)
 class Checks:
-    """A narrow table of facts and the expectations that it must meet."""
+    """A narrow table of facts and the expectations that it must meet.
+
+    ``table`` holds the ids where the facts have but their numbers; see :func:`check`.
+    """
 
     name: str
     facts: pd.DataFrame
     suite: "Sequence[Expectation]"
+    table: Path | None = None
 
 
 def gate(checks: Checks, report: Path, docs: Path) -> None:
@@ -112,7 +130,7 @@ def gate(checks: Checks, report: Path, docs: Path) -> None:
     Raises:
         DataValidationError: a critical expectation failed.
     """
-    verdict = check(checks.facts, checks.suite, checks.name, docs)
+    verdict = check(checks.facts, checks.suite, checks.name, docs, checks.table)
     write_json(report, asdict(verdict))
     require(verdict, docs / checks.name / "index.html")
 
@@ -152,18 +170,14 @@ def _columns(expectation: Any) -> set[str]:
 
 
 def _narrow(facts: pd.DataFrame) -> pd.DataFrame:
-    """Put numbers in the place of texts, equal for equal texts and missing where they are.
+    """Put numbers in the place of ids, equal for equal ids and missing where they are.
 
-    No expectation asks for more of ids and films, and the library makes Python's strings of all
-    texts to take a fingerprint of the table. The splits keep their few names.
+    No expectation asks for more of them, and numbers are compared in less time and memory.
     """
-    narrow: dict[str, Any] = {}
-    for name in {"id", "film"} & set(facts):
-        numbers, _ = pd.factorize(facts[name])
-        narrow[name] = pd.arrays.IntegerArray(numbers.astype(np.int32), numbers < 0)
-    if "split" in facts:
-        narrow["split"] = facts["split"].astype("category")
-    return facts.assign(**narrow)
+    if "id" not in facts or pd.api.types.is_integer_dtype(facts["id"].dtype):
+        return facts
+    numbers = pd.factorize(facts["id"])[0].astype(np.int32)
+    return facts.assign(id=pd.arrays.IntegerArray(numbers, numbers < 0))
 
 
 def _validate(
@@ -171,25 +185,79 @@ def _validate(
 ) -> "ExpectationSuiteValidationResult":
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.execution_engine import pandas_execution_engine
 
+    # The fingerprint of the table, which nobody reads, takes as much memory as the table twice.
+    pandas_execution_engine.HASH_THRESHOLD = 0
     logging.getLogger(_CHATTER).setLevel(logging.WARNING)
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("facts").add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": facts})
-    # Rows come back by their place, which is quick; values stay where they are.
-    return batch.validate(
-        gx.ExpectationSuite(name, expectations=suite),
-        result_format={
-            "result_format": "COMPLETE",
-            "exclude_unexpected_values": True,
-            "return_unexpected_index_query": False,
-        },
-    )
+    source = context.data_sources.add_pandas("facts")
+    # The library copies the table for each expectation, so each gets no more than its columns.
+    groups: dict[tuple[str, ...], list[Expectation]] = {}
+    for expectation in suite:
+        groups.setdefault(tuple(sorted(_columns(expectation))), []).append(expectation)
+    found = []
+    for number, (columns, expectations) in enumerate(groups.items()):
+        asset = source.add_dataframe_asset(f"{name} {number}")
+        batch = asset.add_batch_definition_whole_dataframe("all").get_batch(
+            # One on the columns themselves needs no rows; the page's renderer copies its table.
+            {"dataframe": facts[list(columns)] if columns else facts.iloc[:0]}
+        )
+        # Rows come back by their place, which is quick; values stay where they are.
+        found.append(
+            batch.validate(
+                gx.ExpectationSuite(name, expectations=expectations),
+                result_format={
+                    "result_format": "COMPLETE",
+                    "exclude_unexpected_values": True,
+                    "return_unexpected_index_query": False,
+                },
+            )
+        )
+    return _together(found)
 
 
-def _outcome(expectation: Any, found: Any, facts: pd.DataFrame) -> Outcome:
+def _together(
+    found: "Sequence[ExpectationSuiteValidationResult]",
+) -> "ExpectationSuiteValidationResult":
+    """Results of parts of a suite as one."""
+    whole = found[0]
+    whole.results = [result for part in found for result in part.results]
+    held = sum(bool(result.success) for result in whole.results)
+    whole.success = held == len(whole.results)
+    whole.statistics = {
+        "evaluated_expectations": len(whole.results),
+        "successful_expectations": held,
+        "unsuccessful_expectations": len(whole.results) - held,
+        "success_percent": 100 * held / len(whole.results),
+    }
+    return whole
+
+
+def _lowest(ids: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(sorted(set(map(str, ids)))[:MAX_IDS])
+
+
+def _ids(table: Path, rows: "Sequence[int]") -> tuple[str, ...]:
+    """The lowest ids that stand in some rows of a table, read some thousand rows at a time."""
+    chosen, first = np.asarray(rows, np.int64), 0
+    lowest: tuple[str, ...] = ()
+    file = pq.ParquetFile(table, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+    for group in range(file.num_row_groups):
+        batches = file.iter_batches(
+            _BATCH_ROWS, row_groups=[group], columns=["id"], use_threads=False
+        )
+        for batch in batches:
+            ids = batch.column(0).cast(pa.string())
+            here = chosen[(first <= chosen) & (chosen < first + len(ids))] - first
+            lowest = _lowest((*lowest, *ids.take(pa.array(here)).drop_null().to_pylist()))
+            first += len(ids)
+    return lowest
+
+
+def _outcome(expectation: Any, found: Any, facts: pd.DataFrame, table: Path | None) -> Outcome:
     observed: Any = None
     count: int | None = None
     ids: tuple[str, ...] = ()
@@ -203,8 +271,7 @@ def _outcome(expectation: Any, found: Any, facts: pd.DataFrame) -> Outcome:
         observed = _plain((found.result["unexpected_percent"] or 0.0) / 100)
         rows = found.result["unexpected_index_list"] or []
         if "id" in facts and not passed:
-            broken = facts["id"].iloc[rows].dropna()
-            ids = tuple(sorted(map(str, broken.unique()))[:MAX_IDS])
+            ids = _lowest(facts["id"].iloc[rows].dropna()) if table is None else _ids(table, rows)
     elif hasattr(expectation, "column_set"):
         observed = sorted(set(expectation.column_set) - set(facts))
     else:
