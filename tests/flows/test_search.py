@@ -94,10 +94,10 @@ def kill_half_way(sandbox: Sandbox, name: str, *arguments: str) -> None:
         return TrialState.COMPLETE in states and TrialState.RUNNING in states
 
     child = start(sandbox, "--name", name, *arguments)
-    wait_for("a trial to end while another runs", 300, half_way, every=0.2)
+    wait_for("a trial to end while another runs", 600, half_way, every=0.2)
     child.kill()
     child.communicate()
-    wait_for("all to be gone", 40, lambda: not processes(sandbox))
+    wait_for("all to be gone", 60, lambda: not processes(sandbox))
 
 
 @pytest.mark.parametrize("runner", ["threads", "dask"])
@@ -113,7 +113,7 @@ def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, runner):
     }
     assert 0 < len(before) < TRIALS
     child = start(sandbox, "--name", runner, *arguments)
-    printed, _ = child.communicate(timeout=400)
+    printed, _ = child.communicate(timeout=800)
     assert child.returncode == 0, printed
     assert not processes(sandbox)
     study = load_study(sandbox.folder, runner)
@@ -144,12 +144,12 @@ def test_where_a_trial_runs_changes_nothing_of_what_it_finds(sandbox):
 def test_a_finished_search_runs_nothing_and_more_trials_can_be_asked_for(sandbox):
     before = trials(sandbox, "threads")
     child = start(sandbox, "--name", "threads")
-    printed, _ = child.communicate(timeout=200)
+    printed, _ = child.communicate(timeout=400)
     assert child.returncode == 0, printed
     assert trials(sandbox, "threads") == before
     assert "Running stage" not in printed
     child = start(sandbox, "--name", "threads", "--trials", str(TRIALS + 1))
-    printed, _ = child.communicate(timeout=300)
+    printed, _ = child.communicate(timeout=600)
     assert child.returncode == 0, printed
     assert trials(sandbox, "threads")[:TRIALS] == before
     assert len(trials(sandbox, "threads")) == TRIALS + 1
@@ -229,7 +229,7 @@ def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(sandbox):
         )
     )
     child = start(sandbox, "--space", "params/pairs.yaml")
-    printed, _ = child.communicate(timeout=300)
+    printed, _ = child.communicate(timeout=600)
     assert child.returncode == 0, printed
     study = load_study(sandbox.folder, "pairs")
     states = {
