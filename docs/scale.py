@@ -131,7 +131,6 @@ def memories(growth: Any) -> str:
     stages = {f"`{s}`": line(growth, s, "memory_mb", MB).at for s in growth["rows"][0]["stages"]}
     further = {
         "`word_vectors`, its pairs of new text": lambda n: PAIR_BYTES * pairs(n),
-        "`evaluate`, its texts": lambda n: COUNTS["evaluate_bytes"] * n,
     }
     return _by_size(stages | further, _bytes)
 
@@ -209,7 +208,6 @@ def limits(growth: Any, cells: Any, sequences: Any) -> str:
         * reviews.MAX_OTHER_BYTES
         / COUNTS["film_list_bytes"],
         "`prepare`: the archive has 5,000,000 members": reviews.MAX_MEMBERS,
-        "`evaluate`: all texts in 16 GB": MACHINE / COUNTS["evaluate_bytes"],
         "`word_vectors`: pairs of words in 16 GB": _where(lambda n: PAIR_BYTES * pairs(n), MACHINE),
         "`sequences`: ids of a table take 2 GiB in one Arrow array": 2**31 / len("row/00000000"),
         "`prepare`: ids of a table have nine digits": 10**8,

@@ -4,7 +4,6 @@ The benchmark of growth repeats the reviews, so the words and pairs of words tha
 are counted here, on parts of the real text. Half a minute; figures go to docs/scale.json.
 """
 
-import resource
 import tarfile
 import time
 from pathlib import Path
@@ -73,23 +72,19 @@ def batches(params: SentimentParams) -> dict[str, float]:
 
 
 def table() -> dict[str, float]:
-    """Measure what a review takes in the archive, in the table, and in memory."""
+    """Measure what a review takes in the archive and in the table."""
     footer = pq.ParquetFile(REVIEWS).metadata
     with tarfile.open(find_archive()) as tar:
         members = [m for m in tar if m.name.startswith(("aclImdb/train/", "aclImdb/test/"))]
     packed = sum(512 + -(-member.size // 512) * 512 for member in members)
     lines = next(m.size for m in members if m.name == "aclImdb/train/urls_unsup.txt")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    reviews = pq.read_table(REVIEWS, columns=["id", "split", "film", "duplicate_of", "text"])
-    texts = reviews.select(["id", "text"]).to_pandas().set_index("id")["text"]
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    texts = pq.read_table(REVIEWS, columns=["text"])["text"]
     return {
         "reviews": len(texts),
-        "text_bytes": round(pc.sum(pc.binary_length(reviews["text"])).as_py() / len(texts)),
+        "text_bytes": round(pc.sum(pc.binary_length(texts)).as_py() / len(texts)),
         "archive_bytes": round(packed / len(texts)),
         "film_list_bytes": round(lines / 50_000, 1),
         "footer_bytes_of_a_row_group": round(footer.serialized_size / footer.num_row_groups),
-        "evaluate_bytes": round(grown / len(texts)),
     }
 
 
@@ -107,7 +102,7 @@ def main() -> None:
     """Count, and keep the figures."""
     params = load_params()
     assert isinstance(params, SentimentParams)
-    figures: dict[str, Any] = dict(table())  # first: the memory counts from what was used before
+    figures: dict[str, Any] = dict(table())
     figures |= batches(params) | {"bootstrap_ns": bootstrap_nanoseconds()}
     figures |= {"distinct_words": distinct_words(), "distinct_pairs": distinct_pairs(params)}
     write_json(COUNTS, figures)
