@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from flows.pages import PAGES_VARIABLE, served_pages
@@ -41,6 +42,16 @@ _LAST_LINES = 15
 _SERVER_SECONDS, _WORKER_SECONDS, _SCHEDULER_SECONDS = 180, 90, 90
 _LOOK_SECONDS = 0.25
 
+_asked_to_stop = threading.Event()
+
+
+class Stopped(BaseException):
+    """Somebody asked to stop.
+
+    KeyboardInterrupt would not do: where one has passed through ``exec``, as in many an import,
+    Python ends the process by SIGINT although it was caught.
+    """
+
 
 class UpError(RnnpipeError):
     """The server cannot be started, or a part of it ended by itself."""
@@ -52,16 +63,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     project = Path(__file__).resolve().parents[1]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # SIGINT too: a shell without job control has it ignored.
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, _stop)
     try:
         port = _port(options.port)
         with only_one(project / STATE, f"http://{HOST}:{port}"):
             _up(project, port)
-    except KeyboardInterrupt:
+    except Stopped:
         return 0
     except RnnpipeError as error:
         print(f"rnnpipe: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    # Raised in the midst of an import it may be swallowed there: the next look finds the event.
+    _asked_to_stop.set()
+    raise Stopped
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -340,8 +357,11 @@ class Children:
         """Raise when a child has ended that should not have.
 
         Raises:
+            Stopped: somebody asked to stop.
             UpError: which one, why where that is known, and the last lines of its log.
         """
+        if _asked_to_stop.is_set():
+            raise Stopped
         for name, child in self.running.items():
             code = child.poll()
             if code is not None and not (name in self.passing and code == 0):
@@ -368,6 +388,7 @@ class Children:
         """Wait for a condition, watching the children.
 
         Raises:
+            Stopped: somebody asked to stop.
             UpError: a child ended, or the time is over.
         """
         end = time.monotonic() + seconds
@@ -381,6 +402,7 @@ class Children:
         """Stay until a child ends.
 
         Raises:
+            Stopped: somebody asked to stop.
             UpError: one has.
         """
         while True:

@@ -425,6 +425,22 @@ def test_ended_while_it_starts_nothing_stays(tmp_path):
     assert up.process.returncode == 0
 
 
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_ended_in_the_midst_of_an_import_it_stops(tmp_path, swallowed):
+    folder = make_project(tmp_path / "project")
+    path = folder / "flows/server.py"
+    # As many a library does while it is imported.
+    lines = ["print('importing', flush=True)", "exec('import time; time.sleep(60)')"]
+    if swallowed:
+        lines = ["try:", *(f"    {line}" for line in lines), "except BaseException:", "    pass"]
+    path.write_text("\n".join([*lines, path.read_text()]))
+    up = Up(folder)
+    wait_for("the import", 30, lambda: "importing" in up.printed, every=0.05)
+    assert up.stop() < 10
+    assert up.process.returncode == 0
+    assert "ready" not in up.printed
+
+
 def test_the_mark_names_the_folder(tmp_path):
     child = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: str(tmp_path)})
     try:
