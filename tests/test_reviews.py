@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -157,6 +158,25 @@ def test_the_lines_that_name_films_end_in_any_way(
 
 
 @settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            "{}/{}_{}.txt".format,
+            st.sampled_from(rnnpipe.reviews._FOLDERS),
+            st.one_of(st.integers(0, 120), st.integers(0, 999_999_999)),
+            st.integers(0, 10),
+        )
+    )
+)
+def test_keys_name_their_paths_and_sort_as_they_do(paths):
+    keys = [rnnpipe.reviews._key(path) for path in paths]
+    assert [rnnpipe.reviews._path(key) for key in keys] == paths
+    assert [rnnpipe.reviews._path(key) for key in sorted(keys)] == sorted(paths)
+    # As they stand in memory.
+    packed = np.array(keys, f"S{rnnpipe.reviews._KEY_BYTES}")
+    assert [rnnpipe.reviews._path(key) for key in np.sort(packed)] == sorted(paths)
+
+
 @given(
     order=st.permutations(list(small())),
     prefix=st.sampled_from(["aclImdb/", "./aclImdb/"]),
