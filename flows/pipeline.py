@@ -12,13 +12,12 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
@@ -285,7 +284,7 @@ def stage(
     progress = artifacts.TrainingProgress(epochs)
 
     def on_epoch(values: Mapping[str, Any]) -> None:
-        with _optional():
+        with artifacts.optional():
             progress.epoch(values)
 
     try:
@@ -302,7 +301,7 @@ def stage(
         if spread:
             spread.end()
         # A failed validation has a verdict to show too.
-        with _optional():
+        with artifacts.optional():
             artifacts.show_stage(name, folder, champion, problem)
     if outcome.state == "Cancelled":
         return Cancelled(message=outcome.message, data=outcome)
@@ -404,7 +403,7 @@ def _champion(workspace: Workspace) -> Mapping[str, Any] | None:
 
 
 def _tell(workspace: Workspace, story: Story) -> None:
-    with _optional():
+    with artifacts.optional():
         artifacts.show_summary(
             story.experiment,
             story.outcomes,
@@ -419,17 +418,8 @@ def _show_dag(
 ) -> None:
     good = {name for name, o in outcomes.items() if o.state not in ("Failed", "Cancelled")}
     running = [name for name, needs in dag.items() if name not in ended and good.issuperset(needs)]
-    with _optional():
+    with artifacts.optional():
         artifacts.show_dag(dag, outcomes, running)
-
-
-@contextmanager
-def _optional() -> Iterator[None]:
-    """What people see must not fail what is done: a server that does not answer is a warning."""
-    try:
-        yield
-    except httpx.HTTPError as error:
-        get_run_logger().warning("An artifact is missing: %s", error)
 
 
 def _forced(force: Sequence[str], dag: Collection[str]) -> list[str]:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flows.runners import HOST
+from flows.own_server import HOST
 from flows.stage import environment
+from rnnpipe.orphans import PARENT_VARIABLE
 
 MEETING = Path(".rnnpipe/meeting")
 _ENDED = "ended"
@@ -89,7 +90,7 @@ def run_rank(spread: Spread, rank: int, on_line: Callable[[str], None]) -> str:
     child = subprocess.Popen(
         [sys.executable, "-m", "rnnpipe", "train", "--params", spread.params.as_posix()],
         cwd=spread.folder,
-        env=environment() | spread.variables(rank) | {"RNNPIPE_PARENT": str(os.getpid())},
+        env=environment() | spread.variables(rank) | {PARENT_VARIABLE: str(os.getpid())},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

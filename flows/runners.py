@@ -4,11 +4,11 @@ from typing import Any, Literal, get_args
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.own_server import HOST
 from rnnpipe.errors import ParameterError
 
 Runner = Literal["threads", "dask", "ray"]
 RUNNERS: tuple[Runner, ...] = get_args(Runner)
-HOST = "127.0.0.1"
 
 
 def task_runner(name: Runner, at_once: int, address: str | None = None) -> Any:

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed
 
 from flows import artifacts
-from flows.own_server import ServerError, use_a_server
+from flows.own_server import use_a_server
 from flows.runners import RUNNERS, Runner, task_runner
 from flows.search_report import REPORTS, Summary, page, read_summary, summarize, write_report
 from flows.space import (
@@ -159,16 +160,13 @@ def _jobs(
     """Make a proposal's job."""
 
     def job(proposal: Proposal) -> Job:
-        return Job(
-            default.repository,
-            f"{name}-{proposal.number:03d}",
-            default.space,
-            default.commit,
-            {**default.space.fixed, **proposal.values},
-            own,
-            default.left,
-            results,
-            proposal,
+        return replace(
+            default,
+            name=f"{name}-{proposal.number:03d}",
+            overrides={**default.space.fixed, **proposal.values},
+            stages=own,
+            results=results,
+            proposal=proposal,
         )
 
     return job
@@ -309,11 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main_run(options: argparse.Namespace) -> int:
-    try:
-        use_a_server(ROOT / ".rnnpipe" / "prefect")
-    except ServerError as error:
-        print(f"rnnpipe: {error}", file=sys.stderr)
-        return error.exit_code
+    use_a_server(ROOT / ".rnnpipe" / "prefect")
     state = search(
         options.space,
         options.name,

@@ -74,18 +74,13 @@ class Summary:
         value = number(self.default["value"])
         if self.best is None:
             return f"{begin}; the default has {self.figure} {value}"
-        found = self.trials_by_number[self.best]
+        (found,) = (trial for trial in self.trials if trial["number"] == self.best)
         verdict = (
             f"better than the default's {value}: python -m flows.search apply {self.name}"
             if self.better
             else f"not better than the default's {value}"
         )
         return f"{begin}; best {found['experiment']}, {self.figure} {number(found['value'])}, {verdict}"
-
-    @property
-    def trials_by_number(self) -> dict[int, Mapping[str, Any]]:
-        """The trials by their numbers."""
-        return {trial["number"]: trial for trial in self.trials}
 
     @property
     def ranked(self) -> list[Mapping[str, Any]]:

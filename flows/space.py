@@ -230,15 +230,6 @@ def training_stage(problem: str, dag: Collection[str]) -> str:
     return name
 
 
-def stages_after(stage: str, dag: Mapping[str, Collection[str]]) -> list[str]:
-    """Give all stages that need a stage, directly or not."""
-    after: set[str] = set()
-    for name, needs in dag.items():
-        if stage in needs or not after.isdisjoint(needs):
-            after.add(name)
-    return [name for name in dag if name in after]
-
-
 def _with_ancestors(stage: str, dag: Mapping[str, Collection[str]]) -> list[str]:
     wanted, found = [stage], {stage}
     while wanted:

@@ -176,6 +176,19 @@ def check_overrides(
     return check_params(values, name)
 
 
+def write_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
+    """Change values, by dotted name, in a parameter file; the rest stays, comments included."""
+    if not overrides:
+        return
+    yaml_file = YAML()
+    yaml_file.preserve_quotes = True
+    yaml_file.width = 4096
+    values = yaml_file.load(path.read_text(encoding="utf-8"))
+    _override(values, overrides)
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+        yaml_file.dump(values, file)
+
+
 def remove_results(folder: Path, stages: Iterable[str]) -> None:
     """Remove what stages made, in a run's clone: it is not what the run's parameters would give."""
     for stage in stages:
@@ -338,19 +351,6 @@ def _share(repository: Path, folder: Path) -> None:
     for key, otherwise in (("user.name", "rnnpipe"), ("user.email", "rnnpipe@localhost")):
         value = _git(repository, "config", "--default", otherwise, key).strip()
         _git(folder, "config", key, value)
-
-
-def write_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
-    """Change values, by dotted name, in a parameter file; the rest stays, comments included."""
-    if not overrides:
-        return
-    yaml_file = YAML()
-    yaml_file.preserve_quotes = True
-    yaml_file.width = 4096
-    values = yaml_file.load(path.read_text(encoding="utf-8"))
-    _override(values, overrides)
-    with atomic_file(path) as partial, partial.open("w", encoding="utf-8") as file:
-        yaml_file.dump(values, file)
 
 
 def _override(values: Any, overrides: Mapping[str, Any], name: str = "overrides") -> None:

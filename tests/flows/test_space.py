@@ -1,5 +1,6 @@
 """What a search may try: the file and its check, and which stages the trials share."""
 
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from flows.space import (
     check_space,
     divide_stages,
     read_space,
-    stages_after,
     training_stage,
 )
 from flows.stage import read_dag as read_dag_anew
@@ -22,6 +22,15 @@ from rnnpipe.places import places_of
 ROOT = Path(__file__).parents[2]
 read_dag = cache(read_dag_anew)
 TRIED = {"train.hidden_size": {"low": 8, "high": 16}, "train.cell": ["gru", "lstm"]}
+
+
+def stages_after(stage: str, dag: Mapping[str, Collection[str]]) -> list[str]:
+    """All stages that need a stage, directly or not."""
+    after: set[str] = set()
+    for name, needs in dag.items():
+        if stage in needs or not after.isdisjoint(needs):
+            after.add(name)
+    return [name for name in dag if name in after]
 
 
 def space(**values: object) -> Space:
