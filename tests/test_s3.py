@@ -7,14 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from s3_server import BUCKET, KEY_ID, SECRET, Server, credentials, serving
 
 from rnnpipe.files import sha256_directory
-from rnnpipe.sandbox import Sandbox, make_demo
+from rnnpipe.sandbox import Sandbox
 
-ROOT = Path(__file__).parents[1]
-REVIEWS = 400
 DVC = (sys.executable, "-m", "dvc")
 RNNPIPE = (sys.executable, "-m", "rnnpipe")
 REVIEW = "A superb film."
@@ -27,32 +24,13 @@ def server() -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """The project after one ``dvc repro`` on small data, committed; none changes it."""
-    sandbox = make_demo(ROOT, tmp_path_factory.mktemp("done") / "project", REVIEWS)
-    # The other pipelines would have no results to push.
-    shutil.rmtree(sandbox.folder / "pipelines")
-    path = sandbox.folder / "params.yaml"
-    params = yaml.safe_load(path.read_text())
-    params["validate"]["min_labelled"] = 100
-    params["train"] |= {"epochs": 1, "hidden_size": 8}
-    params["evaluate"]["bootstrap_samples"] = 100
-    params["register"]["min_validation_accuracy"] = 0.0
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
-    sandbox.commit("Begin")
-    sandbox.reproduce()
-    sandbox.commit("Run the pipeline")
-    return sandbox
-
-
 @pytest.fixture
-def project(done: Sandbox, server: Server, tmp_path: Path) -> Sandbox:
+def project(finished: Sandbox, server: Server, tmp_path: Path) -> Sandbox:
     """A copy of the finished project with a bare origin and a place of its own in the bucket."""
     folder = tmp_path / "project"
-    shutil.copytree(done.folder, folder, symlinks=True)
+    shutil.copytree(finished.folder, folder, symlinks=True)
     (tmp_path / "home").mkdir()
-    environment = {**done.environment}
+    environment = {**finished.environment}
     for name, value in credentials(tmp_path / "home").items():
         environment.pop(name, None)
         if value is not None:

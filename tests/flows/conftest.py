@@ -1,4 +1,4 @@
-"""A finished project to run flows on, and a server of Prefect."""
+"""A copy of the finished project to run flows on, and a server of Prefect."""
 
 import atexit
 import os
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 # Before Prefect is imported: nothing of the user's own, nothing to the outside, no long pauses.
 if "PREFECT_HOME" not in os.environ:
@@ -18,10 +17,10 @@ os.environ["DO_NOT_TRACK"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["RNNPIPE_RETRY_SECONDS"] = "0.1"
 
-from rnnpipe.sandbox import Sandbox, make_demo
+import small_project
 
-ROOT = Path(__file__).parents[2]
-REVIEWS = 400
+from rnnpipe.sandbox import Sandbox
+
 Change = Callable[[Path, dict[str, object]], None]
 
 
@@ -35,29 +34,6 @@ def prefect_server() -> Iterator[str]:
         yield str(get_current_settings().api.url)
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """The project after one ``dvc repro -P`` on small data, committed; none changes it.
-
-    All pipelines: ``dvc exp apply`` wants the outputs of each.
-    """
-    sandbox = make_demo(ROOT, tmp_path_factory.mktemp("finished") / "project", REVIEWS)
-    _set_params(
-        sandbox.folder,
-        {
-            "validate.min_labelled": 100,
-            "train.epochs": 1,
-            "train.hidden_size": 8,
-            "evaluate.bootstrap_samples": 100,
-            "register.min_validation_accuracy": 0.0,
-        },
-    )
-    sandbox.commit("Begin")
-    sandbox.reproduce("--all-pipelines")
-    sandbox.commit("Run the pipeline")
-    return sandbox
-
-
 @pytest.fixture
 def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
     """A copy of the finished project, free to change."""
@@ -69,13 +45,4 @@ def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
 @pytest.fixture
 def set_params() -> Change:
     """Change values in the params.yaml of a folder."""
-    return _set_params
-
-
-def _set_params(folder: Path, values: dict[str, object]) -> None:
-    path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text())
-    for key, value in values.items():
-        section, name = key.split(".")
-        params[section][name] = value
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    return small_project.set_params

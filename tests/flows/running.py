@@ -24,9 +24,16 @@ ACTIVE = (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.C
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free, as the next one is: `make ui` takes two in a row."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):  # taken, or beyond the last
+                continue
+            return port
 
 
 def wait_for(what: str, seconds: float, find: Callable[[], T | None], every: float = 0.5) -> T:

@@ -26,9 +26,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
 from prefect.states import Cancelling
 from running import ACTIVE, Up, wait_for
+from small_project import make_small_project
 
 from flows.up import STATE, environment, marked
-from rnnpipe.sandbox import Sandbox, make_demo
+from rnnpipe.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 REVIEWS = 600
@@ -44,14 +45,11 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     """A copy of the project in which nothing has run, with one more deployment."""
-    made = make_demo(ROOT, tmp_path_factory.mktemp("whole") / "project", REVIEWS)
-    # The other pipelines would have to run before `dvc exp apply` brings a run of this one back.
-    shutil.rmtree(made.folder / "pipelines")
-    path = made.folder / "params.yaml"
-    params = yaml.safe_load(path.read_text())
-    params["validate"]["min_labelled"] = 100
-    params["train"]["epochs"] = 1
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    made = make_small_project(
+        tmp_path_factory.mktemp("whole") / "project",
+        REVIEWS,
+        {"validate.min_labelled": 100, "train.epochs": 1},
+    )
     path = made.folder / "prefect.yaml"
     deployments = yaml.safe_load(path.read_text())
     nightly = deployments["deployments"][0]

@@ -5,38 +5,38 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 from optuna.trial import TrialState
 from running import wait_for
+from small_project import set_params
 
 from flows.study import StudyError, load_study
 from rnnpipe.files import read_json
-from rnnpipe.sandbox import Sandbox, make_demo
+from rnnpipe.sandbox import Sandbox
 
-ROOT = Path(__file__).parents[2]
-REVIEWS = 400
 TRIALS = 4
 DVC = (sys.executable, "-m", "dvc")
 SEARCH = (sys.executable, "-m", "flows.search")
+# No part of the lock, so only where somebody has installed it.
+RAY = pytest.param(
+    "ray", marks=pytest.mark.skipif(find_spec("prefect_ray") is None, reason="needs prefect-ray")
+)
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """A copy of the project after one ``dvc repro``, committed, with a small space."""
-    made = make_demo(ROOT, tmp_path_factory.mktemp("search") / "project", REVIEWS)
-    # `dvc exp apply` wants the outputs of each pipeline that is there.
-    shutil.rmtree(made.folder / "pipelines")
+def sandbox(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """The finished project with another network and a small space, brought up to date."""
+    folder = (tmp_path_factory.mktemp("search") / "project").resolve()
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    made = Sandbox(folder, finished.environment)
+    set_params(folder, {"train.hidden_size": 4, "train.learning_rate": 0.0005})
     path = made.folder / "params.yaml"
-    params = yaml.safe_load(path.read_text())
-    params["validate"]["min_labelled"] = 100
-    params["train"]["hidden_size"] = 4
-    params["train"]["learning_rate"] = 0.0005
-    params["register"]["min_validation_accuracy"] = 0.0
-    path.write_text("# As the project wants it.\n" + yaml.safe_dump(params, sort_keys=False))
+    path.write_text("# As the project wants it.\n" + path.read_text())
     space = {
         "minimize": "validation_loss",
         "trials": TRIALS,
@@ -99,7 +99,7 @@ def kill_half_way(sandbox: Sandbox, name: str, *arguments: str) -> None:
     wait_for("all to be gone", 60, lambda: not processes(sandbox))
 
 
-@pytest.mark.parametrize("runner", ["threads", "dask"])
+@pytest.mark.parametrize("runner", ["threads", "dask", RAY])
 def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, runner):
     arguments = ("--runner", runner, "--at-once", "2")
     # Else DVC would bring back what the other runner's search has trained.
@@ -136,8 +136,9 @@ def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, runner):
     assert not list((sandbox.folder / ".rnnpipe/runs").glob(f"{runner}-0*"))
 
 
-def test_where_a_trial_runs_changes_nothing_of_what_it_finds(sandbox):
-    assert trials(sandbox, "threads") == trials(sandbox, "dask")
+@pytest.mark.parametrize("runner", ["dask", RAY])
+def test_where_a_trial_runs_changes_nothing_of_what_it_finds(sandbox, runner):
+    assert trials(sandbox, "threads") == trials(sandbox, runner)
 
 
 def test_a_finished_search_runs_nothing_and_more_trials_can_be_asked_for(sandbox):
