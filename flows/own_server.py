@@ -8,11 +8,14 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import prefect
+from prefect.client.orchestration import get_client
 from prefect.context import refresh_global_settings_context
+from prefect.exceptions import PrefectException
 
 from flows.stage import guarded
 from rnnpipe.errors import RnnpipeError
@@ -42,9 +45,12 @@ def use_a_server(home: Path) -> None:
         home: folder of Prefect's state, made if need be and closed to others.
 
     Raises:
-        ServerError: the server that was started here does not answer.
+        ServerError: the server does not answer, or lets nobody in without a password.
     """
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), HOST, "localhost"]))
     if "PREFECT_API_URL" in os.environ:
+        _require_answer()
         return
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
@@ -54,10 +60,32 @@ def use_a_server(home: Path) -> None:
     address = _address_of_ui(home / "up.lock")
     if not address:
         address = _start()
-    elif password := os.environ.get("RNNPIPE_UI_PASSWORD"):
-        os.environ["PREFECT_API_AUTH_STRING"] = f"rnnpipe:{password}"
+    else:
+        _wait_until_healthy(address, lambda: _address_of_ui(home / "up.lock") == address)
+        if password := os.environ.get("RNNPIPE_UI_PASSWORD"):
+            os.environ["PREFECT_API_AUTH_STRING"] = f"rnnpipe:{password}"
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     refresh_global_settings_context()
+    _require_answer()
+
+
+def _require_answer() -> None:
+    """Ask the server one thing: inside a flow a failure would come as a traceback."""
+    address = os.environ["PREFECT_API_URL"]
+    try:
+        with get_client(sync_client=True) as client:
+            client.read_flows(limit=1)
+    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+        if "401" in f"{error} {error.__cause__}":
+            raise ServerError(
+                f"{address} asks for a password: set RNNPIPE_UI_PASSWORD to that of `make ui`,"
+                " or PREFECT_API_AUTH_STRING to that of another server"
+            ) from None
+        reason = f"{error}".partition("\n")[0][:200]
+        raise ServerError(
+            f"no Prefect server answers at {address} ({reason}): start it, or unset"
+            " PREFECT_API_URL for one that ends with the run"
+        ) from None
 
 
 def _address_of_ui(lock: Path) -> str | None:
@@ -99,14 +127,21 @@ def _start() -> str:
     # Not when the run ends, but later: logs and events are still on their way to the server.
     atexit.register(_stop, server)
     address = f"http://{HOST}:{port}"
+    _wait_until_healthy(address, lambda: server.poll() is None)
+    return address
+
+
+def _wait_until_healthy(address: str, alive: Callable[[], bool]) -> None:
     end = time.monotonic() + _READY_SECONDS
-    while server.poll() is None and time.monotonic() < end:
+    while going := alive():
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(f"{address}/api/health", trust_env=False).is_success:
-                return address
+                return
+        if time.monotonic() > end:
+            break
         time.sleep(0.2)
-    ended = f"it ended with {server.poll()}" if server.poll() is not None else "it still starts"
-    raise ServerError(f"Prefect's server does not answer at {address}: {ended}; see above")
+    became = "it still starts" if going else "it has ended"
+    raise ServerError(f"Prefect's server does not answer at {address}: {became}; see above")
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:

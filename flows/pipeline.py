@@ -134,7 +134,9 @@ def pipeline(
         logger.info("This run works in %s", workspace.folder)
         workers = workspace.params.train.workers
         # Room for all workers of a training at once, and for a stage beside them.
-        engine = None if runner == "threads" else task_runner(runner, workers + 1, address)
+        engine = task_runner(runner, workers + 1, address)
+        if runner == "threads":
+            engine = None  # the flow's own
         with engine or nullcontext():
             story = _run(workspace, root, force or [], publish, engine, address)
     except BaseException:
@@ -159,8 +161,7 @@ def _run(
     force = _forced(force, dag)
     champion = _champion(workspace)
     outcomes = _run_stages(workspace, dag, force, champion, engine, address)
-    if failed := [o for o in outcomes.values() if o.state == "Failed"]:
-        sentence = "; ".join(f"{outcome.stage} failed: {outcome.message}" for outcome in failed)
+    if sentence := _fault(dag, outcomes):
         _tell(workspace, Story(workspace.name, sentence, dag, outcomes))
         raise PipelineFailedError(sentence, Story(workspace.name, sentence, dag, outcomes))
     new = [o.stage for o in outcomes.values() if o.state != "Skipped"]
@@ -189,6 +190,21 @@ def _run(
         story = Story(workspace.name, sentence, dag, outcomes, experiment)
     logger.info("%s", sentence)
     return story
+
+
+def _fault(dag: Collection[str], outcomes: Mapping[str, Outcome]) -> str:
+    """Why a run did not come to its end; empty where every stage did.
+
+    What a stage that was ended left behind is not what its parameters give: it must not be kept.
+    """
+    found = outcomes.values()
+    if failed := [outcome for outcome in found if outcome.state == "Failed"]:
+        return "; ".join(f"{outcome.stage} failed: {outcome.message}" for outcome in failed)
+    if ended := [outcome.stage for outcome in found if outcome.state == "Cancelled"]:
+        return f"{', '.join(ended)}: ended by a signal to dvc, not by the run"
+    if missing := [name for name in dag if name not in outcomes]:
+        return f"{', '.join(missing)}: no word of what became of it; the server's logs may tell"
+    return ""
 
 
 def _run_stages(
@@ -517,7 +533,13 @@ def _assignment(text: str) -> tuple[str, Any]:
     try:
         return key, json.loads(value)  # it knows 1e-3, which YAML takes for a text
     except ValueError:
-        return key, yaml.safe_load(value)
+        try:
+            return key, yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise argparse.ArgumentTypeError(
+                f"found {text!r}, which is no YAML: put the value into quotes of its own,"
+                f""" as in {key}='"..."'"""
+            ) from None
 
 
 if __name__ == "__main__":

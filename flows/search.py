@@ -50,6 +50,7 @@ from flows.study import (
 from flows.trial import Job, folder_of, train_default, trial
 from flows.workspace import (
     WorkspaceError,
+    changed_since,
     check_overrides,
     commit_of,
     experiment_commit,
@@ -123,6 +124,7 @@ def _search(
     head = commit_of(root)
     places = places_of(plan.problem)
     check_space(plan, read_committed(root, places.params), file)
+    _require_stages_of(root, head, "is not committed", "commit it first")
     dag = read_dag(root, places.pipeline / "dvc.yaml")
     shared, own = divide_stages(plan, dag, root)
     left = [stage for stage in dag if stage not in (*shared, *own)]
@@ -131,6 +133,12 @@ def _search(
     study = open_study(root, name, plan, head)
     commit = study.user_attrs["commit"]
     if commit != head:
+        _require_stages_of(
+            root,
+            commit,
+            f"differs from commit {commit[:9]}, at which the search began",
+            f"take another --name, or begin anew: python -m flows.search forget {name}",
+        )
         logger.info(
             "The search goes on from commit %s, at which it began, not %s", commit[:9], head[:9]
         )
@@ -152,6 +160,12 @@ def _search(
         summary = tell()
     logger.info("%s", summary.sentence)
     return Completed(message=summary.sentence, data=summary)
+
+
+def _require_stages_of(root: Path, commit: str, found: str, advice: str) -> None:
+    """Refuse stages of the work tree that the trials, clones of the commit, would not have."""
+    if changed := changed_since(root, commit, "dvc.yaml", "pipelines/*/dvc.yaml"):
+        raise SearchError(f"{', '.join(changed)} {found}, and trials are clones of it: {advice}")
 
 
 def _jobs(
@@ -200,8 +214,8 @@ def _run_trials(
                 future.wait()
                 # A fault that is not the trial's own ends the search, and leaves it unfinished.
                 future.result()
-                _require_not_all_fail(study)
                 yield running.pop(future)
+                _require_not_all_fail(study)
         finally:
             # Also when the search is cancelled: a training must not go on unseen.
             for proposal in running.values():
@@ -297,13 +311,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print("Written; see `git diff`, then `dvc repro`.")
             case "show":
                 load_study(ROOT, options.name)
-                print(read_summary(ROOT / REPORTS / options.name).table)
+                print(_shown(ROOT / REPORTS / options.name).table)
             case "forget":
                 forget_study(ROOT, options.name)
     except RnnpipeError as error:
         print(f"rnnpipe: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _shown(report: Path) -> Summary:
+    try:
+        return read_summary(report)
+    except FileNotFoundError:
+        raise SearchError(
+            f"{report} is not here: its default still trains, or the report was removed; "
+            f"`python -m flows.search run --name {report.name}` writes it"
+        ) from None
 
 
 def _main_run(options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rnnpipe.errors import NetworkError, RnnpipeError
+from rnnpipe.orphans import PARENT_VARIABLE
 
 StateName = Literal["Ran", "Skipped", "Cached", "Failed", "Cancelled"]
 
@@ -48,6 +49,7 @@ _GUARDED = """
 import os, runpy, signal, sys, threading, time
 
 parent, module = int(sys.argv.pop(1)), sys.argv.pop(1)
+os.environ["PARENT_VARIABLE"] = str(os.getpid())  # for the stage, which ends with this process
 
 def watch():
     while os.getppid() == parent:
@@ -56,7 +58,7 @@ def watch():
 
 threading.Thread(target=watch, daemon=True).start()
 runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
+""".replace("PARENT_VARIABLE", PARENT_VARIABLE)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class StageFailedError(RnnpipeError):
             f"To look into it: cd {folder} && dvc repro --single-item {outcome.stage}"
         )
         self.outcome = outcome
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[type["StageFailedError"], tuple[Outcome, Path]]:
+        # From a worker of a cluster it comes by pickle, which knows the sentence alone.
+        return type(self), (self.outcome, self.folder)
 
 
 class StageNetworkError(StageFailedError):

@@ -211,7 +211,9 @@ class Reporting:
         if number not in self._reported:
             self._trial.report(value, number)
             self._reported.add(number)
-        return not last and self._trial.should_prune()
+        # One that others follow has been judged.
+        judged = last or number < max(self._reported)
+        return not judged and self._trial.should_prune()
 
     def note(self, **values: Any) -> None:
         """Keep what is worth knowing of the trial."""

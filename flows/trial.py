@@ -84,6 +84,7 @@ def train_default(job: Job) -> dict[str, Any]:
     Returns:
         value, figures, epochs, best_epoch, seconds, experiment.
     """
+    allow_stages(folder_of(job))
     workspace = _workspace(job)
     with workspace:
         found = _train(job, workspace, lambda _: False)
@@ -103,6 +104,8 @@ def trial(job: Job) -> State[str]:
         return Completed(message="ended before")
     values = ", ".join(f"{key}={value}" for key, value in job.proposal.values.items())
     get_run_logger().info("Tries %s", values)
+    # First of all: who cancels while the clone is made must be heard.
+    allow_stages(folder_of(job))
     try:
         workspace = _workspace(job)
     except ParameterError as error:
@@ -156,7 +159,6 @@ def _train(
     """
     logger, folder = get_run_logger(), workspace.folder
     began = time.monotonic()
-    allow_stages(folder)
 
     def take(row: Mapping[str, Any]) -> None:
         _require_figure(row, job.space.figure)
@@ -170,6 +172,9 @@ def _train(
         if outcome.state == "Cancelled":
             return None
     history = read_json(folder / places_of(job.space.problem).network / "history.json")
+    # A training that DVC brought back told of no epoch; the study has to know of each.
+    if outcome.state != "Ran" and any(on_epoch(row) for row in history["epochs"]):
+        return None
     (kept,) = (row for row in history["epochs"] if row["epoch"] == history["best_epoch"])
     _require_figure(kept, job.space.figure)
     remove_results(folder, job.left)

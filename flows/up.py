@@ -414,7 +414,7 @@ class Children:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         began = time.monotonic()
-        print("rnnpipe: stopping", flush=True)
+        _say("rnnpipe: stopping")
         # Time limits add up to less than 10 s, whatever hangs.
         if self._alive("worker") and self._alive("server"):
             self._cancel_runs()
@@ -430,7 +430,7 @@ class Children:
         _signal(marked(self.state) | self._pids("server"), signal.SIGKILL)
         for child in self.running.values():
             child.wait()
-        print(f"rnnpipe: stopped in {time.monotonic() - began:.1f} s", flush=True)
+        _say(f"rnnpipe: stopped in {time.monotonic() - began:.1f} s")
 
     def _cancel_runs(self) -> None:
         from flows import server
@@ -466,6 +466,12 @@ def _within(seconds: float, work: Callable[[], object]) -> object:
     thread.start()
     thread.join(seconds)
     return results[0] if results else None
+
+
+def _say(line: str) -> None:
+    """Print a line, if anybody still listens: the terminal may be what is gone."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def _signal(pids: set[int], number: signal.Signals) -> None:

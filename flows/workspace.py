@@ -294,6 +294,12 @@ def uncommitted(repository: Path) -> list[str]:
     return [line[3:] for line in status.splitlines()]
 
 
+def changed_since(repository: Path, commit: str, *paths: str) -> list[str]:
+    """Give those of some tracked files, by git's patterns, that differ from a commit."""
+    listed = _git(repository, "diff", "--name-only", commit, "--", *paths)
+    return listed.splitlines()
+
+
 # --- Steps -------------------------------------------------------------------------------
 
 

@@ -10,7 +10,8 @@ import threading
 import time
 from pathlib import Path
 
-# Pid of a process that is not DVC, whose end is this one's too.
+# Pid of the process whose end is this one's too: DVC's, where we start it, or another stage's.
+# Without it a parent that is gone before anybody watches is not missed.
 PARENT_VARIABLE = "RNNPIPE_PARENT"
 _PAUSE_SECONDS = 0.5
 
@@ -24,12 +25,16 @@ def die_with_dvc() -> None:
     started = {"DVC_STAGE", PARENT_VARIABLE} & os.environ.keys()
     if not started or not Path("/proc/self/stat").exists():
         return
-    parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
+    parent = os.getppid()
     # Some shells stay between DVC and the stage, others give way to it.
     above = _parent_of(parent) if _is_shell(parent) else None
+    named = os.environ.get(PARENT_VARIABLE)
+    gone = named is not None and int(named) not in (parent, above)
 
     def watch() -> None:
-        while os.getppid() == parent and (above is None or _parent_of(parent) == above):
+        while (
+            not gone and os.getppid() == parent and (above is None or _parent_of(parent) == above)
+        ):
             time.sleep(_PAUSE_SECONDS)
         # Outputs are written to temporary files and renamed, so a hard end leaves nothing half.
         os.kill(os.getpid(), signal.SIGKILL)

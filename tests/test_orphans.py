@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rnnpipe.orphans import PARENT_VARIABLE
+
 ROOT = Path(__file__).parents[1]
 STAGE = """
 import time
@@ -19,14 +21,15 @@ time.sleep(60)
 """
 # Stands for dvc: it starts the stage through a shell, as dvc does.
 DVC = "import subprocess, sys; subprocess.run(sys.argv[1], shell=True)"
+NAMED = f"import os; os.environ['{PARENT_VARIABLE}'] = str(os.getpid()); {DVC}"
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 
-def start(environment: dict[str, str]) -> tuple[subprocess.Popen[str], int]:
+def start(environment: dict[str, str], dvc: str = DVC) -> tuple[subprocess.Popen[str], int]:
     shell = f'{sys.executable} -c "{STAGE}" & echo $!; wait'
     parent = subprocess.Popen(
-        [sys.executable, "-c", DVC, shell],
+        [sys.executable, "-c", dvc, shell],
         cwd=ROOT,
         env={**os.environ, **environment},
         text=True,
@@ -64,6 +67,23 @@ def test_a_stage_ends_when_its_shell_is_killed():
     os.kill(shell, signal.SIGKILL)
     assert wait_for_end(stage, 10)
     parent.wait()
+
+
+def test_a_stage_knows_the_dvc_that_is_named_behind_a_shell():
+    parent, stage = start({"DVC_STAGE": "train"}, NAMED)
+    assert not wait_for_end(stage, 2)
+    parent.kill()
+    assert wait_for_end(stage, 10)
+
+
+def test_a_stage_whose_dvc_is_gone_before_it_looks_ends():
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    environment = {**os.environ, "DVC_STAGE": "train", PARENT_VARIABLE: str(gone.pid)}
+    done = subprocess.run(
+        [sys.executable, "-c", STAGE], cwd=ROOT, env=environment, timeout=30, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_a_stage_outlives_what_started_dvc():

@@ -103,7 +103,7 @@ class Up:
         began = time.monotonic()
         self.process.send_signal(number)
         try:
-            self.ended(20)
+            self.ended(40)
             seconds = time.monotonic() - began
             left = marked(self.folder / STATE)
         finally:

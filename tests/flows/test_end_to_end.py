@@ -38,7 +38,7 @@ OFTEN = "often"
 DVC = (sys.executable, "-m", "dvc")
 # Training that is still at work when it is killed.
 LONG = {"train.epochs": 50, "train.patience": 50}
-STOP_SECONDS = 15
+STOP_SECONDS = 30  # one that still imports TensorFlow looks up late
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
 
@@ -73,7 +73,7 @@ def up(sandbox: Sandbox) -> Iterator[Up]:
         yield running.ready()
     finally:
         seconds = running.stop()
-    assert seconds < 10
+    assert seconds < 20
     assert running.process.returncode == 0
 
 

@@ -21,7 +21,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
 from s3_server import BUCKET, KEY_ID, SECRET, credentials, serving
 
-from flows.pipeline import REFUSED_EVENT, PipelineFailedError, Story, pipeline
+from flows.pipeline import REFUSED_EVENT, PipelineFailedError, Story, main, pipeline
 from flows.stage import read_dag
 from flows.workspace import RUNS, clean_workspaces, make_workspace
 from rnnpipe.errors import NetworkError, ParameterError
@@ -185,11 +185,31 @@ def test_the_flow_refuses_a_bad_override_and_a_bad_stage_before_any_task(project
     for parameters, sentence in (
         ({"overrides": {"train.hiden_size": 4}}, "did you mean hidden_size?"),
         ({"force": ["trian"]}, "did you mean train?"),
+        ({"address": "tcp://127.0.0.1:8786"}, "threads need none"),
     ):
         state = run(project, **parameters)
         assert state.is_failed()
         assert sentence in state.message
         assert task_runs(state) == {}
+
+
+def test_a_value_that_is_no_yaml_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["--set", "train.cell=[gru"])
+    assert "found 'train.cell=[gru', which is no YAML" in capsys.readouterr().err
+
+
+def test_a_server_that_does_not_answer_is_named(project):
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.pipeline"],
+        cwd=project.folder,
+        env={**project.environment, "PREFECT_API_URL": "http://127.0.0.1:1/api"},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    assert "no Prefect server answers at http://127.0.0.1:1/api" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_another_problems_pipeline_runs_in_a_clone_too(project):
@@ -435,7 +455,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect
             child.kill()
         case "engine told":
             child.terminate()
-    while list(processes(project)) and time.monotonic() < began + 15:
+    while list(processes(project)) and time.monotonic() < began + 30:
         time.sleep(0.1)
     assert not list(processes(project)), "an orphan goes on working"
     child.communicate()
@@ -447,4 +467,19 @@ def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect
     assert "train" in status
     assert "download" not in status
     assert "up to date" in project.run(*DVC, "status", "dvc.yaml")
+    assert experiments(project) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
+def test_a_stage_that_somebody_ends_is_not_kept_as_a_result(project, prefect_server):
+    longer = [f"train.{name}=1000" for name in ("epochs", "patience")]
+    child = start(project, prefect_server, *(word for text in longer for word in ("--set", text)))
+    while not any("rnnpipe train" in command for _, command in processes(project)):
+        assert child.poll() is None, child.communicate()[0]
+        time.sleep(0.3)
+    (dvc,) = (pid for pid, command in processes(project) if "dvc --wait-for-lock" in command[-90:])
+    os.kill(dvc, signal.SIGTERM)
+    printed, _ = child.communicate(timeout=120)
+    assert child.returncode == 1
+    assert "train: ended by a signal to dvc" in printed
     assert experiments(project) == []

@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from running import wait_for
 from small_project import set_params
 
+from flows.search import SearchError, _shown
 from flows.study import StudyError, load_study
 from rnnpipe.files import read_json
 from rnnpipe.sandbox import Sandbox
@@ -247,6 +248,20 @@ def test_what_cannot_be_searched_ends_at_once_and_says_why(sandbox):
     assert child.returncode == 1
     assert "train.hidden_size" in printed
     assert not (sandbox.folder / "reports/search/broken").exists()
+    # Trials are clones of a commit: they would not have a stage that is in the work tree alone.
+    path = sandbox.folder / "dvc.yaml"
+    before = path.read_text()
+    path.write_text(before + "  later:\n    cmd: 'true'\n")
+    child = start(sandbox, "--name", "uncommitted")
+    printed, _ = child.communicate(timeout=120)
+    path.write_text(before)
+    assert child.returncode == 1
+    assert "dvc.yaml is not committed" in printed
+
+
+def test_a_search_without_a_report_is_named(tmp_path):
+    with pytest.raises(SearchError, match="run --name gone"):
+        _shown(tmp_path / "gone")
 
 
 def test_one_search_of_a_name_at_a_time(sandbox):

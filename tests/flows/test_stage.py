@@ -1,6 +1,7 @@
 """One stage as a child process, through the real ``dvc``."""
 
 import logging
+import pickle
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import yaml
 
 from flows.stage import (
     DagError,
+    Outcome,
     StageFailedError,
     StageNetworkError,
     read_dag,
@@ -40,6 +42,15 @@ class Seen:
 @pytest.fixture
 def seen():
     return Seen()
+
+
+@pytest.mark.parametrize("kind", [StageFailedError, StageNetworkError])
+def test_a_failure_comes_back_whole_from_the_worker_of_a_cluster(kind):
+    outcome = Outcome("train", "Failed", 1.5, "no memory", ("first line", "last line"))
+    error = kind(outcome, Path("clone"))
+    found = pickle.loads(pickle.dumps(error))
+    assert type(found) is kind
+    assert (found.outcome, found.folder, str(found)) == (outcome, error.folder, str(error))
 
 
 def needs_in(path: Path) -> dict[str, set[str]]:

@@ -139,6 +139,21 @@ def test_a_failed_trial_keeps_its_reason_and_is_never_best(tmp_path):
     assert unfinished(study) == []
 
 
+def test_an_epoch_that_others_follow_is_not_judged_again(tmp_path):
+    study = open_study(tmp_path, "a", space(), "c0ffee")
+    for _ in range(6):
+        assert not train(tmp_path, propose(study, space()), [0.5, 0.4, 0.3], prune=True)
+    proposal = propose(study, space())
+    reporting = Reporting(tmp_path, proposal, prune=True)
+    assert not reporting.epoch(1, 0.5, last=False)
+    assert not reporting.epoch(2, 0.4, last=False)
+    # The last one is spared, however bad; what comes once more, from a cache, changes nothing.
+    assert not reporting.epoch(3, 0.9, last=True)
+    for number, loss in ((1, 0.5), (2, 0.4)):
+        assert not reporting.epoch(number, loss, last=False)
+    assert reporting.epoch(3, 0.9, last=False)
+
+
 def test_importance_finds_the_parameter_that_matters(tmp_path):
     study = open_study(tmp_path, "a", space(), "c0ffee")
     assert importance(study) == {}
