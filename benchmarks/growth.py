@@ -5,7 +5,8 @@ each stage a process of its own in a copy of the project. Every copy of a review
 that no other has, so that none is a duplicate; it is made of everyday words, so that the copies
 bring no new ones. The films of each copy are its own, so that validation keeps its share.
 
-``--to STAGE`` ends with that stage and shows the figures without keeping them.
+``--to STAGE`` ends with that stage, after a change to it: the stages behind keep the figures that the
+report has of the same machine.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import yaml
 
 from benchmarks import machine
 from rnnpipe.errors import RnnpipeError, SourceError
-from rnnpipe.files import write_json
+from rnnpipe.files import read_json, write_json
 from rnnpipe.sandbox import Sandbox, make_sandbox
 
 REPORT = Path("reports/growth.json")
@@ -187,10 +188,39 @@ def measure(sandbox: Sandbox, archive: Path, factor: int, names: list[str]) -> d
     for name in names:
         row["stages"][name] = run_stage(sandbox, name)
         print(f"{factor:>3} x  {name:20} {row['stages'][name]}", flush=True)
-    row["peak_memory_mb"] = max(stage["memory_mb"] for stage in row["stages"].values())
-    for clock in ("seconds", "cpu_seconds"):
-        row[clock] = round(sum(stage[clock] for stage in row["stages"].values()), 1)
-    return row
+    return summed(row)
+
+
+def summed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with what its stages come to together."""
+    stages = row["stages"].values()
+    return {
+        **row,
+        "peak_memory_mb": max(stage["memory_mb"] for stage in stages),
+        **{
+            clock: round(sum(stage[clock] for stage in stages), 1)
+            for clock in ("seconds", "cpu_seconds")
+        },
+    }
+
+
+def keep(rows: list[dict[str, Any]], report: Path = REPORT) -> None:
+    """Write rows into a report; what they lack of its last stages stays as it was.
+
+    Raises:
+        RnnpipeError: what would stay is of another machine, or not there.
+    """
+    here = machine.describe()
+    if LAST not in rows[0]["stages"]:
+        before = read_json(report) if report.is_file() else {"machine": None}
+        if before["machine"] != here:
+            raise RnnpipeError(f"{report} holds no figures of this machine: measure all stages")
+        known = {row["factor"]: row["stages"] for row in before["rows"]}
+        rows = [
+            summed({**row, "stages": {**known[row["factor"]], **row["stages"]}}) for row in rows
+        ]
+    limits = {"memory": MAX_MEMORY, "time": MAX_TIME}
+    write_json(report, {"machine": here, "limits": limits, "rows": rows})
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -213,7 +243,7 @@ def _cell(now: dict[str, Any], first: dict[str, Any], memory: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, keep the figures after each corpus, show."""
+    """Measure, show, keep."""
     names = stages()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
     parser.add_argument("--to", choices=names, default=LAST, help=f"last stage (default: {LAST})")
@@ -229,10 +259,8 @@ def main(arguments: list[str] | None = None) -> None:
         sandbox.commit("Begin")  # the training's log asks for a commit
         for factor in FACTORS:
             rows.append(measure(sandbox, archive, factor, names))
-            limits = {"memory": MAX_MEMORY, "time": MAX_TIME}
-            if names[-1] == LAST:
-                write_json(REPORT, {"machine": machine.describe(), "limits": limits, "rows": rows})
     show(rows)
+    keep(rows)
 
 
 if __name__ == "__main__":

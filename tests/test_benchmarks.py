@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from benchmarks import bench, cells, growth, seeds, steps
 from rnnpipe.corpus import write_corpus
 from rnnpipe.errors import ParameterError, RnnpipeError
+from rnnpipe.files import read_json
 from rnnpipe.reviews import prepare_archive
 from rnnpipe.sources import read_card
 
@@ -199,3 +200,20 @@ def test_a_corpus_several_times_over_is_one_that_the_pipeline_takes(tmp_path):
     assert thrice.reviews == {split: 3 * count for split, count in once.reviews.items()}
     assert sum(thrice.reviews.values()) == card.reviews
     assert thrice.duplicates == 0
+
+
+def test_stages_that_were_not_measured_again_keep_their_figures(tmp_path):
+    def stages(seconds: float, memory: int, *names: str) -> dict[str, dict[str, float]]:
+        figures = {"seconds": seconds, "cpu_seconds": seconds, "memory_mb": memory}
+        return dict.fromkeys(names, figures)
+
+    report = tmp_path / "growth.json"
+    again = [{"factor": 1, "reviews": 10, "stages": stages(2.0, 30, "prepare")}]
+    with pytest.raises(RnnpipeError, match="no figures of this machine"):
+        growth.keep(again, report)
+    whole = {"factor": 1, "reviews": 10, "stages": stages(1.0, 20, "prepare", "train")}
+    growth.keep([growth.summed(whole)], report)
+    growth.keep(again, report)
+    (row,) = read_json(report)["rows"]
+    assert row["stages"] == stages(2.0, 30, "prepare") | stages(1.0, 20, "train")
+    assert (row["seconds"], row["peak_memory_mb"]) == (3.0, 30)
