@@ -157,7 +157,6 @@ def test_the_lines_that_name_films_end_in_any_way(
     assert table["film"].to_pylist()[:2] == ["tt0000001", "tt0000066"]
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.builds(
@@ -177,6 +176,7 @@ def test_keys_name_their_paths_and_sort_as_they_do(paths):
     assert [rnnpipe.reviews._path(key) for key in np.sort(packed)] == sorted(paths)
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     order=st.permutations(list(small())),
     prefix=st.sampled_from(["aclImdb/", "./aclImdb/"]),
