@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH= DVC_NO_ANALYTICS=1 DO_NOT_TRACK=1
 
 .PHONY: help demo test repro flow search ui notebook bench seeds cells lint format lock clean
@@ -18,10 +19,19 @@ $(INSTALLED): requirements.lock
 	  python=; \
 	done; \
 	[ -n "$$python" ] || { echo "found no Python 3.11, 3.12 or 3.13: install one, or name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; }; \
-	echo "Setting up $(VENV) with $$("$$python" --version), once; it takes some minutes and 3 GB"; \
+	echo "Setting up $(VENV) with $$("$$python" --version), once; it takes a minute or more and 3 GB"; \
 	"$$python" -m venv --clear $(VENV) || { echo "venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r requirements.lock
-	@# pip has compiled the packages' bytecode: importing TensorFlow from source would cost seconds.
+	@# uv checks the same hashes as pip, in a third of the time; where it cannot be had, or cannot
+	@# reach the index, pip does it all. Both compile the bytecode: importing TensorFlow from source
+	@# would cost seconds. Each asks the index that pip is configured for.
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	@index=$$($(VENV)/bin/python -m pip config get global.index-url 2>/dev/null); \
+	index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$index}}; \
+	{ $(PIP_INSTALL) -r $(VENV)/uv.lock \
+	  && env $${index:+UV_DEFAULT_INDEX="$$index"} $(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python \
+	    --no-deps --require-hashes --compile-bytecode -r requirements.lock; } \
+	|| { echo "uv could not install it: trying pip, which takes longer" >&2; \
+	  $(PIP_INSTALL) -r requirements.lock; }
 	@touch $@
 
 demo: $(INSTALLED) ## all three pipelines on generated data, in .demo/ (2 to 4 minutes)
