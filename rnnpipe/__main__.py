@@ -17,6 +17,8 @@ from rnnpipe.errors import RnnpipeError
 if TYPE_CHECKING:
     from rnnpipe.predict import Prediction
 
+_MOST_LISTED = 10
+
 STAGES = {
     "download": "fetch the source named by download.source",
     "prepare": "archive or table to one parquet table",
@@ -229,15 +231,26 @@ def _predict(options: Any) -> None:
     from rnnpipe.predict import load_model
 
     model = load_model(options.model)
-    for line in _prediction_lines(model.predict(texts, progress=True), options.json):
+    predictions = model.predict(texts, progress=True)
+    for line in _prediction_lines(predictions, options.json):
         print(line)
+    unknown = [row for row, found in enumerate(predictions, start=1) if not found.known_words]
+    if unknown and not options.json:
+        listed = ", ".join(map(str, unknown[:_MOST_LISTED]))
+        print(
+            f"rnnpipe: {len(unknown):,} of {len(texts):,} texts hold no word that the model knows,"
+            f" so their labels say nothing: text {listed}"
+            + (", …" if len(unknown) > _MOST_LISTED else ""),
+            file=sys.stderr,
+        )
 
 
 def _prediction_lines(predictions: "list[Prediction]", as_json: bool) -> Iterator[str]:
     for prediction in predictions:
         probability = round(prediction.probability, 4)
         if as_json:
-            yield json.dumps({"label": prediction.label, "probability": probability})
+            row = {"label": prediction.label, "probability": probability}
+            yield json.dumps(row | {"known_words": prediction.known_words})
         else:
             yield f"{prediction.label}  {probability:.4f}"
 
@@ -286,6 +299,12 @@ def _generate(options: Any) -> None:
         " ".join(filter(None, [options.text.strip(), *found.words]))
         + ("." if found.ended else " …")
     )
+    if options.text.strip() and not found.known_words:
+        print(
+            "rnnpipe: the beginning holds no word that the model knows, so what follows has"
+            " nothing to do with it",
+            file=sys.stderr,
+        )
 
 
 def _publish(options: Any) -> None:

@@ -57,10 +57,12 @@ class Continuation:
     Attributes:
         words: one after the other, without the beginning.
         ended: whether the model ended the text, rather than the limit.
+        known_words: how many words of the beginning the model knows.
     """
 
     words: tuple[str, ...]
     ended: bool
+    known_words: int
 
 
 def load_language_model(
@@ -97,7 +99,7 @@ def generate(
     names = [
         _UNKNOWN if i == UNKNOWN_ID else vocabulary.words[i - FIRST_WORD_ID] for i in drawn if i
     ]
-    return Continuation(tuple(names), ended)
+    return Continuation(tuple(names), ended, int((ids != UNKNOWN_ID).sum()))
 
 
 def continue_ids(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnnpipe import registry
 from rnnpipe.errors import RegistryError
@@ -12,15 +13,23 @@ from rnnpipe.evaluation import THRESHOLD, probabilities_of
 from rnnpipe.files import read_json
 from rnnpipe.inference import ExportedNetwork
 from rnnpipe.sequences import Padding
-from rnnpipe.tokens import Vocabulary
+from rnnpipe.tokens import UNKNOWN_ID, Ragged, Vocabulary
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A label, and the probability of the positive class (not of the label)."""
+    """What a network answers to a text.
+
+    Attributes:
+        label: of the likelier class.
+        probability: of the positive class, not of the label.
+        known_words: how many of the words that were read the model knows; of 0 the answer rests
+            on nothing that the text says.
+    """
 
     label: str
     probability: float
+    known_words: int
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,8 @@ class Model:
     def predict(self, texts: Sequence[str], progress: bool = False) -> list[Prediction]:
         """Judge texts; the answers come in the order of the texts.
 
-        Any text gets an answer: an empty one, or one of words never seen, is read as a single
-        unknown word; one that is too long is cut as in training.
+        Any text gets an answer: an empty one is read as a single unknown word; one that is too
+        long is cut as in training. ``known_words`` is 0 where an answer rests on nothing.
 
         Args:
             texts: any number of texts.
@@ -47,9 +56,18 @@ class Model:
         probabilities = probabilities_of(logits)
         labels = (probabilities > THRESHOLD).astype(np.int8)
         return [
-            Prediction(self.label_names[label], float(probability))
-            for label, probability in zip(labels, probabilities, strict=True)
+            Prediction(self.label_names[label], float(probability), int(known))
+            for label, probability, known in zip(
+                labels, probabilities, self._known_words(sequences), strict=True
+            )
         ]
+
+    def _known_words(self, sequences: Ragged) -> NDArray[np.int64]:
+        """Count the known words in what is read of each sequence, ``int64[n]``."""
+        starts, ends = self.padding.cut(sequences, np.arange(len(sequences)))
+        known = np.concatenate([[0], np.cumsum(sequences.values != UNKNOWN_ID)])
+        counts: NDArray[np.int64] = known[ends] - known[starts]
+        return counts
 
 
 def load_model(model: str | Path | None = None, root: Path = Path()) -> Model:

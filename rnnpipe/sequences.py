@@ -396,6 +396,20 @@ class Padding:
             fixed=not (params.bucket and params.mask),
         )
 
+    def cut(
+        self, sequences: Ragged, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where that begins and ends in ``values`` which is kept of rows, ``int64[batch]``.
+
+        >>> ragged = Ragged(np.array([5, 6, 7, 8], np.int32), np.array([0, 3, 4]))
+        >>> Padding(2).cut(ragged, np.array([0, 1]))
+        (array([1, 3]), array([3, 4]))
+        """
+        starts, ends = sequences.offsets[rows], sequences.offsets[rows + 1]
+        if self.truncation_side == "left":
+            return np.maximum(starts, ends - self.length), ends
+        return starts, np.minimum(ends, starts + self.length)
+
     def pad(self, sequences: Ragged, rows: NDArray[np.int64]) -> NDArray[np.int32]:
         """Cut out rows of ragged sequences as ``int32[batch, time]``.
 
@@ -405,10 +419,8 @@ class Padding:
         >>> Padding(4, "left", fixed=True).pad(ragged, np.array([0, 1])).tolist()
         [[0, 5, 6, 7], [0, 0, 0, 8]]
         """
-        starts, ends = sequences.offsets[rows], sequences.offsets[rows + 1]
-        lengths = np.minimum(ends - starts, self.length)
-        if self.truncation_side == "left":
-            starts = ends - lengths
+        starts, ends = self.cut(sequences, rows)
+        lengths = ends - starts
         width = self.length if self.fixed else int(lengths.max(initial=1))
         padded = np.full((len(rows), width), PADDING_ID, np.int32)
         for line, start, length in zip(padded, starts, lengths, strict=True):

@@ -144,3 +144,12 @@ def test_generating_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("beginning", "known"), [("word3 unheard word4", 2), ("unheard", 0), ("?!", 0), ("", 0)]
+)
+def test_a_beginning_tells_how_many_of_its_words_are_known(exported, beginning, known):
+    _, step = exported()
+    found = generate(step, VOCABULARY, beginning, Sampling(most_words=3))
+    assert found.known_words == known
