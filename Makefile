@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH= DVC_NO_ANALYTICS=1 DO_NOT_TRACK=1
 
-.PHONY: help demo test repro flow search ui notebook bench seeds cells lint format lock clean
+.PHONY: help demo test repro flow search ui notebook bench seeds cells lint format relock lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ lint: $(INSTALLED) ## ruff, mypy, and who may import whom
 format: $(INSTALLED) ## lay the code out
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
+
+relock: $(INSTALLED) ## after code was moved or tidied: its hashes into dvc.lock, if no output changed
+	@$(RUN) python -m maintenance.relock $(FLAGS)
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

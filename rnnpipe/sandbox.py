@@ -153,6 +153,18 @@ def demo(reviews: int) -> int:
 def make_demo(root: Path, folder: Path, reviews: int) -> Sandbox:
     """Copy the project, with generated data as its sources and networks to match."""
     sandbox = make_sandbox(root, folder, share_cache=False)
+    write_generated_data(folder, reviews)
+    for problem in PARAMS:
+        places = places_of(problem)
+        small = root / "params" / _DEMO.get(problem, f"demo_{problem}.yaml")
+        merge_params(root / places.params, read_values(small), folder / places.params, str(small))
+        # Nothing of the project's own runs belongs into this history.
+        (folder / places.pipeline / "dvc.lock").unlink(missing_ok=True)
+    return sandbox
+
+
+def write_generated_data(folder: Path, reviews: int) -> None:
+    """Write generated reviews, with their card, and a generated series into a copy of the project."""
     archive = Path("data/mirror/generated.tar.gz")
     digest = write_corpus(folder / archive, reviews, seed=1)
     card = Card(
@@ -168,13 +180,6 @@ def make_demo(root: Path, folder: Path, reviews: int) -> Sandbox:
     )
     write_json(folder / "data" / "generated.json", card.content)
     write_series_corpus(folder / "data" / "mirror" / "generated_series.csv")
-    for problem in PARAMS:
-        places = places_of(problem)
-        small = root / "params" / _DEMO.get(problem, f"demo_{problem}.yaml")
-        merge_params(root / places.params, read_values(small), folder / places.params, str(small))
-        # Nothing of the project's own runs belongs into this history.
-        (folder / places.pipeline / "dvc.lock").unlink(missing_ok=True)
-    return sandbox
 
 
 def attempt(overrides: Path) -> int:
