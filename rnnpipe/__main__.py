@@ -192,8 +192,9 @@ def _require_stage(stage: str, params: Any, file: Path) -> None:
             "stages", {}
         )
 
-    others = [problem for problem in PARAMS if problem != params.problem and has_it(problem)]
-    if others and not has_it(params.problem):
+    if has_it(params.problem):
+        return
+    if others := [problem for problem in PARAMS if has_it(problem)]:
         hints = " or ".join(f"--params {places_of(problem).params}" for problem in others)
         raise ParameterError(
             f"found {file}, of the problem {params.problem}, which has no stage {stage}; expected"

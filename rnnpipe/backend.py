@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rnnpipe.imports import lean_imports
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
@@ -34,7 +36,10 @@ def _standard_error_kept_back() -> Iterator[None]:
             os.close(terminal)
 
 
-with _standard_error_kept_back():
+# What Keras can do besides: show networks, wrap them for scikit-learn, take data frames.
+_UNUSED = ("matplotlib", "mpl_toolkits", "pandas", "sklearn")
+
+with _standard_error_kept_back(), lean_imports(hidden=_UNUSED):
     import keras
     import tensorflow as tf
 

@@ -6,13 +6,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import stage_code
 import yaml
 
+from rnnpipe.errors import TrainingError
 from rnnpipe.files import read_json, sha256_directory, sha256_file
+from rnnpipe.models import load_network
+from rnnpipe.params import PARAMS, load_params
 from rnnpipe.places import places_of
+from rnnpipe.problems import problem_of
 from rnnpipe.sandbox import Sandbox
 from tests.test_pipeline import DVC, ROOT, copy, fails
 
@@ -93,6 +98,32 @@ def test_training_again_gives_the_same_bytes(project, problem):
     before = lock.read_text()
     project.run(*DVC, "repro", "--force", "--single-item", f"{pipeline(problem)}:train")
     assert lock.read_text() == before
+
+
+@pytest.mark.parametrize("problem", PARAMS)
+def test_an_exported_network_that_answers_otherwise_is_refused(
+    finished, tmp_path, monkeypatch, problem
+):
+    monkeypatch.chdir(finished.folder)
+    params = load_params(places_of(problem).params)
+    folder = places_of(problem).network
+    network = load_network(folder / "network.keras")
+    check_export = problem_of(params).check_export
+    check_export(params, network, folder / "network.onnx")
+    exported = onnx.load(folder / "network.onnx")
+    # Whatever is added last to the answers: a bias, or a level.
+    [bias] = [
+        constant
+        for constant in exported.graph.initializer
+        if constant.name in exported.graph.node[-1].input
+        or constant.name in {name for node in exported.graph.node[-4:] for name in node.input}
+        if constant.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+    ][-1:]
+    values = onnx.numpy_helper.to_array(bias)
+    bias.CopyFrom(onnx.numpy_helper.from_array(values + values.dtype.type(1e-3), bias.name))
+    onnx.save(exported, tmp_path / "network.onnx")
+    with pytest.raises(TrainingError, match="differs from the trained one"):
+        check_export(params, network, tmp_path / "network.onnx")
 
 
 def test_a_text_is_continued_the_same_for_the_same_seed(project):

@@ -1,5 +1,6 @@
 """The contract that every problem keeps, and a fourth one, tiny, that the stages carry unchanged."""
 
+import dataclasses
 import importlib
 import json
 import sys
@@ -16,7 +17,8 @@ from pydantic import Field
 
 from rnnpipe import problems
 from rnnpipe.backend import keras, tf
-from rnnpipe.errors import ParameterError
+from rnnpipe.errors import ParameterError, TrainingError
+from rnnpipe.exporting.comparison import require_equal
 from rnnpipe.files import read_json
 from rnnpipe.params import PARAMS, Params, Training, check_params, describe_params, load_params
 from rnnpipe.places import places_of
@@ -26,7 +28,15 @@ from rnnpipe.selection import Selection, Wording
 from rnnpipe.training import Learner, Taken, tensorflow_variables
 
 ROOT = Path(__file__).parents[1]
-FUNCTIONS = ("prepare", "baseline", "learn", "export", "evaluate", "assemble")
+FUNCTIONS = (
+    "prepare",
+    "baseline",
+    "learn",
+    "export",
+    "check_export",
+    "evaluate",
+    "assemble",
+)
 NAMES = sorted(problems.PROBLEMS)
 
 
@@ -185,6 +195,11 @@ def export(network: keras.Model, path: Path) -> None:
     path.write_text(json.dumps(float(network.weights[0].numpy()[0, 0])))
 
 
+def check_export(params: SlopeParams, network: keras.Model, path: Path) -> None:
+    exported = np.array(json.loads(path.read_text()))
+    require_equal(exported, network.weights[0].numpy()[0, 0], "the slope")
+
+
 def evaluate(params: SlopeParams) -> dict[str, object]:
     slope = json.loads((PLACES.network / "network.onnx").read_text())
     mean = read_json(PLACES.reports / "baseline.json")["mean"]
@@ -228,7 +243,9 @@ def assemble(params: SlopeParams, lineage) -> str:
     )
 
 
-def test_a_fourth_problem_goes_through_the_same_stages(tmp_path, monkeypatch):
+@pytest.fixture
+def slope(tmp_path, monkeypatch) -> SlopeParams:
+    """Parameters of the fourth problem, made known, in a folder with its data."""
     module = ModuleType("rnnpipe_slope")
     module.PROBLEM = Problem(
         name="slope",
@@ -242,6 +259,7 @@ def test_a_fourth_problem_goes_through_the_same_stages(tmp_path, monkeypatch):
         inputs=(TABLE,),
         learn=learn,
         export=export,
+        check_export=check_export,
         evaluate=evaluate,
         steps={"points": TABLE, "network": PLACES.network},
         suites=(),
@@ -258,9 +276,16 @@ def test_a_fourth_problem_goes_through_the_same_stages(tmp_path, monkeypatch):
     PLACES.pipeline.mkdir(parents=True)
     (PLACES.pipeline / "dvc.yaml").write_text("stages: {train: {cmd: x, outs: [models/slope]}}")
     values = {"problem": "slope", "train": {"epochs": 30, "patience": 30, "learning_rate": 0.1}}
-    params = check_params(values)
-    for stage in ("prepare", "baseline", "train", "evaluate", "register"):
+    return check_params(values)
+
+
+def run(params: SlopeParams, *stages: str) -> None:
+    for stage in stages:
         importlib.import_module(f"rnnpipe.stages.{stage}").run(params)
+
+
+def test_a_fourth_problem_goes_through_the_same_stages(slope):
+    run(slope, "prepare", "baseline", "train", "evaluate", "register")
     decision = read_json(PLACES.decision)
     assert decision["verdict"] == "approved"
     assert [gate["name"] for gate in decision["reasons"]] == [
@@ -270,3 +295,16 @@ def test_a_fourth_problem_goes_through_the_same_stages(tmp_path, monkeypatch):
     assert json.loads((PLACES.network / "network.onnx").read_text()) == pytest.approx(3, abs=0.1)
     text = (PLACES.model / "README.md").read_text()
     assert "| mse |" in text
+
+
+def test_a_network_whose_export_answers_otherwise_is_not_kept(slope, monkeypatch):
+    run(slope, "prepare", "baseline")
+    found = problems.problem_of(slope)
+    wrong = dataclasses.replace(found, export=lambda network, path: path.write_text("2.5"))
+    monkeypatch.setattr(sys.modules["rnnpipe_slope"], "PROBLEM", wrong)
+    with pytest.raises(TrainingError, match="differs from the trained one by up to 0.5"):
+        run(slope, "train")
+    assert not PLACES.network.exists()
+    monkeypatch.setattr(sys.modules["rnnpipe_slope"], "PROBLEM", found)
+    run(slope, "train")  # goes on from its checkpoint
+    assert (PLACES.network / "network.onnx").is_file()

@@ -10,9 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rnnpipe import plots
-from rnnpipe.errors import RegistryError
 from rnnpipe.files import atomic_directory, read_json
-from rnnpipe.inference import ExportedLanguageModel
 from rnnpipe.language.files import (
     BASELINE,
     LOSSES,
@@ -29,15 +27,11 @@ from rnnpipe.perplexity import Judgement, count_characters
 from rnnpipe.sequences import open_sequences
 from rnnpipe.tokens import UNKNOWN_ID, Ragged, split_words_in_chunks
 
-_PROBE = 16  # texts of validation that both forms of the network are asked about
-_TOLERANCE = 1e-5  # of a score; of large ones also a millionth part, near what float32 resolves
-
 
 def evaluate(params: LanguageModelParams) -> Mapping[str, Any]:
     """Judge the network and the n-grams on the same words, draw, and lay figures out."""
     sequences, rows = open_texts()
     network: LanguageModel = load_network(NETWORK / "network.keras")
-    _require_equal_export(network, sequences, rows["validation"])
     theirs = pq.read_table(BASELINE).to_pandas().set_index("row")["nats"]
     figures: dict[str, dict[str, Any]] = {}
     losses = {}
@@ -111,31 +105,3 @@ def _characters(rows: NDArray[np.int64]) -> int:
     wanted = pa.array(index["id"].iloc[rows].tolist(), pa.string())
     table = pq.read_table(REVIEWS, columns=["text"], filters=pa.compute.field("id").isin(wanted))
     return sum(count_characters(words) for words in split_words_in_chunks(table["text"].chunks))
-
-
-def _require_equal_export(
-    network: LanguageModel, sequences: Ragged, rows: NDArray[np.int64]
-) -> None:
-    """Make sure that what will be used answers like what is measured here.
-
-    Raises:
-        RegistryError: the exported network's scores are others.
-    """
-    exported = ExportedLanguageModel(NETWORK / "network.onnx")
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, _PROBE).astype(np.int64))]
-    for row in chosen.tolist():
-        ids = np.concatenate([[0], sequences[row]]).astype(np.int32)[None]
-        scores, _ = exported.read(ids, exported.zero_state())
-        repeated = np.repeat(ids[None], network.directions, axis=0)
-        predicted, _ = network(
-            repeated, np.array([ids.shape[1]], np.int32), network.zero_state(1), training=False
-        )
-        expected = predicted[0, :, -1].numpy() @ np.asarray(network.words).T
-        expected += np.asarray(network.bias)
-        if not np.allclose(scores, expected, rtol=1e-5, atol=_TOLERANCE):
-            raise RegistryError(
-                f"{NETWORK / 'network.onnx'} differs from network.keras by up to"
-                f" {np.abs(scores - expected).max():.2g} in the scores behind a validation text,"
-                f" expected at most {_TOLERANCE:g}: install the versions in requirements.lock and"
-                " run the stage train again, which exports anew"
-            )

@@ -16,6 +16,7 @@ PROBLEM = Problem(
     inputs=(WINDOWS,),
     learn=Later("rnnpipe.forecasting.learning:learn"),
     export=Later("rnnpipe.exporting.forecaster:save_forecaster"),
+    check_export=Later("rnnpipe.forecasting.exported:check_export"),
     evaluate=Later("rnnpipe.forecasting.figures:evaluate"),
     steps={"series": SERIES, "windows": WINDOWS, "network": NETWORK},
     suites=(REPORTS / "validation.json",),

@@ -19,6 +19,7 @@ PROBLEM = Problem(
     inputs=(SEQUENCES, WORD_VECTORS),
     learn=Later("rnnpipe.language.learning:learn"),
     export=Later("rnnpipe.exporting.language_model:save_language_model"),
+    check_export=Later("rnnpipe.language.exported:check_export"),
     evaluate=Later("rnnpipe.language.figures:evaluate"),
     steps={
         "reviews": REVIEWS,

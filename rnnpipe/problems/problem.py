@@ -32,6 +32,8 @@ class Problem:
             (:class:`rnnpipe.training.Learner`).
         export: writes a trained network, to a file, in the form that is used
             (:mod:`rnnpipe.exporting`).
+        check_export: asks a trained network and what was exported of it the same, given parameters,
+            network and file; refuses where they differ.
         evaluate: takes every figure and draws every picture; it alone opens the test split.
             Returns the content of ``metrics.json``.
         steps: results that a model's lineage names, the table first.
@@ -50,6 +52,7 @@ class Problem:
     inputs: Sequence[Path]
     learn: Callable[[Any], Any]
     export: Callable[[Any, Path], None]
+    check_export: Callable[[Any, Any, Path], None]
     evaluate: Callable[[Any], Mapping[str, Any]]
     steps: Mapping[str, Path]
     suites: Sequence[Path]

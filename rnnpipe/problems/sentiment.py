@@ -27,6 +27,7 @@ PROBLEM = Problem(
     inputs=(SEQUENCES, WORD_VECTORS, PRETRAINED, BASELINE),
     learn=Later("rnnpipe.sentiment.learning:learn"),
     export=Later("rnnpipe.exporting.classifier:save_classifier"),
+    check_export=Later("rnnpipe.sentiment.exported:check_export"),
     evaluate=Later("rnnpipe.sentiment.figures:evaluate"),
     steps={
         "reviews": REVIEWS,

@@ -57,6 +57,7 @@ def _train(params: Params, team: Alone) -> None:
     with atomic_directory(problem.places.network) as folder:
         models.save_network(learner.network, folder / "network.keras")
         problem.export(learner.network, folder / "network.onnx")
+        problem.check_export(params, learner.network, folder / "network.onnx")
         write_json(folder / "history.json", history.report)
     checkpoint.unlink(missing_ok=True)
     logging.getLogger(__name__).info("kept the weights of epoch %d", history.best_epoch)

@@ -24,8 +24,7 @@ def write_page(result: "ExpectationSuiteValidationResult", verdict: Any, folder:
         verdict: what the gate made of it (:class:`rnnpipe.validation.Verdict`).
         folder: of this suite alone.
     """
-    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
+    from rnnpipe.validation.library import DefaultJinjaPageView, ValidationResultsPageRenderer
 
     outcomes = {outcome.name: outcome for outcome in verdict.expectations}
     for found in result.results:

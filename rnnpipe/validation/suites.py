@@ -63,8 +63,7 @@ def review_suite(limits: Validate) -> "list[Expectation]":
     Args:
         limits: how many, how balanced, how often repeated, how long.
     """
-    import great_expectations.expectations as gxe
-    from great_expectations.expectations.row_conditions import Column
+    from rnnpipe.validation.library import Column, gxe
 
     split = Column("split")
     labelled = split.is_in(["train", "test"])
@@ -177,8 +176,7 @@ def review_suite(limits: Validate) -> "list[Expectation]":
 
 def sequence_suite() -> "list[Expectation]":
     """Expectations on the facts about sequences."""
-    import great_expectations.expectations as gxe
-    from great_expectations.expectations.row_conditions import Column
+    from rnnpipe.validation.library import Column, gxe
 
     split = Column("split")
     learnt = ("train", "validation", "test")
@@ -258,8 +256,7 @@ def series_suite(limits: SeriesValidate, windows: Windows) -> "list[Expectation]
         limits: how far off a value may be.
         windows: how long the series must be at least.
     """
-    import great_expectations.expectations as gxe
-    from great_expectations.expectations.row_conditions import Column
+    from rnnpipe.validation.library import Column, gxe
 
     parts = {name: getattr(windows, name) for name in ("train", "validation", "test")}
     horizon = windows.horizons[-1]
@@ -307,7 +304,7 @@ def series_suite(limits: SeriesValidate, windows: Windows) -> "list[Expectation]
 
 
 def _columns(names: tuple[str, ...]) -> "Expectation":
-    import great_expectations.expectations as gxe
+    from rnnpipe.validation.library import gxe
 
     return _expect(
         gxe.ExpectTableColumnsToMatchSet,
@@ -319,7 +316,7 @@ def _columns(names: tuple[str, ...]) -> "Expectation":
 
 
 def _identity(splits: list[str]) -> "list[Expectation]":
-    import great_expectations.expectations as gxe
+    from rnnpipe.validation.library import gxe
 
     return [
         _expect(
@@ -349,7 +346,7 @@ def _identity(splits: list[str]) -> "list[Expectation]":
 
 def _never(column: str, name: str, expected: str, severity: str = "critical") -> "Expectation":
     """A boolean fact that holds for no row."""
-    import great_expectations.expectations as gxe
+    from rnnpipe.validation.library import gxe
 
     return _expect(
         gxe.ExpectColumnValuesToBeInSet,

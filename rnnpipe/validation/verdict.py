@@ -183,9 +183,7 @@ def _narrow(facts: pd.DataFrame) -> pd.DataFrame:
 def _validate(
     facts: pd.DataFrame, suite: "list[Expectation]", name: str
 ) -> "ExpectationSuiteValidationResult":
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-    from great_expectations.execution_engine import pandas_execution_engine
+    from rnnpipe.validation.library import ProgressBarsConfig, gx, pandas_execution_engine
 
     # The fingerprint of the table, which nobody reads, takes as much memory as the table twice.
     pandas_execution_engine.HASH_THRESHOLD = 0
@@ -198,10 +196,11 @@ def _validate(
     groups: dict[tuple[str, ...], list[Expectation]] = {}
     for expectation in suite:
         groups.setdefault(tuple(sorted(_columns(expectation))), []).append(expectation)
+    # One asset for all: each that is added writes the whole configuration anew.
+    whole = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
     found = []
-    for number, (columns, expectations) in enumerate(groups.items()):
-        asset = source.add_dataframe_asset(f"{name} {number}")
-        batch = asset.add_batch_definition_whole_dataframe("all").get_batch(
+    for columns, expectations in groups.items():
+        batch = whole.get_batch(
             # One on the columns themselves needs no rows; the page's renderer copies its table.
             {"dataframe": facts[list(columns)] if columns else facts.iloc[:0]}
         )
