@@ -21,6 +21,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import normalize
 
 from rnnpipe.params import Baseline
+from rnnpipe.progress import track
 from rnnpipe.tokens import CHUNK, Ragged
 
 _HASH_BITS = 22  # IMDB has 1.4 million distinct words and pairs; a collision does little harm
@@ -100,7 +101,8 @@ def fit_baseline(
             chosen = ngrams[:, known]
             file.write(chosen.indices.astype(np.int32).data)
             lengths.append(np.diff(chosen.indptr))
-        for _ in range(max(_PASSES, math.ceil(_STEPS / max(1, len(rows))))):
+        passes = max(_PASSES, math.ceil(_STEPS / max(1, len(rows))))
+        for _ in track(range(passes), "fitting the linear model", "passes"):
             file.seek(0)
             for number, of_rows in enumerate(lengths):
                 features = _weighted(file, of_rows, ratios)
@@ -125,7 +127,7 @@ def _ngrams_in_chunks(
     sequences: Ragged, rows: NDArray[np.int64], longest: int
 ) -> Iterator[sparse.csr_array]:
     """Give which n-grams each sequence holds, ``float32[chunk, buckets]`` of ones and zeros."""
-    for start in range(0, len(rows), CHUNK):
+    for start in track(range(0, len(rows), CHUNK), "counting runs of words", "chunks"):
         yield _ngrams(sequences.take(rows[start : start + CHUNK]), longest)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from rnnpipe.backend import keras, tf
 from rnnpipe.errors import TrainingError
@@ -92,6 +91,7 @@ def learn_to_classify(
         start,
         lambda loss, hits: {"accuracy": hits / known},
         judge,
+        "reviews",
     )
 
 
@@ -103,20 +103,19 @@ def compile_forward(model: keras.Model) -> Forward:
     """Compile a model's prediction, dropout off, once for every shape of batch."""
     compiled: Forward = tf.function(
         lambda token_ids: model(token_ids, training=False),
+        autograph=False,
         input_signature=[tf.TensorSpec([None, None], tf.int32)],
     )
     return compiled
 
 
-def predict_logits(
-    forward: Forward, sequences: Ragged, padding: Padding, progress: bool = False
-) -> NDArray[np.float32]:
+def predict_logits(forward: Forward, sequences: Ragged, padding: Padding) -> NDArray[np.float32]:
     """Give the logit of each sequence, ``float32[n]``, in the order given."""
     logits = np.empty(len(sequences), np.float32)
     lengths = np.minimum(sequences.lengths, padding.length)
     size = max(1, min(PREDICTION_BATCH, _PREDICTION_TOKENS // padding.length))
     batches = sorted_batches(lengths, size)
-    for rows in tqdm(batches, unit="batch", disable=None if progress else True, leave=False):
+    for rows in batches:
         logits[rows] = forward(tf.constant(padding.pad(sequences, rows))).numpy()
     return logits
 
@@ -170,6 +169,7 @@ def compile_step(
 
     compiled: Step = tf.function(
         step,
+        autograph=False,
         input_signature=[
             tf.TensorSpec([None, None], tf.int32),
             tf.TensorSpec([None], tf.float32),

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from rnnpipe.errors import RegistryError
+from rnnpipe.progress import track
 from rnnpipe.sequences import Padding, sorted_batches
 from rnnpipe.tokens import Ragged
 
@@ -51,14 +51,9 @@ class ExportedNetwork:
         logits = np.empty(len(sequences), np.float32)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             answers = pool.map(lambda rows: self.logits(padding.pad(sequences, rows)), batches)
-            shown = tqdm(
-                zip(batches, answers, strict=True),
-                total=len(batches),
-                unit="batch",
-                disable=None if progress else True,
-                leave=False,
-            )
-            for rows, answer in shown:
+            answered = zip(batches, answers, strict=True)
+            shown = track(answered, "predicting", "batches", len(batches))
+            for rows, answer in shown if progress else answered:
                 logits[rows] = answer
         return logits
 

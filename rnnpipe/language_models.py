@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from rnnpipe.backend import keras, tf
 from rnnpipe.fingerprints import vocabulary_fingerprint
@@ -21,6 +20,7 @@ from rnnpipe.models import NgramEmbedding
 from rnnpipe.optimizers import Optimizer
 from rnnpipe.params import LanguageTrain
 from rnnpipe.perplexity import Judgement
+from rnnpipe.progress import track
 from rnnpipe.recurrent import Recurrent
 from rnnpipe.sequences import sorted_batches
 from rnnpipe.team import ALONE, Alone
@@ -319,6 +319,7 @@ def compile_step(model: LanguageModel, optimizer: Optimizer, clip_norm: float | 
 
     compiled: Step = tf.function(
         step,
+        autograph=False,
         input_signature=[
             tf.TensorSpec([model.directions, None, None], tf.int32),
             tf.TensorSpec([model.directions, None, None], tf.int32),
@@ -510,7 +511,7 @@ def judge_texts(
     run = compile_judging(model, directions)
     nats = np.zeros((directions, len(rows)))
     batches = sorted_batches(sequences.lengths[rows], _JUDGED_BATCH)
-    for batch in tqdm(batches, unit="batch", disable=None if progress else True, leave=False):
+    for batch in track(batches, "judging texts", "batches") if progress else batches:
         state = model.zero_state(len(batch))
         for window in cut_windows(sequences, rows[batch], _JUDGED_WINDOW, model.directions):
             losses, state = run(window.inputs, window.targets, window.lengths, state)
@@ -549,6 +550,7 @@ def compile_judging(model: LanguageModel, directions: int) -> Callable[..., tupl
 
     compiled: Callable[..., tuple[Any, Any]] = tf.function(
         run,
+        autograph=False,
         input_signature=[
             tf.TensorSpec([model.directions, None, None], tf.int32),
             tf.TensorSpec([model.directions, None, None], tf.int32),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rnnpipe.perplexity import Judgement
+from rnnpipe.progress import track
 from rnnpipe.text_windows import BOUNDARY_ID, count_predictions
 from rnnpipe.tokens import Ragged
 
@@ -133,7 +134,7 @@ def learn_ngrams(
     counts = [np.bincount(ids[predicted], minlength=vocabulary_size)]
     keys: list[NDArray[np.int64]] = []
     numbers = ids.astype(np.int32)
-    for k in range(2, order + 1):
+    for k in track(range(2, order + 1), "counting runs of words", "lengths"):
         valid = np.flatnonzero(steps >= k - 1)
         shorter = numbers[valid]  # the run without its first word
         distinct, inverse, met = np.unique(
@@ -218,7 +219,8 @@ def _blocks(
     """Join texts, as many at a time as make about a block."""
     ends = np.cumsum(sequences.lengths[rows] + 2)
     parts = np.split(rows, np.flatnonzero(np.diff(ends // _BLOCK)) + 1) if len(rows) else []
-    yield from (_joined(sequences, part) for part in parts)
+    for part in track(parts, "judging by runs of words", "blocks"):
+        yield _joined(sequences, part)
 
 
 def _joined(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from rnnpipe.files import atomic_directory
 from rnnpipe.params import Sequences, Train
+from rnnpipe.progress import track
 from rnnpipe.tokens import (
     CHUNK,
     FIRST_WORD_ID,
@@ -179,7 +180,8 @@ def _set_aside_words(
     distinct = _DistinctWords()
     lengths = np.empty(len(fate), np.int32)
     start = 0
-    for words in split_words_in_chunks(_texts(table)):
+    chunks = split_words_in_chunks(_texts(table))
+    for words in track(chunks, "splitting texts", "chunks", -(-len(fate) // CHUNK)):
         numbered = distinct.number(words)
         part = slice(start, start + len(numbered))
         lengths[part] = numbered.lengths

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from rnnpipe.backend import keras, tf
 from rnnpipe.errors import TrainingError
@@ -96,6 +95,7 @@ class Learner:
         describe: further figures of an epoch, from its mean loss and the sum of hits.
         judge: figures on validation, dropout off, ``loss`` among them: its least decides which
             weights are kept.
+        unit: what a batch holds, in the plural: reviews, words, windows.
     """
 
     network: keras.Model
@@ -103,6 +103,7 @@ class Learner:
     start: Callable[[Optimizer], Callable[[Any], Taken]]
     describe: Callable[[float, float], Mapping[str, float]]
     judge: Callable[[], Mapping[str, float]]
+    unit: str = "rows"
 
 
 def draw_fraction(rows: NDArray[np.int64], params: Training) -> NDArray[np.int64]:
@@ -122,6 +123,7 @@ def fit(
     checkpoint: Path,
     on_epoch: Callable[[Epoch], None],
     team: Alone = ALONE,
+    on_step: Callable[[int, int, int, float, float], None] | None = None,
 ) -> History:
     """Train a network and leave its best weights in it.
 
@@ -133,6 +135,8 @@ def fit(
         on_epoch: called after each epoch, on resuming also for the epochs that are done.
         team: with whom the network is trained. The chief alone reads and writes the checkpoint
             and judges: what decides must be the same everywhere.
+        on_step: called after each step with epoch and step, both counted from 1, the number of
+            steps of the epoch, the step's loss and its size.
 
     Raises:
         TrainingError: the loss is no number, or another of the team was lost.
@@ -140,7 +144,7 @@ def fit(
     optimizer = Optimizer(params.optimizer, tensorflow_variables(learner.network), team)
     state = _State(learner.network, optimizer, checkpoint, team)
     with team.telling(state.kept):
-        return _fit(learner, params, optimizer, state, on_epoch)
+        return _fit(learner, params, optimizer, state, on_epoch, on_step)
 
 
 def _fit(
@@ -149,6 +153,7 @@ def _fit(
     optimizer: Optimizer,
     state: "_State",
     on_epoch: Callable[[Epoch], None],
+    on_step: Callable[[int, int, int, float, float], None] | None,
 ) -> History:
     team = optimizer.team
     step = learner.start(optimizer)
@@ -161,9 +166,7 @@ def _fit(
         _seed_dropout(learner.network, params.seed, epoch, team.rank)
         losses, size, hits, norms = 0.0, 0.0, 0.0, 0.0
         batches = learner.batches(epoch)
-        quiet = True if team.rank else None  # None: where there is no terminal
-        bar = tqdm(batches, desc=f"epoch {epoch + 1}", unit="batch", disable=quiet, leave=False)
-        for number, batch in enumerate(bar):
+        for number, batch in enumerate(batches):
             passed = (epoch + number / len(batches)) / params.epochs
             optimizer.learning_rate.assign(_learning_rate(params, passed))
             taken = step(batch)
@@ -172,7 +175,8 @@ def _fit(
             size += taken.size
             hits += taken.hits
             norms += taken.norm
-            bar.set_postfix(loss=f"{losses / size:.3f}")
+            if on_step:
+                on_step(epoch + 1, number + 1, len(batches), taken.loss, taken.size)
         validation = team.from_chief(lambda: dict(learner.judge()))
         validation_loss = validation.pop("loss")
         # The last step of an epoch may break the weights after its own loss was taken.

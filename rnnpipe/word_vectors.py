@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
+from rnnpipe.progress import track
 from rnnpipe.tokens import FIRST_WORD_ID, UNKNOWN_ID, Ragged
 
 _CONTEXT_SMOOTHING = 0.75  # raises the share of rare contexts, as word2vec does
@@ -53,7 +54,8 @@ def _count_pairs(texts: Sequence[Ragged], vocabulary_size: int, window: int) -> 
     """Count each pair of words at a distance up to ``window``, nearer pairs more; symmetric."""
     shape = (vocabulary_size, vocabulary_size)
     total = sp.csr_matrix(shape, dtype=np.float32)
-    for ids, text in _blocks(texts, window):
+    blocks = -(-sum(len(part.values) for part in texts) // _BLOCK)
+    for ids, text in track(_blocks(texts, window), "counting pairs of words", "blocks", blocks):
         for distance in range(1, window + 1):
             first = ids[:-distance][:_BLOCK]
             second = ids[distance:][:_BLOCK]

@@ -44,13 +44,14 @@ def learn(params: ForecastingParams) -> Learner:
         errors = forecast_metrics(forward, series, "validation")
         return {"loss": errors.mean_mse, "mae": float(errors.mae.mean())}
 
-    return Learner(network, batches, start, lambda loss, hits: {}, judge)
+    return Learner(network, batches, start, lambda loss, hits: {}, judge, "windows")
 
 
 def compile_forward(network: keras.Model) -> Forward:
     """Compile a forecaster's prediction, dropout off."""
     compiled = tf.function(
         lambda past: network(past, training=False),
+        autograph=False,
         input_signature=[tf.TensorSpec(network.inputs[0].shape, tf.float32)],
     )
     return lambda past: np.asarray(compiled(tf.constant(past)))
@@ -86,6 +87,7 @@ def compile_step(
 
     compiled: Callable[..., tuple[Any, Any]] = tf.function(
         step,
+        autograph=False,
         input_signature=[
             tf.TensorSpec(shape, tf.float32)
             for shape in (network.inputs[0].shape, network.outputs[0].shape)

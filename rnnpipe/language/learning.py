@@ -69,7 +69,12 @@ def learn(params: LanguageModelParams) -> Learner:
         return {"loss": loss, "perplexity": _perplexity(loss)}
 
     return Learner(
-        model, batches, start, lambda loss, hits: {"perplexity": _perplexity(loss)}, judged
+        model,
+        batches,
+        start,
+        lambda loss, hits: {"perplexity": _perplexity(loss)},
+        judged,
+        "words",
     )
 
 

@@ -115,7 +115,9 @@ def _predict(
         {
             "id": split.ids,
             "label": split.labels,
-            "probability": probabilities_of(network.predict_logits(split.sequences, padding)),
+            "probability": probabilities_of(
+                network.predict_logits(split.sequences, padding, progress=True)
+            ),
             "baseline_probability": baseline.loc[split.ids].to_numpy(),
             "length": split.sequences.lengths.astype(np.int32),
         }

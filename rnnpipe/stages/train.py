@@ -1,9 +1,7 @@
 """Stage ``train``: what was prepared to a recurrent network with its best weights."""
 
-import json
 import logging
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from rnnpipe.files import atomic_directory, sha256_directory, sha256_file, write
 from rnnpipe.params import Params
 from rnnpipe.problems import problem_of
 from rnnpipe.problems.problem import Problem
+from rnnpipe.progress import TrainingReport
 from rnnpipe.recurrent import fused
 from rnnpipe.team import Alone
 from rnnpipe.training import Epoch
@@ -40,20 +39,19 @@ def _train(params: Params, team: Alone) -> None:
     for abandoned in set(checkpoint.parent.glob("*.npz")) - {checkpoint}:
         abandoned.unlink()
     live_folder = str(problem.places.reports / "train")
-    with Live(live_folder, dvcyaml=None, save_dvc_exp=False, report=None) as live:
-        started = time.monotonic()
+    with (
+        Live(live_folder, dvcyaml=None, save_dvc_exp=False, report=None) as live,
+        TrainingReport(problem.name, params.train.epochs, learner.unit) as report,
+    ):
 
-        def report(epoch: Epoch) -> None:
-            nonlocal started
-            seconds, started = round(time.monotonic() - started, 1), time.monotonic()
-            # One JSON line an epoch, for whoever runs this stage as a child process.
-            print(json.dumps(epoch.row | {"seconds": seconds}), flush=True)
+        def on_epoch(epoch: Epoch) -> None:
+            report.epoch(epoch.row)
             for name, value in epoch.row.items():
                 if name != "epoch":
                     live.log_metric(name, value)
             live.next_step()
 
-        history = training.fit(learner, params.train, checkpoint, report, team)
+        history = training.fit(learner, params.train, checkpoint, on_epoch, team, report.step)
     with atomic_directory(problem.places.network) as folder:
         models.save_network(learner.network, folder / "network.keras")
         problem.export(learner.network, folder / "network.onnx")
