@@ -114,12 +114,27 @@ class TrainingProgress:
         self._rows: dict[int, Mapping[str, Any]] = {}
 
     def epoch(self, values: Mapping[str, Any]) -> None:
-        """Take an epoch's figures as the stage prints them, and move both artifacts."""
+        """Take an epoch's figures as the stage tells them, and move both artifacts."""
         done = int(values["epoch"])
         self._rows[done] = values
         _show_progress(100 * min(done / self._epochs, 1), f"Epoch {done} of at most {self._epochs}")
         rows = [self._rows[key] for key in sorted(self._rows)]
         _show("training", training_markdown(rows, self._epochs), _TRAINING)
+
+    def steps(self, values: Mapping[str, Any]) -> None:
+        """Take how far the training is within an epoch, and move its progress."""
+        left = max(1, round(values["seconds_left"] / 60))
+        _show_progress(
+            100 * min(values["passed"], 1),
+            f"Epoch {values['epoch']} of at most {self._epochs}, step {values['step']:,} of"
+            f" {values['steps']:,}: loss {values['loss']:.4g}, {values['per_second']:,.0f}"
+            f" {values['unit']}/s, {left:,} min left",
+        )
+
+    @property
+    def seconds(self) -> Mapping[int, float | None]:
+        """How long each epoch took, by its number; ``history.json`` must not know."""
+        return {epoch: values.get("seconds") for epoch, values in self._rows.items()}
 
 
 def show_stage(
@@ -127,6 +142,7 @@ def show_stage(
     folder: Path,
     champion: Mapping[str, Any] | None,
     problem: str = "sentiment",
+    seconds: Mapping[int, float | None] | None = None,
 ) -> None:
     """Show what a stage reported; a stage without a report, or a missing report, shows nothing.
 
@@ -136,6 +152,7 @@ def show_stage(
         champion: content of the champion's ``metrics.json``, with its ``version`` if it has one;
             None where no model is published yet.
         problem: whose pipeline runs; the stages of the root's that it needs are sentiment's.
+        seconds: how long each epoch of a training took, by its number, as far as that is known.
     """
     whose = problem if ":" in stage else "sentiment"
     places, words = places_of(whose), wording_of(whose)
@@ -143,14 +160,18 @@ def show_stage(
     match name := short_name(stage):
         case "validate" | "validate_sequences":
             if suite := read_report(reports / f"{name.replace('validate', 'validation')}.json"):
-                key, docs = name.replace("_", "-"), reports / "data_docs"
-                _show(key, suite_markdown(suite, docs), "What Great Expectations found")
+                key, docs = name.replace("_", "-"), places.reports / "data_docs"
+                _show(key, suite_markdown(suite, folder, docs), "What Great Expectations found")
         case "sequences":
             if report := read_report(reports / "sequences.json"):
                 _show("sequences", sequences_markdown(report), "Splits, and what was dropped")
         case "train":
             if history := read_report(folder / places.network / "history.json"):
-                rows, best = history.get("epochs") or [], history.get("best_epoch")
+                best, took = history.get("best_epoch"), seconds or {}
+                rows = [
+                    row | {"seconds": took.get(row.get("epoch"))}
+                    for row in history.get("epochs") or []
+                ]
                 if _find("training-progress"):
                     _show_progress(100, f"Done: {len(rows)} epochs, those of epoch {best} kept")
                 _show("training", training_markdown(rows, len(rows), best), _TRAINING)
@@ -294,12 +315,13 @@ def training_markdown(
     return f"{begin}\n\n{table(head, lines, 'r' * (len(titles) + 2) + 'l')}\n"
 
 
-def suite_markdown(suite: Mapping[str, Any], docs: Path) -> str:
+def suite_markdown(suite: Mapping[str, Any], folder: Path, docs: Path) -> str:
     """The verdict on some data: what failed first, then everything.
 
     Args:
         suite: content of a validation report.
-        docs: folder of the pages of all suites.
+        folder: of the project, or of the run's clone.
+        docs: folder of the pages of all suites, relative to that.
     """
     found = checks(suite)
     name = str(suite.get("suite"))
@@ -320,8 +342,8 @@ def suite_markdown(suite: Mapping[str, Any], docs: Path) -> str:
         )
     lines += ["\n".join(items)] if items else []
     page = docs / name / "index.html"
-    if "/" not in name and page.is_file():
-        lines.append(f"Data Docs: {link(docs.parents[1], page.relative_to(docs.parents[1]))}")
+    if "/" not in name and (folder / page).is_file():
+        lines.append(f"Data Docs: {link(folder, page)}")
     rows = [
         (
             check.sign,

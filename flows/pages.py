@@ -15,9 +15,10 @@ from pathlib import Path
 # Tells the flow's artifacts where the pages are.
 PAGES_VARIABLE = "RNNPIPE_PAGES_URL"
 
+# A run, perhaps a problem (rnnpipe.places), and its report or the Data Docs of a suite.
 _PAGE = re.compile(
     r"/([A-Za-z0-9][A-Za-z0-9_-]*)"
-    r"/(reports/index\.html|reports/data_docs/[a-z_]+/index\.html)"
+    r"/(reports/(?:[a-z][a-z0-9_]*/)?(?:data_docs/[a-z_]+/)?index\.html)"
 )
 
 

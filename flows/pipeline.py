@@ -33,9 +33,10 @@ from flows.ranks import Spread, run_rank
 from flows.runners import RUNNERS, Runner, task_runner
 from flows.stage import (
     Outcome,
+    Plan,
     StageFailedError,
     StageNetworkError,
-    read_dag,
+    read_plan,
     run_stage,
     short_name,
     stop_stages,
@@ -157,10 +158,12 @@ def _run(
     address: str | None,
 ) -> Story:
     logger = get_run_logger()
-    dag = read_dag(workspace.folder, places_of(workspace.params.problem).pipeline / "dvc.yaml")
+    pipeline_file = places_of(workspace.params.problem).pipeline / "dvc.yaml"
+    plan = workspace.plan or read_plan(workspace.folder, pipeline_file)
+    dag = plan.needs
     force = _forced(force, dag)
     champion = _champion(workspace)
-    outcomes = _run_stages(workspace, dag, force, champion, engine, address)
+    outcomes = _run_stages(workspace, plan, force, champion, engine, address)
     if sentence := _fault(dag, outcomes):
         _tell(workspace, Story(workspace.name, sentence, dag, outcomes))
         raise PipelineFailedError(sentence, Story(workspace.name, sentence, dag, outcomes))
@@ -209,7 +212,7 @@ def _fault(dag: Collection[str], outcomes: Mapping[str, Outcome]) -> str:
 
 def _run_stages(
     workspace: Workspace,
-    dag: Mapping[str, tuple[str, ...]],
+    plan: Plan,
     force: Collection[str],
     champion: Mapping[str, Any] | None,
     engine: Any = None,
@@ -219,13 +222,13 @@ def _run_stages(
 
     Args:
         workspace: the run's.
-        dag: stages and those each needs.
+        plan: stages, those each needs, and which had nothing to do.
         force: stages to run although nothing changed.
         champion: whom the model is compared with.
         engine: task runner that has been entered; None: the flow's own.
         address: of the cluster that it submits to.
     """
-    folder, params = workspace.folder, workspace.params
+    folder, params, dag = workspace.folder, workspace.params, plan.needs
     workers = params.train.workers if engine else 1
     spread = Spread(folder, places_of(params.problem).params, workers, address)
     # Of two alike the pipeline's own, which is later.
@@ -240,6 +243,7 @@ def _run_stages(
             "epochs": params.train.epochs,
             "champion": champion,
             "problem": params.problem,
+            "plan": plan,
             "spread": spread if name in trainings else None,
         }
         before = [futures[need] for need in needs]
@@ -293,9 +297,14 @@ def stage(
     epochs: int,
     champion: Mapping[str, Any] | None,
     problem: str = "sentiment",
+    plan: Plan | None = None,
     spread: Spread | None = None,
 ) -> State[Outcome]:
-    """One stage; its state is what became of it."""
+    """One stage; its state is what became of it.
+
+    What had nothing to do when the run began, and still has not, needs no process: DVC is asked
+    only where something was touched.
+    """
     logger = get_run_logger()
     progress = artifacts.TrainingProgress(epochs)
 
@@ -303,22 +312,30 @@ def stage(
         with artifacts.optional():
             progress.epoch(values)
 
+    def on_steps(values: Mapping[str, Any]) -> None:
+        with artifacts.optional():
+            progress.steps(values)
+
     try:
         variables = spread.variables(0) if spread else {}
-        outcome = run_stage(
-            name,
-            folder,
-            force=force,
-            on_line=logger.log,
-            on_epoch=on_epoch,
-            variables=variables,
-        )
+        if plan and not force and plan.nothing_to_do(name, folder):
+            outcome = Outcome(name, "Skipped", 0.0, "unchanged")
+        else:
+            outcome = run_stage(
+                name,
+                folder,
+                force=force,
+                on_line=logger.log,
+                on_epoch=on_epoch,
+                on_steps=on_steps,
+                variables=variables,
+            )
     finally:
         if spread:
             spread.end()
         # A failed validation has a verdict to show too.
         with artifacts.optional():
-            artifacts.show_stage(name, folder, champion, problem)
+            artifacts.show_stage(name, folder, champion, problem, progress.seconds)
     if outcome.state == "Cancelled":
         return Cancelled(message=outcome.message, data=outcome)
     return Completed(name=outcome.state, message=outcome.message, data=outcome)

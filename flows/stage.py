@@ -5,6 +5,7 @@ group reaches ``dvc`` and the stage. Where the engine alone is ended, however ha
 itself (``_GUARDED``), and the stage follows it (``rnnpipe/orphans.py``).
 """
 
+import contextvars
 import json
 import logging
 import os
@@ -14,14 +15,20 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flows import dvc_child
+from flows.dvc_child import stamp
 from rnnpipe.errors import NetworkError, RnnpipeError
 from rnnpipe.orphans import PARENT_VARIABLE
+from rnnpipe.progress import FILE_VARIABLE as PROGRESS_VARIABLE
+from rnnpipe.progress import FOLDER as PROGRESS_FOLDER
 
 StateName = Literal["Ran", "Skipped", "Cached", "Failed", "Cancelled"]
 
@@ -29,6 +36,7 @@ _LAST_LINES = 12
 _LONGEST_LINE = 500
 _BUSY_SECONDS, _BUSY_TRIES = 1.0, 60
 _STOP_SECONDS = 5.0
+_FOLLOW_SECONDS = 0.5
 
 _LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)[ :]\s*(?=\S)")
 _NETWORK = re.compile(rf"\bexited with {NetworkError.exit_code}\b")
@@ -46,8 +54,10 @@ _ADVICE = (
 # A module as `python -m` runs it, but for a watch that ends it when its parent is gone. A thread
 # and not PR_SET_PDEATHSIG: that one follows the parent's thread, and is Linux's alone.
 _GUARDED = """
-import os, runpy, signal, sys, threading, time
+import gc, os, runpy, signal, sys, threading, time
 
+# What is imported stays: looking for garbage in between only costs.
+gc.set_threshold(50_000, 20, 20)
 parent, module = int(sys.argv.pop(1)), sys.argv.pop(1)
 os.environ["PARENT_VARIABLE"] = str(os.getpid())  # for the stage, which ends with this process
 
@@ -121,7 +131,7 @@ def guarded(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", _GUARDED, str(os.getpid()), module, *arguments]
 
 
-def read_dag(folder: Path, pipeline: Path = Path("dvc.yaml")) -> dict[str, tuple[str, ...]]:
+def read_dag(folder: Path, pipeline: Path = Path("dvc.yaml")) -> Mapping[str, tuple[str, ...]]:
     """Ask DVC for the stages of a pipeline, each with those it needs, in an order that can be run.
 
     Stages of other pipelines that it needs are among them. A stage of another ``dvc.yaml`` than
@@ -134,8 +144,52 @@ def read_dag(folder: Path, pipeline: Path = Path("dvc.yaml")) -> dict[str, tuple
     Raises:
         DagError: ``dvc.yaml`` cannot be read; the message holds DVC's words.
     """
+    return read_plan(folder, pipeline).needs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has before it.
+
+    Attributes:
+        needs: the stages, each with those it needs, in an order that can be run.
+        unchanged: of the stages that have nothing to do, the stamp of each file and folder that
+            this depends on, by its path (:func:`flows.dvc_child.stamp`).
+    """
+
+    needs: Mapping[str, tuple[str, ...]]
+    unchanged: Mapping[str, Mapping[str, str | None]]
+
+    @classmethod
+    def of(cls, text: str) -> "Plan":
+        """Read what :mod:`flows.dvc_child` prints."""
+        found = json.loads(text)
+        needs = {stage: set(needed) for stage, needed in found["needs"].items()}
+        return cls(_in_order(needs), found["unchanged"])
+
+    def nothing_to_do(self, stage: str, folder: Path) -> bool:
+        """Tell whether a stage had nothing to do, and nothing that it depends on was touched since.
+
+        Args:
+            stage: its name.
+            folder: root of the project that was asked about.
+        """
+        stamps = self.unchanged.get(stage, {})
+        return bool(stamps) and all(stamp(folder / path) == was for path, was in stamps.items())
+
+
+def read_plan(folder: Path, pipeline: Path = Path("dvc.yaml")) -> Plan:
+    """Ask DVC, once, for the stages of a pipeline and which of them have nothing to do.
+
+    Args:
+        folder: root of the project.
+        pipeline: its ``dvc.yaml``, relative to the root.
+
+    Raises:
+        DagError: ``dvc.yaml`` cannot be read; the message holds DVC's words.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "dag", "--dot", pipeline.as_posix()],
+        [*dvc_child.COMMAND, "plan", pipeline.as_posix()],
         cwd=folder,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -144,15 +198,7 @@ def read_dag(folder: Path, pipeline: Path = Path("dvc.yaml")) -> dict[str, tuple
     )
     if done.returncode:
         raise DagError(f"DVC cannot read the stages of {folder}: {done.stderr.strip()}")
-    needs: dict[str, set[str]] = {}
-    for line in done.stdout.splitlines():
-        match re.findall(r'"([^"]+)"', line):
-            case [stage]:
-                needs.setdefault(stage, set())
-            case [first, second]:
-                needs.setdefault(first, set())
-                needs.setdefault(second, set()).add(first)
-    return _in_order(needs)
+    return Plan.of(done.stdout)
 
 
 def short_name(stage: str) -> str:
@@ -179,6 +225,7 @@ def run_stage(
     force: bool = False,
     on_line: Callable[[int, str], None],
     on_epoch: Callable[[Mapping[str, Any]], None],
+    on_steps: Callable[[Mapping[str, Any]], None] = lambda values: None,
     variables: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run one stage to its end, unless it is up to date.
@@ -188,7 +235,9 @@ def run_stage(
         folder: the run's clone.
         force: run it although nothing changed.
         on_line: called with level (as of ``logging``) and text of each line of output, at once.
-        on_epoch: called with what training prints after each epoch.
+        on_epoch: called with the figures of each epoch of a training, as
+            :class:`rnnpipe.progress.TrainingReport` writes them.
+        on_steps: called with how far a training is within an epoch, every quarter of a minute.
         variables: more of them for the stage's environment.
 
     Raises:
@@ -197,7 +246,8 @@ def run_stage(
     """
     began = time.monotonic()
     for left in reversed(range(_BUSY_TRIES)):
-        code, lines = _run(stage, folder, force, on_line, on_epoch, variables or {})
+        told = {"epoch": on_epoch, "steps": on_steps}
+        code, lines = _run(stage, folder, force, on_line, told, variables or {})
         # DVC lets one process at a time write a path. Who waits for a sibling, waits not for long.
         if not (code and left and _blocked_by_sibling(lines, folder)):
             break
@@ -233,19 +283,21 @@ def _run(
     folder: Path,
     force: bool,
     on_line: Callable[[int, str], None],
-    on_epoch: Callable[[Mapping[str, Any]], None],
+    told: Mapping[str, Callable[[Mapping[str, Any]], None]],
     variables: Mapping[str, str],
 ) -> tuple[int, Sequence[str]]:
     """Exit code and last lines of a child; a stage that may not begin ends as if by SIGTERM."""
     command = ["--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
     lines: deque[str] = deque(maxlen=10 * _LAST_LINES)
+    # A file of this run's own: neither an earlier one's nor another's lines are taken for its.
+    progress = (folder / PROGRESS_FOLDER / f"{uuid.uuid4()}.jsonl").resolve()
     with _lock:
         if folder in _stopped:
             return -signal.SIGTERM, lines
         child = subprocess.Popen(
             guarded("dvc", *command),
             cwd=folder,
-            env=environment() | dict(variables),
+            env=environment() | {PROGRESS_VARIABLE: str(progress)} | dict(variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -255,19 +307,20 @@ def _run(
         )
         _children.setdefault(folder, set()).add(child)
     try:
-        for line in child.stdout or ():
-            if not (text := line.rstrip()):
-                continue
-            if (epoch := _epoch(text)) is not None:
-                on_epoch(epoch)
-            text = text[:_LONGEST_LINE]
-            level, text = _level(text)
-            if level > logging.DEBUG:
-                lines.append(text)
-            on_line(level, text)
-        return child.wait(), lines
+        with following(progress, told, child.terminate):
+            for line in child.stdout or ():
+                if not (text := line.rstrip()):
+                    continue
+                text = text[:_LONGEST_LINE]
+                level, text = _level(text)
+                if level > logging.DEBUG:
+                    lines.append(text)
+                on_line(level, text)
+            code = child.wait()
+        return code, lines
     finally:
         _end(child)
+        progress.unlink(missing_ok=True)
         with _lock:
             _children[folder].discard(child)
 
@@ -284,14 +337,60 @@ def _end(child: "subprocess.Popen[str]") -> None:
         child.stdout.close()
 
 
-def _epoch(text: str) -> Mapping[str, Any] | None:
-    if not text.startswith("{"):
-        return None
+@contextmanager
+def following(
+    path: Path,
+    told: Mapping[str, Callable[[Mapping[str, Any]], None]],
+    fail: Callable[[], None],
+    every: float = _FOLLOW_SECONDS,
+) -> Iterator[None]:
+    """Hand on what a training writes into its file, while the block runs and once at its end.
+
+    Args:
+        path: JSON lines, each with a ``kind``; the file may come later, or never.
+        told: whom to hand a line to, by its kind; others are passed over.
+        fail: called when one of them raises, so that the block comes to its end.
+        every: seconds from one look to the next.
+
+    Raises:
+        Exception: what one of ``told`` has raised; nothing was handed on after that.
+    """
+    ended, failed = threading.Event(), []
+
+    def follow() -> None:
+        position, rest = 0, b""
+        try:
+            last = False
+            while not last:
+                last = ended.wait(every)  # what came just before the end is handed on, too
+                if not path.is_file():
+                    continue
+                with path.open("rb") as file:
+                    if path.stat().st_size < position:  # begun anew
+                        position, rest = 0, b""
+                    file.seek(position)
+                    found = file.read()
+                position += len(found)
+                *whole, rest = (rest + found).split(b"\n")
+                for line in whole:
+                    values = json.loads(line)
+                    if hand_on := told.get(values.pop("kind", "")):
+                        hand_on(values)
+        except Exception as error:  # raised again where the caller can hear it
+            failed.append(error)
+            fail()
+
+    # In the caller's context: Prefect's loggers and artifacts ask it which run they belong to.
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(follow,), name="progress", daemon=True)
+    thread.start()
     try:
-        values = json.loads(text)
-    except ValueError:
-        return None
-    return values if isinstance(values, dict) and "epoch" in values else None
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def _level(text: str) -> tuple[int, str]:

@@ -24,7 +24,8 @@ from typing import IO, Any, Self
 import yaml
 from ruamel.yaml import YAML
 
-from flows.stage import environment
+from flows import dvc_child
+from flows.stage import Plan, environment
 from rnnpipe.errors import ParameterError, RnnpipeError
 from rnnpipe.files import atomic_file
 from rnnpipe.params import PARAMS_FILE, Params, check_params
@@ -53,6 +54,7 @@ class Workspace:
     name: str
     params: Params
     lock: IO[str] = field(repr=False, compare=False)
+    plan: Plan | None = None  # of its pipeline, as it was when the clone was made
 
     def close(self) -> None:
         """Give the clone up; it stays until it is among the oldest."""
@@ -125,13 +127,15 @@ def make_workspace(
             values = yaml.safe_load((folder / file).read_text(encoding="utf-8"))
             if source := (values.get("download") or {}).get("source"):
                 _copy_source(repository, folder, source)
-        _dvc(folder, "checkout", "--quiet", "--allow-missing")
+        pipeline = places_of(problem).pipeline / "dvc.yaml"
+        share = (*dvc_child.COMMAND, "share", str(repository), pipeline.as_posix())
+        plan = Plan.of(_command(folder, *share))
         with atomic_file(ready) as partial:
             partial.write_text(made_of, encoding="utf-8")
     except BaseException:
         lock.close()
         raise
-    return Workspace(folder, name, params, lock)
+    return Workspace(folder, name, params, lock, plan)
 
 
 def commit_of(repository: Path, name: str = "HEAD") -> str:
@@ -336,18 +340,10 @@ def _hold(folder: Path) -> IO[str]:
 
 
 def _share(repository: Path, folder: Path) -> None:
-    """Give the clone the repository's cache, remotes, private settings and committer."""
+    """Give the clone the repository's private settings, git remote and committer."""
     private = repository / ".dvc" / "config.local"
     if private.is_file():
         shutil.copy(private, folder / ".dvc" / "config.local")
-    cache = _dvc(repository, "cache", "dir").strip()
-    _dvc(folder, "cache", "dir", "--local", cache)
-    # A relative path of a remote leads elsewhere from here; DVC lists it in full over there.
-    for line in _dvc(repository, "config", "--list").splitlines():
-        key, _, address = line.partition("=")
-        if key.startswith("remote.") and key.endswith(".url") and Path(address).is_absolute():
-            remote = key.removeprefix("remote.").removesuffix(".url")
-            _dvc(folder, "remote", "modify", "--local", remote, "url", address)
     remotes = _git(repository, "remote").split()
     if "origin" in remotes:
         address = _git(repository, "remote", "get-url", "origin").strip()
@@ -411,7 +407,7 @@ def _command(folder: Path, *command: str) -> str:
     )
     if done.returncode:
         # The command itself may hold an address with a password; its name is enough.
-        what = "dvc" if "dvc" in command[:3] else f"git {command[1]}"
+        what = f"git {command[1]}" if command[0] == "git" else "dvc"
         words = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
         raise WorkspaceError(f"{what} failed in {folder}: {words}")
     return done.stdout

@@ -17,16 +17,16 @@ os.environ["DO_NOT_TRACK"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["RNNPIPE_RETRY_SECONDS"] = "0.1"
 
-import small_project
+import projects
 
 from rnnpipe.sandbox import Sandbox
 
 Change = Callable[[Path, dict[str, object]], None]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
-    """A server for the flow tests of a module; its address. Harnesses must not be nested."""
+    """A server for all flow tests; its address. Harnesses must not be nested."""
     from prefect.settings import get_current_settings
     from prefect.testing.utilities import prefect_test_harness
 
@@ -35,14 +35,18 @@ def prefect_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
-    """A copy of the finished project, free to change."""
-    folder = (tmp_path / "project").resolve()
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    return Sandbox(folder, finished.environment)
+def project(quick: Sandbox, tmp_path: Path) -> Sandbox:
+    """A copy of the finished project whose stages take a moment, free to change."""
+    return projects.copy(quick, tmp_path / "project")
+
+
+@pytest.fixture
+def real_project(finished: Sandbox, tmp_path: Path) -> Sandbox:
+    """A copy of the finished project with its real stages, free to change."""
+    return projects.copy(finished, tmp_path / "project")
 
 
 @pytest.fixture
 def set_params() -> Change:
     """Change values in the params.yaml of a folder."""
-    return small_project.set_params
+    return projects.set_params

@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
+import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
@@ -159,7 +161,7 @@ class Up:
         """Pids of its processes whose command line holds the argument."""
         found = set()
         for pid in marked(self.folder / STATE):
-            line = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            if any(re.search(argument, part) for part in line):
-                found.add(pid)
+            with suppress(psutil.Error):  # it ended while we looked
+                if any(re.search(argument, part) for part in psutil.Process(pid).cmdline()):
+                    found.add(pid)
         return found

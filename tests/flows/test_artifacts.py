@@ -249,7 +249,7 @@ def test_an_approved_model_is_approved():
 
 
 def test_warnings_are_explained_and_no_review_is_named():
-    found = Reader(artifacts.suite_markdown(suite(), Path("nowhere")))
+    found = Reader(artifacts.suite_markdown(suite(), Path("nowhere"), Path("docs")))
     assert "Warning" in found.text
     assert "The sequences stage drops these from train" in found.text
     assert "12043" not in found.text
@@ -260,7 +260,7 @@ def test_reports_of_hostile_texts_stay_texts():
     refused["reasons"][0]["name"] = HOSTILE
     refused["lineage"] |= {"source": HOSTILE, "params": [f"{HOSTILE} = {HOSTILE}"]}
     for page in (
-        artifacts.suite_markdown(suite(HOSTILE, HOSTILE), Path("nowhere")),
+        artifacts.suite_markdown(suite(HOSTILE, HOSTILE), Path("nowhere"), Path("docs")),
         artifacts.decision_markdown(refused),
         artifacts.lineage_markdown(refused),
         artifacts.sequences_markdown({"dropped_" + HOSTILE: 3, "unknown_share": HOSTILE}),
@@ -409,3 +409,45 @@ def test_a_stage_without_a_report_shows_nothing(prefect_server, tmp_path):
     before = shown()
     pipeline()
     assert shown().keys() == before.keys()
+
+
+# --- A training, shown by what is handed to the server ---
+
+
+@pytest.fixture
+def handed(monkeypatch) -> dict[str, list[Any]]:
+    """What would be put on the server: texts by key, and the progress with what it says."""
+    found: dict[str, list[Any]] = {"progress": []}
+    monkeypatch.setattr(
+        artifacts, "_show", lambda key, page, _: found.setdefault(key, []).append(page)
+    )
+    monkeypatch.setattr(
+        artifacts, "_show_progress", lambda share, words: found["progress"].append((share, words))
+    )
+    monkeypatch.setattr(artifacts, "_find", lambda key: found.get(key))
+    return found
+
+
+def test_a_training_moves_within_its_epochs(handed):
+    progress = artifacts.TrainingProgress(2)
+    steps = {"epoch": 1, "step": 120, "steps": 400, "loss": 0.43211, "unit": "reviews"}
+    progress.steps(steps | {"passed": 0.15, "per_second": 2340.4, "seconds_left": 610.0})
+    progress.epoch({"epoch": 1, "loss": 0.4, "validation_loss": 0.3, "seconds": 215.0})
+    (first, words), (second, _) = handed["progress"]
+    assert (first, second) == (15.0, 50.0)
+    assert words == (
+        "Epoch 1 of at most 2, step 120 of 400: loss 0.4321, 2,340 reviews/s, 10 min left"
+    )
+
+
+def test_the_seconds_of_the_epochs_stay_when_the_training_has_ended(handed, reported):
+    progress = artifacts.TrainingProgress(2)
+    for epoch, seconds in ((1, 215.5), (2, 198.0)):
+        progress.epoch({"epoch": epoch, "loss": 0.5, "validation_loss": 0.4, "seconds": seconds})
+    artifacts.show_stage("train", reported, None, "sentiment", progress.seconds)
+    for seconds in ("215.5", "198.0"):
+        assert seconds in handed["training"][-2]
+        assert seconds in handed["training"][-1]
+    # What DVC brought back from its cache nobody has timed.
+    artifacts.show_stage("train", reported, None)
+    assert "215.5" not in handed["training"][-1]

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from projects import make_quick
 
 from flows.pipeline import pipeline
 from flows.ranks import MEETING, Spread, own_address, run_rank
@@ -11,7 +12,8 @@ from rnnpipe.sandbox import Sandbox
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_training_by_two_tasks_of_dask_and_one_that_is_not_needed(project: Sandbox):
+def test_a_training_by_two_tasks_of_dask_and_one_that_is_not_needed(finished: Sandbox, tmp_path):
+    project = make_quick(finished, tmp_path / "project", real=["train"])
     overrides = {"train.workers": 2}
     for expected in ("Ran", "Cached"):
         state = pipeline(

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,16 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
+from projects import DVC, is_stage, processes
 from s3_server import BUCKET, KEY_ID, SECRET, credentials, serving
 
+import flows.pipeline
 from flows.pipeline import REFUSED_EVENT, PipelineFailedError, Story, main, pipeline
 from flows.stage import read_dag
 from flows.workspace import RUNS, clean_workspaces, make_workspace
 from rnnpipe.errors import NetworkError, ParameterError
 from rnnpipe.files import read_json, sha256_directory, write_json
 from rnnpipe.sandbox import Sandbox
-
-DVC = (sys.executable, "-m", "dvc")
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -132,10 +131,50 @@ def test_an_unchanged_project_is_a_few_skipped_tasks(project):
         assert {ids[need.id] for need in task.task_inputs.get("wait_for", ())} == set(dag[name])
 
 
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """Stages for which a flow of this process starts DVC, as they come."""
+    found: list[str] = []
+    real = flows.pipeline.run_stage
+
+    def run_stage(stage, *arguments, **more):
+        found.append(stage)
+        return real(stage, *arguments, **more)
+
+    monkeypatch.setattr(flows.pipeline, "run_stage", run_stage)
+    return found
+
+
+def test_what_is_unchanged_needs_no_process_and_what_a_stage_changes_is_asked_about(project, asked):
+    assert run(project).is_completed()
+    assert asked == []
+    state = run(project, force=["gradient_flow"])
+    # It wrote what was there before; but it wrote, so those that read it are looked at.
+    assert states(story_of(state))["gradient_flow"] == "Ran"
+    assert {"gradient_flow", "report"} <= set(asked)
+    assert states(story_of(state))["report"] == "Skipped"
+
+
+def test_a_stage_whose_input_changes_while_the_run_is_under_way_is_not_skipped(
+    project, asked, monkeypatch
+):
+    def plan_and_touch(*arguments, **more):
+        workspace = make_workspace(*arguments, **more)
+        code = workspace.folder / "rnnpipe/report.py"
+        code.write_text(code.read_text() + "# changed\n")
+        return workspace
+
+    monkeypatch.setattr(flows.pipeline, "make_workspace", plan_and_touch)
+    state = run(project)
+    assert asked == ["report"]
+    assert states(story_of(state))["report"] == "Ran"
+    assert states(story_of(state))["evaluate"] == "Skipped"
+
+
 def test_stages_added_to_dvc_yaml_are_tasks_retried_for_the_network_alone(project, tmp_path):
     path = project.folder / "dvc.yaml"
     content = yaml.safe_load(path.read_text())
-    # As a network that fails once: tests/test_pipeline.py shows that download ends with this code.
+    # As a network that fails once: tests/pipeline/test_pipeline.py shows that download ends with this code.
     once = (
         f"test -e {tmp_path}/tried || {{ touch {tmp_path}/tried; exit {NetworkError.exit_code}; }}"
     )
@@ -407,7 +446,7 @@ def test_without_a_server_a_run_brings_its_own_and_takes_it_along(project):
     home = project.folder / ".rnnpipe/prefect"
     assert (home / "prefect.db").is_file()
     assert home.stat().st_mode & 0o777 == 0o700
-    assert not list(processes(project))
+    assert not list(processes(project.folder))
 
 
 # Ended in the middle -------------------------------------------------------------------------
@@ -426,24 +465,12 @@ def start(project: Sandbox, server: str, *arguments: str) -> "subprocess.Popen[s
     )
 
 
-def processes(project: Sandbox) -> Iterator[tuple[int, str]]:
-    """Every live process that works below the project's folder, with its command."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            inside = (entry / "cwd").readlink().is_relative_to(project.folder)
-            command = (entry / "cmdline").read_bytes().decode().replace("\0", " ")
-            if inside and command:  # a zombie has no command
-                yield int(entry.name), command
-        except OSError:  # it ended while we looked
-            continue
-
-
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 @pytest.mark.parametrize("way", ["cancelled", "killed", "engine told"])
 def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect_server, way):
     longer = [f"train.{name}=1000" for name in ("epochs", "patience")]
     child = start(project, prefect_server, *(word for text in longer for word in ("--set", text)))
-    while not any("rnnpipe train" in command for _, command in processes(project)):
+    while not any(is_stage(command, "train") for _, command in processes(project.folder)):
         assert child.poll() is None, child.communicate()[0]
         time.sleep(0.3)
     time.sleep(3)
@@ -455,9 +482,9 @@ def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect
             child.kill()
         case "engine told":
             child.terminate()
-    while list(processes(project)) and time.monotonic() < began + 30:
+    while list(processes(project.folder)) and time.monotonic() < began + 30:
         time.sleep(0.1)
-    assert not list(processes(project)), "an orphan goes on working"
+    assert not list(processes(project.folder)), "an orphan goes on working"
     child.communicate()
     assert child.returncode != 0
     (clone,) = [path for path in (project.folder / RUNS).iterdir() if path.is_dir()]
@@ -474,10 +501,10 @@ def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect
 def test_a_stage_that_somebody_ends_is_not_kept_as_a_result(project, prefect_server):
     longer = [f"train.{name}=1000" for name in ("epochs", "patience")]
     child = start(project, prefect_server, *(word for text in longer for word in ("--set", text)))
-    while not any("rnnpipe train" in command for _, command in processes(project)):
+    while not any(is_stage(command, "train") for _, command in processes(project.folder)):
         assert child.poll() is None, child.communicate()[0]
         time.sleep(0.3)
-    (dvc,) = (pid for pid, command in processes(project) if "dvc --wait-for-lock" in command[-90:])
+    (dvc,) = (pid for pid, command in processes(project.folder) if "--wait-for-lock" in command)
     os.kill(dvc, signal.SIGTERM)
     printed, _ = child.communicate(timeout=120)
     assert child.returncode == 1

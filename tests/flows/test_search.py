@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from optuna.trial import TrialState
+from projects import DVC, copy, processes, set_params
 from running import wait_for
-from small_project import set_params
 
 from flows.search import SearchError, _shown
 from flows.study import StudyError, load_study
@@ -20,7 +20,7 @@ from rnnpipe.files import read_json
 from rnnpipe.sandbox import Sandbox
 
 TRIALS = 4
-DVC = (sys.executable, "-m", "dvc")
+EPOCHS = 40  # of a twentieth of a second each: a trial can be met at its work
 SEARCH = (sys.executable, "-m", "flows.search")
 # No part of the lock, so only where somebody has installed it.
 RAY = pytest.param(
@@ -29,30 +29,38 @@ RAY = pytest.param(
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 
 
-@pytest.fixture(scope="module")
-def sandbox(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """The finished project with another network and a small space, brought up to date."""
-    folder = (tmp_path_factory.mktemp("search") / "project").resolve()
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    made = Sandbox(folder, finished.environment)
-    set_params(folder, {"train.hidden_size": 4, "train.learning_rate": 0.0005})
-    path = made.folder / "params.yaml"
+def searched(sandbox: Sandbox) -> Sandbox:
+    """A project with a network that is easy to better and a small space, brought up to date."""
+    set_params(sandbox.folder, {"train.hidden_size": 4, "train.learning_rate": 0.0005})
+    path = sandbox.folder / "params.yaml"
     path.write_text("# As the project wants it.\n" + path.read_text())
     space = {
         "minimize": "validation_loss",
         "trials": TRIALS,
         "prune": False,
-        "set": {"train.epochs": 3, "train.patience": 3},
+        "set": {"train.epochs": EPOCHS, "train.patience": EPOCHS},
         "space": {
             "train.hidden_size": {"low": 8, "high": 16},
             "train.learning_rate": {"low": 0.005, "high": 0.02, "log": True},
         },
     }
-    (made.folder / "params/search.yaml").write_text(yaml.safe_dump(space))
-    made.commit("Begin")
-    made.reproduce()
-    made.commit("Run the pipeline")
-    return made
+    (sandbox.folder / "params/search.yaml").write_text(yaml.safe_dump(space))
+    sandbox.commit("Begin")
+    sandbox.reproduce()
+    sandbox.commit("Run the pipeline")
+    return sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox(quick: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """Trainings of a moment, whose loss follows from their parameters."""
+    return searched(copy(quick, tmp_path_factory.mktemp("search") / "project"))
+
+
+@pytest.fixture(scope="module")
+def real(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """Real trainings."""
+    return searched(copy(finished, tmp_path_factory.mktemp("real_search") / "project"))
 
 
 def start(sandbox: Sandbox, *arguments: str) -> "subprocess.Popen[str]":
@@ -64,18 +72,6 @@ def start(sandbox: Sandbox, *arguments: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-
-
-def processes(sandbox: Sandbox) -> set[int]:
-    """Every live process that works somewhere below the sandbox's folder."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(sandbox.folder):
-                found.add(int(entry.name))
-        except OSError:  # it ended while we looked
-            continue
-    return found
 
 
 def trials(sandbox: Sandbox, name: str) -> list[tuple[int, dict[str, object], float]]:
@@ -98,7 +94,7 @@ def kill_half_way(sandbox: Sandbox, name: str, *arguments: str) -> None:
     child.kill()
     child.communicate()
     # Agents of Ray itself stay for a minute after all else.
-    wait_for("all to be gone", 180, lambda: not processes(sandbox))
+    wait_for("all to be gone", 180, lambda: not list(processes(sandbox.folder)))
 
 
 @pytest.mark.parametrize("runner", ["threads", "dask", RAY])
@@ -116,7 +112,7 @@ def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, runner):
     child = start(sandbox, "--name", runner, *arguments)
     printed, _ = child.communicate(timeout=800)
     assert child.returncode == 0, printed
-    assert not processes(sandbox)
+    assert not list(processes(sandbox.folder))
     study = load_study(sandbox.folder, runner)
     assert [t.number for t in study.trials] == list(range(TRIALS))
     assert {t.state for t in study.trials} == {TrialState.COMPLETE}
@@ -158,8 +154,7 @@ def test_a_finished_search_runs_nothing_and_more_trials_can_be_asked_for(sandbox
 
 
 def test_the_best_is_written_as_a_change_to_review(sandbox, tmp_path):
-    shutil.copytree(sandbox.folder, tmp_path / "project", symlinks=True)
-    project = Sandbox(tmp_path / "project", sandbox.environment)
+    project = copy(sandbox, tmp_path / "project")
     path = project.folder / "params.yaml"
     before = yaml.safe_load(path.read_text())
     project.run(*SEARCH, "apply", "dask")
@@ -186,14 +181,13 @@ def test_the_best_is_written_as_a_change_to_review(sandbox, tmp_path):
 
 
 def test_a_trial_comes_back_as_it_was_and_is_judged_then(sandbox, tmp_path):
-    shutil.copytree(sandbox.folder, tmp_path / "project", symlinks=True)
-    project = Sandbox(tmp_path / "project", sandbox.environment)
+    project = copy(sandbox, tmp_path / "project")
     before = project.run(*DVC, "exp", "show", "--json")
     project.run(*DVC, "exp", "apply", "dask-001")
     trial = load_study(project.folder, "dask").trials[1]
     params = yaml.safe_load((project.folder / "params.yaml").read_text())["train"]
     assert params["hidden_size"] == trial.params["train.hidden_size"]
-    assert params["epochs"] == 3
+    assert params["epochs"] == EPOCHS
     seconds = project.reproduce()
     assert "evaluate" in seconds
     assert "train" not in seconds
@@ -209,14 +203,14 @@ def test_a_trial_comes_back_as_it_was_and_is_judged_then(sandbox, tmp_path):
     assert "reports/metrics.json" not in kept
 
 
-def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(sandbox):
-    (sandbox.folder / "params/pairs.yaml").write_text(
+def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(real):
+    (real.folder / "params/pairs.yaml").write_text(
         yaml.safe_dump(
             {
                 "minimize": "validation_loss",
                 "trials": 3,
                 "seed": 1,
-                "set": {"train.epochs": 1},
+                "set": {"train.epochs": 2},
                 # Each value is allowed; vectors wider than those learnt are not.
                 "space": {
                     "train.embedding": ["uniform", "word_vectors"],
@@ -225,10 +219,10 @@ def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(sandbox):
             }
         )
     )
-    child = start(sandbox, "--space", "params/pairs.yaml")
+    child = start(real, "--space", "params/pairs.yaml")
     printed, _ = child.communicate(timeout=600)
     assert child.returncode == 0, printed
-    study = load_study(sandbox.folder, "pairs")
+    study = load_study(real.folder, "pairs")
     states = {
         (t.params["train.embedding"], t.params["train.embedding_size"]): t.state
         for t in study.trials
@@ -236,6 +230,9 @@ def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(sandbox):
     impossible = ("word_vectors", 64)
     assert states[impossible] is TrialState.FAIL
     assert {state for pair, state in states.items() if pair != impossible} == {TrialState.COMPLETE}
+    # What is found is what was trained, and the search found something better than was there.
+    report = read_json(real.folder / "reports/search/pairs/search.json")
+    assert report["default"]["value"] > study.best_value
     (failed,) = (t for t in study.trials if t.state is TrialState.FAIL)
     assert "word_vectors.size" in failed.user_attrs["reason"]
 

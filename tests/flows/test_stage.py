@@ -1,10 +1,14 @@
 """One stage as a child process, through the real ``dvc``."""
 
+import json
 import logging
+import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,11 +19,16 @@ from flows.stage import (
     Outcome,
     StageFailedError,
     StageNetworkError,
+    following,
     read_dag,
+    read_plan,
     run_stage,
     stop_stages,
 )
+from rnnpipe.errors import ParameterError
 from rnnpipe.files import read_json, write_json
+from rnnpipe.params import PARAMS
+from rnnpipe.places import places_of
 
 
 class Seen:
@@ -82,6 +91,38 @@ def test_the_dag_is_that_of_dvc_yaml(finished):
         before.add(name)
 
 
+@pytest.mark.parametrize("problem", PARAMS)
+def test_a_finished_pipeline_has_nothing_to_do(project, problem):
+    plan = read_plan(project.folder, places_of(problem).pipeline / "dvc.yaml")
+    assert plan.unchanged.keys() == plan.needs.keys()
+    assert all(plan.nothing_to_do(stage, project.folder) for stage in plan.needs)
+
+
+def test_whatever_a_stage_depends_on_is_noticed_when_it_is_touched(project):
+    folder, stage = project.folder, "evaluate"
+    plan = read_plan(folder)
+    stamps = plan.unchanged[stage]
+    assert {"dvc.yaml", "dvc.lock", "params.yaml", "reports/metrics.json"} <= stamps.keys()
+    assert {"models/network", "data/predictions", "rnnpipe/plots.py"} <= stamps.keys()
+    for path in map(folder.joinpath, stamps):
+        file = next(f for f in sorted(path.rglob("*")) if f.is_file()) if path.is_dir() else path
+        content, times = file.read_bytes(), file.stat()
+        longer = partial(Path.write_bytes, data=content + b" ")
+        for change in (longer, Path.unlink, os.utime):
+            change(file)
+            assert not plan.nothing_to_do(stage, folder), file
+            file.write_bytes(content)
+            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+            assert plan.nothing_to_do(stage, folder)
+    assert not plan.nothing_to_do("no stage of it", folder)
+
+
+def test_a_stage_with_something_to_do_is_none_of_the_unchanged(project, set_params):
+    set_params(project.folder, {"evaluate.bootstrap_samples": 101})
+    plan = read_plan(project.folder)
+    assert plan.needs.keys() - plan.unchanged.keys() == {"evaluate"}
+
+
 def test_a_dvc_yaml_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DagError, match=str(tmp_path)):
         read_dag(tmp_path)
@@ -110,23 +151,23 @@ def test_an_old_parameter_is_restored_from_the_cache(project, seen, set_params):
     assert seen.run("word_vectors", project.folder).state == "Cached"
 
 
-def test_each_epoch_is_handed_on_as_it_ends(project, seen, set_params):
-    set_params(project.folder, {"train.epochs": 2, "train.patience": 2})
-    assert seen.run("train", project.folder).state == "Ran"
+def test_each_epoch_is_handed_on_as_it_ends(real_project, seen, set_params):
+    set_params(real_project.folder, {"train.epochs": 2, "train.patience": 2})
+    assert seen.run("train", real_project.folder).state == "Ran"
     assert [epoch["epoch"] for epoch in seen.epochs] == [1, 2]
     assert {"loss", "validation_loss", "validation_accuracy"} <= seen.epochs[0].keys()
 
 
-def test_a_failed_stage_says_why_and_what_to_do(project, seen, set_params):
-    set_params(project.folder, {"validate.min_labelled": 100_000})
+def test_a_failed_stage_says_why_and_what_to_do(real_project, seen, set_params):
+    set_params(real_project.folder, {"validate.min_labelled": 100_000})
     with pytest.raises(StageFailedError) as caught:
-        seen.run("validate", project.folder)
+        seen.run("validate", real_project.folder)
     assert not isinstance(caught.value, StageNetworkError)
     outcome = caught.value.outcome
     assert outcome.state == "Failed"
     assert "100000" in outcome.message.replace(",", "")
     assert outcome.last_lines
-    assert f"cd {project.folder} && dvc repro --single-item validate" in str(caught.value)
+    assert f"cd {real_project.folder} && dvc repro --single-item validate" in str(caught.value)
     assert any(level == logging.ERROR for level, _ in seen.lines)
 
 
@@ -179,3 +220,63 @@ def test_no_stage_begins_in_a_folder_that_was_stopped(project, seen):
     stop_stages(project.folder)
     assert seen.run("download", project.folder).state == "Cancelled"
     assert not seen.lines
+
+
+def followed(path, write):
+    """What is handed on while a file is written, by kind; and how often it failed."""
+    told, failures = {"epoch": [], "steps": []}, []
+    with following(
+        path,
+        {kind: rows.append for kind, rows in told.items()},
+        lambda: failures.append(1),
+        every=0.01,
+    ):
+        write(path)
+    return told, failures
+
+
+def line(kind, **values):
+    return json.dumps({"kind": kind, **values}) + "\n"
+
+
+def test_a_trainings_file_is_followed_line_by_line_however_it_comes(tmp_path):
+    def write(path):
+        whole = (
+            line("steps", step=1) + line("epoch", epoch=1) + line("other") + line("steps", step=2)
+        )
+        for place in range(0, len(whole), 7):
+            with path.open("a") as file:
+                file.write(whole[place : place + 7])
+            time.sleep(0.02)
+
+    told, failures = followed(tmp_path / "progress.jsonl", write)
+    assert told == {"epoch": [{"epoch": 1}], "steps": [{"step": 1}, {"step": 2}]}
+    assert failures == []
+
+
+def test_a_file_that_is_begun_anew_is_read_from_its_begin(tmp_path):
+    def write(path):
+        path.write_text(line("epoch", epoch=1) + line("epoch", epoch=2) + '{"kind": "ep')
+        time.sleep(0.1)
+        path.write_text(line("epoch", epoch=1))
+
+    told, _ = followed(tmp_path / "progress.jsonl", write)
+    assert [row["epoch"] for row in told["epoch"]] == [1, 2, 1]
+
+
+def test_a_stage_that_tells_nothing_is_no_matter(tmp_path):
+    assert followed(tmp_path / "never.jsonl", lambda path: None) == ({"epoch": [], "steps": []}, [])
+
+
+def test_what_fails_on_the_way_is_heard_where_the_stage_is_waited_for(tmp_path):
+    def refuse(row):
+        raise ParameterError("no such figure")
+
+    ended = threading.Event()
+    path = tmp_path / "progress.jsonl"
+    path.write_text(line("epoch", epoch=1))
+    with (
+        pytest.raises(ParameterError, match="no such figure"),
+        following(path, {"epoch": refuse}, ended.set, every=0.01),
+    ):
+        assert ended.wait(5)
