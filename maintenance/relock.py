@@ -13,7 +13,7 @@ import argparse
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,20 +73,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--base", help="the old code; by default the last commit that wrote a dvc.lock"
     )
+    parser.add_argument(
+        "--others",
+        action="store_true",
+        help="where some outputs differ, rewrite the entries of the stages that neither make nor"
+        " read one of them: the others will be run",
+    )
     options = parser.parse_args(arguments)
     try:
-        return relock(Path(), options.base)
+        return relock(Path(), options.base, options.others)
     except RnnpipeError as error:
         print(f"relock: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def relock(root: Path, base: str | None = None) -> int:
+def relock(root: Path, base: str | None = None, others: bool = False) -> int:
     """Run the small project with old and new code, and rewrite the locks if nothing changed.
 
     Args:
         root: the project's folder, a git work tree; its code is the new one.
         base: commit whose code is the old one; None: the last that wrote a ``dvc.lock``.
+        others: rewrite the entries of stages that differing outputs do not touch.
 
     Returns:
         0 where every output has the same bytes, else 1.
@@ -100,15 +107,18 @@ def relock(root: Path, base: str | None = None) -> int:
             name: small_outputs(folder, root / WORK / name, root / WORK / "cache")
             for name, folder in (("old", old), ("new", root))
         }
-        if differing := different_outputs(found["old"], found["new"]):
-            print("The code changes results, so that its stages have to run anew (dvc repro):")
-            print(*(f"  {line}" for line in differing), sep="\n")
-            return 1
-        refusals = rewrite_locks(root, old)
-    print(f"{len(found['new'])} outputs of the small project have the same bytes as at {base[:12]}")
-    for refusal in refusals:
+        differing = different_outputs(found["old"], found["new"])
+        if differing:
+            print("The code changes results, so that their stages have to run anew (dvc repro):")
+            print(*(f"  {path}: {became}" for path, became in differing.items()), sep="\n")
+        refusals = rewrite_locks(root, old, differing) if others or not differing else None
+    same = len(found["new"].keys() - differing.keys())
+    print(f"{same} outputs of the small project have the same bytes as at {base[:12]}")
+    if refusals is None:
+        print("Nothing was rewritten")
+    for refusal in refusals or ():
         print(f"  left as it is: {refusal.stage}, {refusal.reason}")
-    return 0
+    return int(bool(differing))
 
 
 def small_outputs(code: Path, folder: Path, cache: Path) -> dict[str, str]:
@@ -145,20 +155,20 @@ def _reproduce(sandbox: Sandbox) -> dict[str, str]:
     return outputs
 
 
-def different_outputs(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Name the outputs that differ between two runs, each with what became of it.
+def different_outputs(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """Tell what became of each output that differs between two runs, by its path.
 
     >>> different_outputs({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"})
-    ['b: has other bytes', 'c: is new']
+    {'b': 'has other bytes', 'c': 'is new'}
     """
     words = dict.fromkeys(old.keys() - new.keys(), "is gone")
     words |= dict.fromkeys(new.keys() - old.keys(), "is new")
     both = old.keys() & new.keys()
     words |= {path: "has other bytes" for path in both if old[path] != new[path]}
-    return [f"{path}: {word}" for path, word in sorted(words.items())]
+    return dict(sorted(words.items()))
 
 
-def rewrite_locks(root: Path, old: Path) -> list[Refusal]:
+def rewrite_locks(root: Path, old: Path, differing: Collection[str] = ()) -> list[Refusal]:
     """Put the code's hashes into the locks of a work tree.
 
     An entry is rewritten only where it was up to date with the old code, where what it takes
@@ -168,6 +178,7 @@ def rewrite_locks(root: Path, old: Path) -> list[Refusal]:
     Args:
         root: the project's folder, whose code gives the same bytes as the old.
         old: a work tree with the old code.
+        differing: outputs that the new code makes otherwise; who makes or reads one is left out.
 
     Returns:
         The entries that are left as they are.
@@ -187,6 +198,10 @@ def rewrite_locks(root: Path, old: Path) -> list[Refusal]:
         for name, stage in stages.items():
             if not stage.outs or not all(out.hash_info for out in stage.outs):
                 refusals.append(Refusal(name, "no run of it is locked"))
+            elif touched := [
+                item.def_path for item in (*stage.outs, *stage.deps) if item.def_path in differing
+            ]:
+                refusals.append(Refusal(name, f"the new code changes {touched[0]}"))
             elif reason := _outdated(known.get(name), stage, made):
                 refusals.append(Refusal(name, reason))
             else:

@@ -14,9 +14,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from rnnpipe.corpus import write_corpus
 from rnnpipe.errors import RnnpipeError
@@ -61,11 +64,14 @@ class Sandbox:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--allow-empty", "--message", message)
 
-    def reproduce(self, *targets: str) -> dict[str, float]:
+    def reproduce(self, *targets: str, mark: str = "") -> dict[str, float]:
         """Run ``dvc repro``, its output shown as it comes, and return the seconds of each stage.
+
+        Several may run at once on pipelines that share no file.
 
         Args:
             targets: the stages to bring up to date, with all they need; none for every stage.
+            mark: what each line shown begins with.
 
         Returns:
             Seconds of the stages that ran; one that was restored from the cache is not named.
@@ -76,7 +82,7 @@ class Sandbox:
         seconds: dict[str, float] = {}
         stage, started = None, time.monotonic()
         with subprocess.Popen(
-            [sys.executable, "-m", "dvc", "repro", *targets],
+            [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *targets],
             cwd=self.folder,
             env=self.environment,
             text=True,
@@ -84,7 +90,7 @@ class Sandbox:
             stderr=subprocess.STDOUT,
         ) as child:
             for line in child.stdout or ():
-                print(line, end="", flush=True)
+                print(f"{mark}{line}", end="", flush=True)
                 if begun := _RUNNING.match(line):
                     now = time.monotonic()
                     if stage:
@@ -95,6 +101,24 @@ class Sandbox:
         if child.returncode:
             raise RnnpipeError(f"`dvc repro` in {self.folder} failed; its last lines say why")
         return seconds
+
+
+def environment() -> dict[str, str]:
+    """What commands in a copy run in: this Python first, the copy's own git, no one's settings."""
+    variables = {
+        **os.environ,
+        **_IDENTITY,
+        # A signing key or a hook of the user's own git must not stop or change a copy.
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "DVC_NO_ANALYTICS": "1",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "PYTHONUNBUFFERED": "1",
+    }
+    # An own git: variables that name another one must not lead back to it.
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "PYTHONPATH"):
+        variables.pop(name, None)
+    return variables
 
 
 def make_sandbox(root: Path, folder: Path, *, share_cache: bool) -> Sandbox:
@@ -124,20 +148,7 @@ def make_sandbox(root: Path, folder: Path, *, share_cache: bool) -> Sandbox:
         if source.is_file():  # a deleted file is still listed
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / name)
-    environment = {
-        **os.environ,
-        **_IDENTITY,
-        # A signing key or a hook of the user's own git must not stop or change a copy.
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "DVC_NO_ANALYTICS": "1",
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-        "PYTHONUNBUFFERED": "1",
-    }
-    # An own git: variables that name another one must not lead back to it.
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "PYTHONPATH"):
-        environment.pop(name, None)
-    sandbox = Sandbox(folder, environment)
+    sandbox = Sandbox(folder, environment())
     sandbox.run("git", "init", "--quiet", "--initial-branch=main")
     if share_cache:
         cache = (root / ".dvc" / "cache").resolve()
@@ -221,8 +232,17 @@ def make_attempt(
 def _run(sandbox: Sandbox, problems: Iterable[str] = ("sentiment",)) -> int:
     started = time.monotonic()
     sandbox.commit("Begin")
-    pipelines = [(places_of(problem).pipeline / "dvc.yaml").as_posix() for problem in problems]
-    seconds = sandbox.reproduce(*pipelines)
+    groups = _independent(sandbox.folder, problems)
+    with ThreadPoolExecutor(len(groups)) as pool:
+        runs = [
+            pool.submit(
+                sandbox.reproduce,
+                *((places_of(problem).pipeline / "dvc.yaml").as_posix() for problem in group),
+                mark=f"{group[0]} | " if len(groups) > 1 else "",
+            )
+            for group in groups
+        ]
+    seconds = {stage: taken for run in runs for stage, taken in run.result().items()}
     sandbox.commit("Run the pipeline")
     print("\nDone. Stages that ran, in seconds:")
     for stage, taken in seconds.items():
@@ -232,6 +252,29 @@ def _run(sandbox: Sandbox, problems: Iterable[str] = ("sentiment",)) -> int:
             print(line)
     print(f"\n  total       {time.monotonic() - started:.0f} s")
     return 0
+
+
+def _independent(folder: Path, problems: Iterable[str]) -> list[list[str]]:
+    """Group problems so that no pipeline reads what one of another group writes."""
+    import networkx
+
+    read, written = {}, {}
+    for problem in problems:
+        text = (folder / places_of(problem).pipeline / "dvc.yaml").read_text(encoding="utf-8")
+        stages = yaml.safe_load(text)["stages"].values()
+        read[problem] = {dep for stage in stages for dep in stage.get("deps", ())}
+        written[problem] = {
+            out if isinstance(out, str) else next(iter(out))
+            for stage in stages
+            for kind in ("outs", "metrics")
+            for out in stage.get(kind, ())
+        }
+    graph = networkx.Graph()
+    graph.add_nodes_from(read)
+    graph.add_edges_from(
+        (one, other) for one in read for other in read if read[one] & written[other]
+    )
+    return [[p for p in read if p in group] for group in networkx.connected_components(graph)]
 
 
 # How each problem's model is tried, and what is shown of it.

@@ -120,12 +120,26 @@ def test_a_stage_that_never_ran_is_named(project):
     assert refusal.stage == "dvc.yaml:third"
 
 
+def test_who_makes_or_reads_what_the_new_code_changes_stays_out_of_date(project):
+    root, old = project
+    for stage, code in (("first", FIRST), ("second", SECOND)):
+        (root / f"rnnpipe/{stage}.py").write_text(f"# Tidier.\n{code}")
+    [refusal] = rewrite_locks(root, old, {"second"})
+    assert (refusal.stage, refusal.reason) == ("dvc.yaml:second", "the new code changes second")
+    assert locked(root)["first"] != locked(old)["first"]
+    assert locked(root)["second"] == locked(old)["second"]
+    assert [refusal.stage for refusal in rewrite_locks(root, old, {"first"})] == [
+        "dvc.yaml:first",
+        "dvc.yaml:second",
+    ]
+
+
 def test_outputs_that_differ_are_named():
     old = {"same": "1", "other": "2", "gone": "3"}
     new = {"same": "1", "other": "9", "added": "4"}
-    assert different_outputs(old, old) == []
-    assert different_outputs(old, new) == [
-        "added: is new",
-        "gone: is gone",
-        "other: has other bytes",
-    ]
+    assert different_outputs(old, old) == {}
+    assert different_outputs(old, new) == {
+        "added": "is new",
+        "gone": "is gone",
+        "other": "has other bytes",
+    }

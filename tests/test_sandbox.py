@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from rnnpipe.errors import ParameterError, RnnpipeError
-from rnnpipe.params import load_params
-from rnnpipe.sandbox import attempt, make_attempt, make_sandbox
+from rnnpipe.params import PARAMS, load_params
+from rnnpipe.sandbox import _independent, attempt, make_attempt, make_sandbox
 
 
 @pytest.fixture
@@ -66,3 +66,12 @@ def test_a_users_own_git_settings_do_not_reach_a_copy(project, tmp_path, monkeyp
 def test_outside_git_it_says_so(tmp_path):
     with pytest.raises(RnnpipeError, match="no git clone"):
         make_sandbox(tmp_path, tmp_path / "copy", share_cache=False)
+
+
+def test_pipelines_that_share_no_file_run_side_by_side():
+    root = Path(__file__).parents[1]
+    assert _independent(root, PARAMS) == [["sentiment", "language_model"], ["forecasting"]]
+    assert _independent(root, ["language_model", "forecasting"]) == [
+        ["language_model"],
+        ["forecasting"],
+    ]
