@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH= DVC_NO_ANALYTICS=1 DO_NOT_TRACK=1
 
-.PHONY: help demo test repro flow search ui notebook bench seeds cells lint format relock lock clean
+.PHONY: help demo test check repro flow search ui notebook bench seeds cells lint format relock lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,14 @@ $(INSTALLED): requirements.lock
 	  $(PIP_INSTALL) -r requirements.lock; }
 	@touch $@
 
-demo: $(INSTALLED) ## all three pipelines on generated data, in .demo/ (2 to 4 minutes)
+demo: $(INSTALLED) ## all three pipelines on generated data, in .demo/ (a minute or two)
 	@$(RUN) python -m rnnpipe demo
 
-test: $(INSTALLED) ## every test
-	@$(RUN) python -m pytest
+test: $(INSTALLED) ## every test (FLAGS="-k words" some)
+	@$(RUN) python -m pytest -n 2 $(FLAGS)
+
+check: lint ## before each commit: lint, and the tests that need no pipeline and no network
+	@$(RUN) python -m pytest -q -n 2 -m "not pipeline and not network" $(FLAGS)
 
 repro: $(INSTALLED) ## the real thing: full IMDB, what changed since the last run
 	@$(RUN) dvc repro

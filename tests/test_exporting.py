@@ -20,6 +20,8 @@ from rnnpipe.recurrent import fused
 from rnnpipe.sequences import Padding
 from rnnpipe.tokens import Ragged
 
+pytestmark = pytest.mark.network
+
 VOCABULARY = 20
 CELLS = ["simple_rnn", "lstm", "gru"]
 SIDES = ["right", "left"]

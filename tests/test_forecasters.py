@@ -18,6 +18,8 @@ from rnnpipe.models import load_network, save_network
 from rnnpipe.params import ForecastTrain, Windows
 from rnnpipe.recurrent import fused
 
+pytestmark = pytest.mark.network
+
 DECODERS = ["segments", "direct"]
 
 

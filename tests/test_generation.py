@@ -21,6 +21,8 @@ from rnnpipe.generation import (
 from rnnpipe.tokens import Vocabulary
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
+pytestmark = pytest.mark.network
+
 
 @pytest.fixture
 def exported(tmp_path):

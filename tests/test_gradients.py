@@ -11,6 +11,8 @@ from scipy.special import expit
 from rnnpipe import gradients
 from rnnpipe.gradients import GradientFlow, flow_table, measure_gradient_flow, summarize
 
+pytestmark = pytest.mark.network
+
 LABELS = np.array([1, 0, 1], np.int8)
 
 

@@ -12,6 +12,8 @@ from rnnpipe.errors import RegistryError
 from rnnpipe.files import sha256_file
 from rnnpipe.models import build_classifier, load_network, save_network
 
+pytestmark = pytest.mark.network
+
 
 @pytest.fixture
 def build(params):

@@ -6,6 +6,8 @@ import pytest
 from rnnpipe.backend import keras, tf
 from rnnpipe.optimizers import Optimizer
 
+pytestmark = pytest.mark.network
+
 KERAS = {
     "adam": keras.optimizers.Adam,
     "rmsprop": keras.optimizers.RMSprop,

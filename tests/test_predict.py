@@ -16,6 +16,8 @@ from rnnpipe.predict import Model, load_model
 from rnnpipe.tokens import FIRST_WORD_ID, Vocabulary
 from tests.networks import VOCABULARY, small_network
 
+pytestmark = pytest.mark.network
+
 WORDS = tuple(f"word{number}" for number in range(VOCABULARY - FIRST_WORD_ID))
 LENGTH = 5  # words that are read of a text, the last ones
 

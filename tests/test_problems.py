@@ -27,6 +27,8 @@ from rnnpipe.report import read_dag
 from rnnpipe.selection import Selection, Wording
 from rnnpipe.training import Learner, Taken, tensorflow_variables
 
+pytestmark = pytest.mark.network
+
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = (
     "prepare",

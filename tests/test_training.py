@@ -17,6 +17,8 @@ from rnnpipe.sequences import Padding, Split
 from rnnpipe.tokens import Ragged
 from rnnpipe.training import draw_fraction, fit, make_deterministic, tensorflow_variables
 
+pytestmark = pytest.mark.network
+
 VOCABULARY = 12
 GOOD, BAD, NOT = 2, 3, 4
 

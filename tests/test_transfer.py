@@ -10,6 +10,8 @@ from rnnpipe.tokens import Vocabulary
 from rnnpipe.transfer import Start, start_from
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
+pytestmark = pytest.mark.network
+
 
 @pytest.fixture
 def classifier(params):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,77 +19,42 @@ import pyarrow.parquet as pq
 import pytest
 import stage_code
 import yaml
-from small_project import make_small_project
+from projects import (
+    DVC,
+    ROOT,
+    copy,
+    fails,
+    is_stage,
+    make_small,
+    processes,
+    set_params,
+)
 
 from rnnpipe.files import read_json, sha256_directory, sha256_file, write_json
 from rnnpipe.sandbox import Sandbox
 
-ROOT = Path(__file__).parents[1]
-REVIEWS = 2400
-DVC = (sys.executable, "-m", "dvc")
-STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 # What needs neither data nor another stage: a change to the data does not run it again.
 APART = {"pretrained"}
-
-
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """A copy of the project with a generated corpus, in which nothing has run yet."""
-    folder = tmp_path_factory.mktemp("fresh") / "project"
-    sandbox = make_small_project(folder, REVIEWS, {"train.epochs": 3})
-    sandbox.commit("Begin")
-    return sandbox
-
-
-@pytest.fixture(scope="module")
-def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the stages note what they execute."""
-    return tmp_path_factory.mktemp("notes")
-
-
-@pytest.fixture(scope="module")
-def done(fresh: Sandbox, notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """The same after one undisturbed ``dvc repro``, committed; tests copy it, none changes it."""
-    sandbox = copy(fresh, tmp_path_factory.mktemp("done") / "project")
-    seconds = stage_code.noting(sandbox, notes).reproduce()
-    assert list(seconds) != []
-    sandbox.commit("Run the pipeline")
-    return sandbox
+STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 
 
 @pytest.fixture
-def project(done: Sandbox, tmp_path: Path) -> Sandbox:
+def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
     """A copy of the finished project, free to change."""
-    return copy(done, tmp_path / "project")
-
-
-def copy(sandbox: Sandbox, folder: Path) -> Sandbox:
-    shutil.copytree(sandbox.folder, folder, symlinks=True)
-    return Sandbox(folder, sandbox.environment)
+    return copy(finished, tmp_path / "project")
 
 
 def change(sandbox: Sandbox, section: str, **values: object) -> None:
-    path = sandbox.folder / "params.yaml"
-    params = yaml.safe_load(path.read_text())
-    params[section] |= values
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    set_params(sandbox.folder, {f"{section}.{name}": value for name, value in values.items()})
 
 
 def lock(sandbox: Sandbox) -> str:
     return (sandbox.folder / "dvc.lock").read_text()
 
 
-def fails(sandbox: Sandbox, *command: str) -> str:
-    done = subprocess.run(
-        command, cwd=sandbox.folder, env=sandbox.environment, text=True, capture_output=True
-    )
-    assert done.returncode != 0
-    return done.stdout + done.stderr
-
-
-def test_every_stage_ran_and_a_model_came_out(done):
-    assert set(yaml.safe_load(lock(done))["stages"]) == set(STAGES)
-    metrics = read_json(done.folder / "reports/metrics.json")
+def test_every_stage_ran_and_a_model_came_out(finished):
+    assert set(yaml.safe_load(lock(finished))["stages"]) == set(STAGES)
+    metrics = read_json(finished.folder / "reports/metrics.json")
     assert metrics["accuracy_low"] < metrics["accuracy"] < metrics["accuracy_high"]
     assert metrics["accuracy"] > 0.9
     assert metrics["accuracy"] > metrics["baseline"]["accuracy"]
@@ -101,10 +65,10 @@ def test_every_stage_ran_and_a_model_came_out(done):
         difference = ours["accuracy"] - baseline["accuracy"]
         assert ahead == round(difference * baseline["n"])
         assert 0 < test["p_value"] <= 1
-    decision = read_json(done.folder / "models/registration.json")
+    decision = read_json(finished.folder / "models/registration.json")
     assert decision["verdict"] == "approved"
     assert "better_than_baseline" in {gate["name"] for gate in decision["reasons"]}
-    assert decision["model"] == sha256_directory(done.folder / "models/sentiment")
+    assert decision["model"] == sha256_directory(finished.folder / "models/sentiment")
 
 
 def test_dvc_and_the_command_line_name_the_same_stages():
@@ -128,8 +92,9 @@ def test_a_second_run_runs_nothing(project):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_names_all_the_code_it_executes(done, notes, stage):
-    stage_code.check_named(done, "sentiment", stage, stage_code.executed(done, notes)[stage,])
+def test_a_stage_names_all_the_code_it_executes(finished_and_executed, stage):
+    sandbox, executed = finished_and_executed
+    stage_code.check_named(sandbox, "sentiment", stage, executed[stage,])
 
 
 def test_training_again_changes_nothing(project):
@@ -252,12 +217,12 @@ def test_own_reviews_take_a_path_and_appended_rows_run_it_again(project, tmp_pat
         group_column="film",
         labels={"good": "pos", "bad": "neg"},
     )
-    change(project, "validate", min_labelled=100)
-    change(project, "train", epochs=1)
-    assert set(project.reproduce()) == set(STAGES) - APART
+    assert set(project.reproduce("sequences")) == {"download", "prepare", "validate", "sequences"}
+    stale = set(json.loads(project.run(*DVC, "status", "--json", "dvc.yaml")))
+    assert stale == set(STAGES) - APART - {"download", "prepare", "validate", "sequences"}
     before = read_json(project.folder / "reports/sequences.json")
     own[["review", "stars", "film"]].to_csv(tmp_path / "own.csv", index=False)
-    assert {"download", "prepare", "train"} <= set(project.reproduce())
+    assert set(project.reproduce("sequences")) == {"download", "prepare", "validate", "sequences"}
     after = read_json(project.folder / "reports/sequences.json")
     assert after["train"] > before["train"]
     # A film never moves to another split when the file grows.
@@ -393,57 +358,46 @@ def start(sandbox: Sandbox) -> "subprocess.Popen[bytes]":
     )
 
 
-def processes(sandbox: Sandbox) -> Iterator[tuple[int, list[str]]]:
-    """Every live process that works in the sandbox's folder, with its arguments."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if (entry / "cwd").readlink() != sandbox.folder:
-                continue
-            arguments = (entry / "cmdline").read_bytes().decode().split("\0")
-        except OSError:  # it ended while we looked
-            continue
-        if arguments != [""]:
-            yield int(entry.name), arguments
-
-
 def stage_process(
     child: "subprocess.Popen[bytes]", sandbox: Sandbox, stages: Collection[str]
 ) -> tuple[int, str] | None:
     """Wait for one of these stages' own process; None when the run ended before any came."""
     while child.poll() is None:
-        for pid, arguments in processes(sandbox):
-            if arguments[1:3] == ["-m", "rnnpipe"] and arguments[3] in stages:
-                return pid, arguments[3]
+        for pid, command in processes(sandbox.folder):
+            if found := next((stage for stage in stages if is_stage(command, stage)), None):
+                return pid, found
         time.sleep(0.02)
     return None
 
 
 # Seconds after which a long stage is in the middle of its work; the short ones die at once.
 INTO_THE_WORK = {"validate": 1.0, "train": 4.0, "evaluate": 2.0}
+# Who is killed, in turn: along the chain, each of them in stages of every kind.
+VICTIMS = ("stage", "dvc", "group")
 
 
 @contextmanager
 def all_gone(sandbox: Sandbox, seconds: float) -> Iterator[None]:
     yield
     end = time.monotonic() + seconds
-    while list(processes(sandbox)) and time.monotonic() < end:
+    while list(processes(sandbox.folder)) and time.monotonic() < end:
         time.sleep(0.1)
-    assert not list(processes(sandbox)), "an orphan goes on working"
+    assert not list(processes(sandbox.folder)), "an orphan goes on working"
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
-@pytest.mark.parametrize("victim", ["stage", "dvc", "group"])
-def test_killed_in_every_stage_a_plain_repro_ends_the_same(fresh, done, tmp_path, victim):
-    sandbox = copy(fresh, (tmp_path / "project").resolve())
-    alive = set(STAGES)
-    while alive:
+def test_killed_in_every_stage_a_plain_repro_ends_the_same(finished, tmp_path):
+    sandbox = make_small(tmp_path / "project")
+    # The training, which goes on where it was cut off, dies by each of them.
+    left = [(stage, VICTIMS[number % 3]) for number, stage in enumerate(STAGES)]
+    left += [("train", victim) for victim in VICTIMS if ("train", victim) not in left]
+    while left:
         child = start(sandbox)
-        found = stage_process(child, sandbox, alive)
-        assert found is not None, f"{', '.join(sorted(alive))} did not start"
+        found = stage_process(child, sandbox, {stage for stage, _ in left})
+        assert found is not None, f"{left} did not start"
         pid, stage = found
-        alive.remove(stage)
+        victim = next(victim for name, victim in left if name == stage)
+        left.remove((stage, victim))
         time.sleep(INTO_THE_WORK.get(stage, 0.05))
         with all_gone(sandbox, 30):  # one that still imports TensorFlow looks up late
             match victim:
@@ -455,7 +409,7 @@ def test_killed_in_every_stage_a_plain_repro_ends_the_same(fresh, done, tmp_path
                     os.killpg(child.pid, signal.SIGKILL)
             child.wait(30)
     sandbox.reproduce()
-    assert lock(sandbox) == lock(done)
+    assert lock(sandbox) == lock(finished)
     assert sha256_file(sandbox.folder / "models/registration.json") == sha256_file(
-        done.folder / "models/registration.json"
+        finished.folder / "models/registration.json"
     )

@@ -1,18 +1,16 @@
 """Data and models on S3: real ``dvc``, git and command line against a server on loopback."""
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from projects import DVC, copy, fails
 from s3_server import BUCKET, KEY_ID, SECRET, Server, credentials, serving
 
 from rnnpipe.files import sha256_directory
 from rnnpipe.sandbox import Sandbox
 
-DVC = (sys.executable, "-m", "dvc")
 RNNPIPE = (sys.executable, "-m", "rnnpipe")
 REVIEW = "A superb film."
 NOBODY = "http://127.0.0.1:1"  # a port that no server may have
@@ -27,8 +25,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def project(finished: Sandbox, server: Server, tmp_path: Path) -> Sandbox:
     """A copy of the finished project with a bare origin and a place of its own in the bucket."""
-    folder = tmp_path / "project"
-    shutil.copytree(finished.folder, folder, symlinks=True)
+    folder = copy(finished, tmp_path / "project").folder
     (tmp_path / "home").mkdir()
     environment = {**finished.environment}
     for name, value in credentials(tmp_path / "home").items():
@@ -50,18 +47,6 @@ def cloned(project: Sandbox, source: str = "origin.git") -> Sandbox:
     home = project.folder.parent
     project.run("git", "clone", "--quiet", str(home / source), str(home / "clone"))
     return Sandbox(home / "clone", project.environment)
-
-
-def fails(sandbox: Sandbox, *command: str, **environment: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=sandbox.folder,
-        env={**sandbox.environment, **environment},
-        text=True,
-        capture_output=True,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def standing(project: Sandbox) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import stage_code
 import yaml
+from projects import DVC, ROOT, copy, fails, set_params
 
 from rnnpipe.errors import TrainingError
 from rnnpipe.files import read_json, sha256_directory, sha256_file
@@ -19,7 +20,6 @@ from rnnpipe.params import PARAMS, load_params
 from rnnpipe.places import places_of
 from rnnpipe.problems import problem_of
 from rnnpipe.sandbox import Sandbox
-from tests.test_pipeline import DVC, ROOT, copy, fails
 
 PROBLEMS = ("language_model", "forecasting")
 SERIES = "data/mirror/generated_series.csv"
@@ -37,10 +37,8 @@ def pipeline(problem: str) -> str:
 
 
 def change(sandbox: Sandbox, problem: str, section: str, **values: object) -> None:
-    path = sandbox.folder / places_of(problem).params
-    params = yaml.safe_load(path.read_text())
-    params[section] |= values
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    folder = sandbox.folder / places_of(problem).pipeline
+    set_params(folder, {f"{section}.{name}": value for name, value in values.items()})
 
 
 @pytest.fixture

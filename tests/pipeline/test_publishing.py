@@ -21,7 +21,7 @@ from rnnpipe.errors import RegistryError
 from rnnpipe.files import sha256_directory
 from rnnpipe.publishing import RefusalError, models, promote, publish, rollback
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 NAME = "sentiment"
 
 # A pipeline with the real paths and the real register stage. More epochs: fewer mistakes.

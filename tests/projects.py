@@ -1,0 +1,189 @@
+"""Small projects on generated data, for tests: made, copied, changed, watched.
+
+The whole DAG is built once a test session (``finished`` in ``tests/conftest.py``); tests work in
+copies of it. Where what a stage computes is not the point, the copy is a quick one.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+import yaml
+
+from rnnpipe.sandbox import Sandbox, make_demo
+
+ROOT = Path(__file__).parents[1]
+DVC = (sys.executable, "-m", "dvc")
+REVIEWS = 2400
+
+# Few words a network, so that each training takes seconds; every pipeline ends in a good model.
+SMALL = {
+    ".": {"validate.min_labelled": 100, "train.epochs": 3, "evaluate.bootstrap_samples": 100},
+    "pipelines/language_model": {"train.batch_size": 8, "evaluate.bootstrap_samples": 100},
+    "pipelines/forecasting": {"evaluate.bootstrap_samples": 100},
+}
+
+
+def make_small(folder: Path) -> Sandbox:
+    """Make a project in which nothing has run, committed as ``Begin``."""
+    sandbox = make_demo(ROOT, folder.resolve(), REVIEWS)
+    for pipeline, values in SMALL.items():
+        set_params(sandbox.folder / pipeline, values)
+    sandbox.commit("Begin")
+    return sandbox
+
+
+def copy(sandbox: Sandbox, folder: Path) -> Sandbox:
+    """Copy a project with its git, its DVC cache, and its outputs; the copy is free to change."""
+    folder = folder.resolve()
+    shutil.copytree(sandbox.folder, folder, symlinks=True)
+    return Sandbox(folder, sandbox.environment)
+
+
+def set_params(folder: Path, values: Mapping[str, object]) -> None:
+    """Change values, by dotted name, in the ``params.yaml`` of a folder."""
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    for key, value in values.items():
+        section, name = key.split(".")
+        params[section][name] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def fails(sandbox: Sandbox, *command: str, **environment: str) -> str:
+    """Run a command that must fail, and return all that it printed."""
+    done = subprocess.run(
+        command,
+        cwd=sandbox.folder,
+        env={**sandbox.environment, **environment},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode != 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def processes(folder: Path) -> Iterator[tuple[int, list[str]]]:
+    """Every live process that works in a folder or below it, with its command line."""
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder) and (command := process.cmdline()):
+                yield process.pid, command
+        except psutil.Error:  # it ended while we looked, or is a zombie
+            continue
+
+
+def is_stage(command: list[str], stage: str) -> bool:
+    """Whether a command line is that of a stage's own process."""
+    return command[1:4] == ["-m", "rnnpipe", stage]
+
+
+# --- Quick stages ------------------------------------------------------------------------
+
+# In the place of rnnpipe/__main__.py, on which no stage depends: so the copy is up to date as it
+# stands. Stages that take seconds write what they wrote before, changed as their parameters bid;
+# the others, and all commands, are the real ones.
+_QUICK_MAIN = """
+import hashlib, json, math, shutil, sys, time
+from pathlib import Path
+
+RECORDED = Path(@RECORDED@)
+QUICK = {
+    "prepare", "validate", "validate_sequences", "windows", "word_vectors", "baseline", "train",
+    "gradient_flow", "evaluate",
+} - {@REAL@}
+EPOCH_SECONDS = 0.05
+
+
+def outputs(stage, pipeline):
+    import yaml
+
+    content = yaml.safe_load((pipeline / "dvc.yaml").read_text())["stages"][stage]
+    for kind in ("outs", "metrics", "plots"):
+        for out in content.get(kind, ()):
+            yield Path(out if isinstance(out, str) else next(iter(out)))
+
+
+def changed(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content, indent=2) + "\\n")
+
+
+def train(params, network):
+    from rnnpipe.progress import TrainingReport
+
+    settings = params["train"]
+    rows = []
+    with TrainingReport(params["problem"], settings["epochs"], "batches") as report:
+        for number in range(1, settings["epochs"] + 1):
+            time.sleep(EPOCH_SECONDS)
+            loss = 1 / (1 + settings["hidden_size"] * settings["learning_rate"] * number)
+            rows.append({"epoch": number, "loss": loss, "validation_loss": loss})
+            report.epoch(rows[-1])
+
+    def with_rows(history):
+        known = history["epochs"][-1]
+        history["epochs"] = [known | row for row in rows]
+        history["best_epoch"] = len(rows)
+        history["of"] = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+    changed(network / "history.json", with_rows)
+
+
+def quick(stage, file):
+    import yaml
+
+    from rnnpipe.orphans import die_with_dvc
+    from rnnpipe.places import places_of
+
+    die_with_dvc()
+    params = yaml.safe_load(file.read_text())
+    places = places_of(params["problem"])
+    for out in outputs(stage, file.parent):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if (RECORDED / out).is_dir():
+            shutil.rmtree(out, ignore_errors=True)
+            shutil.copytree(RECORDED / out, out)
+        else:
+            shutil.copyfile(RECORDED / out, out)
+    if stage == "train":
+        train(params, places.network)
+    if stage == "evaluate":
+        history = (places.network / "history.json").read_bytes()
+        changed(places.metrics, lambda metrics: metrics.update(of=len(history)))
+
+
+def main(arguments=None):
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0] not in QUICK:
+        from rnnpipe import command_line
+
+        return command_line.main(arguments)
+    given = arguments[arguments.index("--params") + 1] if "--params" in arguments else "params.yaml"
+    quick(arguments[0], Path(given))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def make_quick(finished: Sandbox, folder: Path, real: Sequence[str] = ()) -> Sandbox:
+    """Copy a finished project whose stages then take a moment, under real dvc, git and Prefect.
+
+    Args:
+        finished: the project.
+        folder: where the copy goes.
+        real: stages that stay as they are.
+    """
+    sandbox = copy(finished, folder)
+    package = sandbox.folder / "rnnpipe"
+    (package / "__main__.py").rename(package / "command_line.py")
+    main = _QUICK_MAIN.replace("@RECORDED@", repr(str(finished.folder)))
+    (package / "__main__.py").write_text(main.replace("@REAL@", ", ".join(map(repr, real)) or '""'))
+    sandbox.commit("Make the stages quick")
+    return sandbox
