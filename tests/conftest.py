@@ -12,31 +12,35 @@ from rnnpipe.params import Params, load_params
 from rnnpipe.sandbox import Sandbox, environment
 
 Executed = dict[tuple[str, ...], set[Path]]
-FLOWS, PIPELINE = "tests/flows/", "tests/pipeline/"
-
-
-def _group(nodeid: str) -> str:
-    """The tests that one process runs one after the other, or a test that any process may take."""
-    return next((folder for folder in (FLOWS, PIPELINE) if nodeid.startswith(folder)), nodeid)
+# What runs pipelines, flows and servers. The longest first: what is short fills the gaps at the end.
+PIPELINE_FOLDERS = ("tests/flows/", "tests/pipeline/")
+LONGEST = (
+    "test_end_to_end",
+    "test_pipeline_flow",
+    "test_search",
+    "test_pipeline",
+    "test_pipelines",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that run pipelines, flows or servers, and bring all into a good order.
+    """Mark the tests that run pipelines, flows or servers, and bring all into a good order."""
 
-    Flows come first, and what any process may take before the pipelines: where two share the
-    tests, one has the flows, the other all the rest.
-    """
-    rank = {FLOWS: 0, PIPELINE: 2}
-    items.sort(key=lambda item: rank.get(_group(item.nodeid), 1))
+    def rank(item: pytest.Item) -> int:
+        if item.path.stem in LONGEST:
+            return LONGEST.index(item.path.stem)
+        return len(LONGEST) + (not item.nodeid.startswith(PIPELINE_FOLDERS))
+
+    items.sort(key=rank)
     for item in items:
-        if _group(item.nodeid) in rank:
+        if item.nodeid.startswith(PIPELINE_FOLDERS):
             item.add_marker(pytest.mark.pipeline)
 
 
-class GroupsInOrder(LoadScopeScheduling):
-    """Of several processes one runs all flows and servers, one all pipelines, in their order.
+class FilesInOrder(LoadScopeScheduling):
+    """Of several processes each takes a whole file of what runs pipelines, else a test.
 
-    There they share what is built once, and what a group has one of never runs twice at a time.
+    The tests of such a file share servers and projects, and build on one another.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
@@ -44,13 +48,13 @@ class GroupsInOrder(LoadScopeScheduling):
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
-        return _group(nodeid)
+        return nodeid.partition("::")[0] if nodeid.startswith(PIPELINE_FOLDERS) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupsInOrder:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesInOrder:
     """Have ``pytest -n`` divide the tests so."""
-    return GroupsInOrder(config, log)
+    return FilesInOrder(config, log)
 
 
 @pytest.fixture(scope="session")

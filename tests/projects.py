@@ -153,8 +153,13 @@ def quick(stage, file):
     if stage == "train":
         train(params, places.network)
     if stage == "evaluate":
-        history = (places.network / "history.json").read_bytes()
-        changed(places.metrics, lambda metrics: metrics.update(of=len(history)))
+        trained = hashlib.sha256((places.network / "history.json").read_bytes()).digest()[0]
+
+        def other(metrics):  # another network, another figure
+            first = next(name for name, value in metrics.items() if isinstance(value, float))
+            metrics[first] = round(metrics[first] * (1 - 1e-5 * (1 + trained)), 6)
+
+        changed(places.metrics, other)
 
 
 def main(arguments=None):
@@ -172,18 +177,23 @@ if __name__ == "__main__":
 """
 
 
-def make_quick(finished: Sandbox, folder: Path, real: Sequence[str] = ()) -> Sandbox:
-    """Copy a finished project whose stages then take a moment, under real dvc, git and Prefect.
+def quicken(sandbox: Sandbox, recorded: Sandbox, real: Sequence[str] = ()) -> None:
+    """Have a project's stages take a moment, under real dvc, git and Prefect; committed.
 
     Args:
-        finished: the project.
-        folder: where the copy goes.
+        sandbox: the project.
+        recorded: a finished one, whose outputs are written once more.
         real: stages that stay as they are.
     """
-    sandbox = copy(finished, folder)
     package = sandbox.folder / "rnnpipe"
     (package / "__main__.py").rename(package / "command_line.py")
-    main = _QUICK_MAIN.replace("@RECORDED@", repr(str(finished.folder)))
+    main = _QUICK_MAIN.replace("@RECORDED@", repr(str(recorded.folder)))
     (package / "__main__.py").write_text(main.replace("@REAL@", ", ".join(map(repr, real)) or '""'))
     sandbox.commit("Make the stages quick")
+
+
+def make_quick(finished: Sandbox, folder: Path, real: Sequence[str] = ()) -> Sandbox:
+    """Copy a finished project and make its stages quick."""
+    sandbox = copy(finished, folder)
+    quicken(sandbox, finished, real)
     return sandbox

@@ -25,7 +25,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
 from prefect.states import Cancelling
-from projects import DVC, make_small
+from projects import DVC, make_small, quicken
 from running import ACTIVE, Up, wait_for
 
 from flows.up import STATE, environment, marked
@@ -35,18 +35,22 @@ ROOT = Path(__file__).parents[2]
 STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 OFTEN = "often"
 # Training that is still at work when it is killed.
-LONG = {"train.epochs": 50, "train.patience": 50}
+LONG = {"train.epochs": 2000, "train.patience": 2000}
 STOP_SECONDS = 30  # one that still imports TensorFlow looks up late
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
 
 @pytest.fixture(scope="module")
 def sandbox(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """A project in which nothing has run, with one more deployment and the finished one's cache."""
+    """A project in which nothing has run, with one more deployment and the finished one's cache.
+
+    What is killed in it dies in the midst of a quick stage; tests/pipeline kills the real ones.
+    """
     made = make_small(tmp_path_factory.mktemp("whole") / "project")
     made.run(*DVC, "cache", "dir", "--local", str(finished.folder / ".dvc/cache"))
     # The other pipelines would have no results, which `dvc exp apply` asks for.
     shutil.rmtree(made.folder / "pipelines")
+    quicken(made, finished)
     path = made.folder / "prefect.yaml"
     deployments = yaml.safe_load(path.read_text())
     nightly = deployments["deployments"][0]

@@ -22,7 +22,6 @@ import yaml
 from projects import (
     DVC,
     ROOT,
-    copy,
     fails,
     is_stage,
     make_small,
@@ -36,12 +35,6 @@ from rnnpipe.sandbox import Sandbox
 # What needs neither data nor another stage: a change to the data does not run it again.
 APART = {"pretrained"}
 STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
-
-
-@pytest.fixture
-def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
-    """A copy of the finished project, free to change."""
-    return copy(finished, tmp_path / "project")
 
 
 def change(sandbox: Sandbox, section: str, **values: object) -> None:
@@ -103,20 +96,20 @@ def test_training_again_changes_nothing(project):
     assert lock(project) == before
 
 
-def test_an_old_parameter_comes_back_from_the_run_cache(project):
-    before = lock(project)
-    change(project, "train", hidden_size=8, epochs=1)
-    assert set(project.reproduce()) == {
+def test_an_old_parameter_comes_back_from_the_run_cache(quick_project):
+    before = lock(quick_project)
+    change(quick_project, "train", hidden_size=8, epochs=1)
+    assert set(quick_project.reproduce()) == {
         "train",
         "gradient_flow",
         "evaluate",
         "register",
         "report",
     }
-    assert lock(project) != before
-    project.run("git", "checkout", "--", "params.yaml")
-    assert project.reproduce() == {}
-    assert lock(project) == before
+    assert lock(quick_project) != before
+    quick_project.run("git", "checkout", "--", "params.yaml")
+    assert quick_project.reproduce() == {}
+    assert lock(quick_project) == before
 
 
 def test_a_change_to_the_pictures_trains_nothing(project):
@@ -137,8 +130,8 @@ def test_pushed_data_come_back_in_a_fresh_clone(project, tmp_path):
     assert not clone.run("git", "status", "--porcelain")
 
 
-def test_dvcs_own_commands_serve_a_dvc_user(project):
-    project.run(
+def test_dvcs_own_commands_serve_a_dvc_user(quick_project):
+    quick_project.run(
         *DVC,
         "exp",
         "run",
@@ -150,17 +143,17 @@ def test_dvcs_own_commands_serve_a_dvc_user(project):
         "-S",
         "train.epochs=1",
     )
-    shown = json.loads(project.run(*DVC, "params", "diff", "--json"))
+    shown = json.loads(quick_project.run(*DVC, "params", "diff", "--json"))
     assert shown["params.yaml"]["train.hidden_size"]["new"] == 8
-    changed = json.loads(project.run(*DVC, "metrics", "diff", "--json"))
+    changed = json.loads(quick_project.run(*DVC, "metrics", "diff", "--json"))
     assert (
         "accuracy" in changed["diff"]["reports/metrics.json"]
         if "diff" in changed
         else changed["reports/metrics.json"]
     )
-    assert "small" in project.run(*DVC, "exp", "list")
-    project.run(*DVC, "plots", "diff", "HEAD", "--out", "page")
-    page = (project.folder / "page/index.html").read_text()
+    assert "small" in quick_project.run(*DVC, "exp", "list")
+    quick_project.run(*DVC, "plots", "diff", "HEAD", "--out", "page")
+    page = (quick_project.folder / "page/index.html").read_text()
     for title in ("Confusion matrix", "ROC", "Loss"):
         assert title in page
     assert 'src="http' not in page
@@ -283,33 +276,33 @@ def test_no_network_ends_with_the_code_for_later_and_says_what_to_do(project):
     assert sha256_directory(project.folder / "data/raw") == before
 
 
-def test_a_model_is_published_found_promoted_and_fetched(project, tmp_path):
-    def rnnpipe(*arguments: str, where: Sandbox = project) -> str:
+def test_a_model_is_published_found_promoted_and_fetched(quick_project, tmp_path):
+    def rnnpipe(*arguments: str, where: Sandbox = quick_project) -> str:
         return where.run(sys.executable, "-m", "rnnpipe", *arguments)
 
-    project.run(
+    quick_project.run(
         "git", "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin")
     )
-    project.run("git", "remote", "add", "origin", str(tmp_path / "origin"))
-    project.run(*DVC, "remote", "add", "--default", "store", str(tmp_path / "store"))
-    project.commit("Add the remotes")
+    quick_project.run("git", "remote", "add", "origin", str(tmp_path / "origin"))
+    quick_project.run(*DVC, "remote", "add", "--default", "store", str(tmp_path / "store"))
+    quick_project.commit("Add the remotes")
     rnnpipe("publish", "--dry-run")
     assert rnnpipe("models") == ""
     rnnpipe("publish")
     assert "v0.1.0" in rnnpipe("models")
     rnnpipe("promote", "v0.1.0")
-    again = fails(project, sys.executable, "-m", "rnnpipe", "publish")
+    again = fails(quick_project, sys.executable, "-m", "rnnpipe", "publish")
     assert "Traceback" not in again
 
-    project.run("git", "clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / "clone"))
-    clone = Sandbox(tmp_path / "clone", project.environment)
+    quick_project.run("git", "clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / "clone"))
+    clone = Sandbox(tmp_path / "clone", quick_project.environment)
     for name in ("v0.1.0", "prod"):
         assert rnnpipe("predict", "--model", name, "A superb film.", where=clone) == rnnpipe(
             "predict", "A superb film."
         )
     clone.run(*DVC, "artifacts", "get", ".", "sentiment", "--stage", "prod", "--out", "got")
     assert sha256_directory(clone.folder / "got") == sha256_directory(
-        project.folder / "models/sentiment"
+        quick_project.folder / "models/sentiment"
     )
 
 
@@ -334,14 +327,14 @@ def test_a_full_disk_leaves_nothing_half_written(project, stage, kibibytes):
     assert [sha256_directory(folder) for folder in folders] == before
 
 
-def test_two_runs_at_once_do_not_disturb_each_other(project):
-    change(project, "train", hidden_size=8, epochs=2)
-    first = start(project)
-    assert stage_process(first, project, {"train"})
-    shown = fails(project, *DVC, "repro")
+def test_two_runs_at_once_do_not_disturb_each_other(quick_project):
+    change(quick_project, "train", hidden_size=8, epochs=200, patience=200)
+    first = start(quick_project)
+    assert stage_process(first, quick_project, {"train"})
+    shown = fails(quick_project, *DVC, "repro")
     assert "lock" in shown.lower() or "busy" in shown.lower()
     assert first.wait(300) == 0
-    assert project.reproduce() == {}
+    assert quick_project.reproduce() == {}
 
 
 # Death in every stage -----------------------------------------------------------------------

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 import stage_code
 import yaml
-from projects import DVC, ROOT, copy, fails, set_params
+from projects import DVC, ROOT, fails, set_params
 
 from rnnpipe.errors import TrainingError
 from rnnpipe.files import read_json, sha256_directory, sha256_file
@@ -39,11 +38,6 @@ def pipeline(problem: str) -> str:
 def change(sandbox: Sandbox, problem: str, section: str, **values: object) -> None:
     folder = sandbox.folder / places_of(problem).pipeline
     set_params(folder, {f"{section}.{name}": value for name, value in values.items()})
-
-
-@pytest.fixture
-def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
-    return copy(finished, tmp_path / "project")
 
 
 def run(sandbox: Sandbox, *arguments: str) -> str:
@@ -229,21 +223,23 @@ def test_sentiment_starts_from_the_language_model(project):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_model_is_published_found_and_fetched_by_its_name(project, tmp_path, problem):
-    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "o"))
-    project.run("git", "remote", "add", "origin", str(tmp_path / "o"))
-    project.run(*DVC, "remote", "add", "--default", "store", str(tmp_path / "store"))
-    project.commit("Add the remotes")
-    assert f"{problem} v0.1.0" in run(project, "publish", "--problem", problem)
-    assert "baseline" in run(project, "models", "--problem", problem)
-    run(project, "promote", "v0.1.0", "--problem", problem)
-    again = fails(project, sys.executable, "-m", "rnnpipe", "publish", "--problem", problem)
+def test_a_model_is_published_found_and_fetched_by_its_name(quick_project, tmp_path, problem):
+    quick_project.run(
+        "git", "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "o")
+    )
+    quick_project.run("git", "remote", "add", "origin", str(tmp_path / "o"))
+    quick_project.run(*DVC, "remote", "add", "--default", "store", str(tmp_path / "store"))
+    quick_project.commit("Add the remotes")
+    assert f"{problem} v0.1.0" in run(quick_project, "publish", "--problem", problem)
+    assert "baseline" in run(quick_project, "models", "--problem", problem)
+    run(quick_project, "promote", "v0.1.0", "--problem", problem)
+    again = fails(quick_project, sys.executable, "-m", "rnnpipe", "publish", "--problem", problem)
     assert "nothing new" in again
-    project.run("git", "clone", "--quiet", str(tmp_path / "o"), str(tmp_path / "clone"))
-    clone = Sandbox(tmp_path / "clone", project.environment)
+    quick_project.run("git", "clone", "--quiet", str(tmp_path / "o"), str(tmp_path / "clone"))
+    clone = Sandbox(tmp_path / "clone", quick_project.environment)
     clone.run(*DVC, "artifacts", "get", ".", problem, "--stage", "prod", "--out", "got")
     assert sha256_directory(clone.folder / "got") == sha256_directory(
-        project.folder / places_of(problem).model
+        quick_project.folder / places_of(problem).model
     )
 
 

@@ -23,11 +23,11 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def project(finished: Sandbox, server: Server, tmp_path: Path) -> Sandbox:
+def project(quick: Sandbox, server: Server, tmp_path: Path) -> Sandbox:
     """A copy of the finished project with a bare origin and a place of its own in the bucket."""
-    folder = copy(finished, tmp_path / "project").folder
+    folder = copy(quick, tmp_path / "project").folder
     (tmp_path / "home").mkdir()
-    environment = {**finished.environment}
+    environment = {**quick.environment}
     for name, value in credentials(tmp_path / "home").items():
         environment.pop(name, None)
         if value is not None:

@@ -1,0 +1,20 @@
+"""Copies of the finished project, for tests of its pipelines."""
+
+from pathlib import Path
+
+import pytest
+from projects import copy
+
+from rnnpipe.sandbox import Sandbox
+
+
+@pytest.fixture
+def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
+    """A copy of the finished project, free to change."""
+    return copy(finished, tmp_path / "project")
+
+
+@pytest.fixture
+def quick_project(quick: Sandbox, tmp_path: Path) -> Sandbox:
+    """The same with stages that take a moment."""
+    return copy(quick, tmp_path / "project")
