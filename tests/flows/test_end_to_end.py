@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 OFTEN = "often"
 # Training that is still at work when it is killed.
-LONG = {"train.epochs": 2000, "train.patience": 2000}
+LONG = {"train.epochs": 1000, "train.patience": 1000}
 STOP_SECONDS = 30  # one that still imports TensorFlow looks up late
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
