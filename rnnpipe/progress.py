@@ -70,7 +70,8 @@ class TrainingReport:
 
     Each line of the file is a JSON object with a ``kind``: ``steps`` has ``epoch``, ``step``,
     ``steps`` (of the epoch), ``passed`` (the share of the whole training), ``loss`` (mean of the
-    epoch so far), ``per_second`` of the ``unit`` that is learnt from, and ``seconds_left``; ``epoch`` has the
+    epoch so far), ``per_second`` of the ``unit`` that is learnt from (since the line before), and
+    ``seconds_left``; ``epoch`` has the
     epoch's figures and its ``seconds``, which are None where a run that was cut off had trained it.
     """
 
@@ -97,8 +98,9 @@ class TrainingReport:
         self._file: IO[str] | None = None
         self._bar: Any = None
         self._told = self._began = self._epoch_began = clock()
-        self._first: float | None = None  # share of the training that was done before this run
+        self._first: float | None = None  # share of the training that was done after the first step
         self._losses = self._size = 0.0
+        self._recent = 0.0  # what was learnt from since the last line
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,10 +124,14 @@ class TrainingReport:
             size: of how much that was.
         """
         now = self._clock()
+        passed = (epoch - 1 + step / steps) / self._epochs
         if self._first is None:
-            self._first = (epoch - 1) / self._epochs
-            self._began = self._epoch_began = now
+            # The first step compiles: it tells nothing of how fast the others will be.
+            self._first = passed
+            self._began = self._told = now
             self._open_bar(epoch, steps)
+        else:
+            self._recent += size
         if step == 1:
             self._losses = self._size = 0.0
         self._losses += loss * size
@@ -134,10 +140,9 @@ class TrainingReport:
             self._bar.update(1)
         if now - self._told < self._every:
             return
-        self._told = now
-        passed = (epoch - 1 + step / steps) / self._epochs
         mean = self._losses / self._size if self._size else loss
-        speed = self._size / max(now - self._epoch_began, 1e-9)
+        speed = self._recent / max(now - self._told, 1e-9)
+        self._told, self._recent = now, 0.0
         left = (now - self._began) * (1 - passed) / max(passed - self._first, 1e-9)
         self._write(
             kind="steps",
@@ -170,6 +175,7 @@ class TrainingReport:
         now = self._clock()
         seconds = None if self._first is None else round(now - self._epoch_began, 1)
         self._told = self._epoch_began = now
+        self._recent = 0.0
         self._write(**{"kind": "epoch", **row, "seconds": seconds})
         figures = ", ".join(
             f"{name.replace('_', ' ')} {value:.4g}"

@@ -48,21 +48,36 @@ def test_steps_are_told_at_their_pace_and_epochs_at_their_end(path, caplog):
         train(report, 2)
     found = rows(path)
     steps = [row for row in found if row["kind"] == "steps"]
-    assert [(row["epoch"], row["step"]) for row in steps] == [(1, 4), (1, 8), (2, 4), (2, 8)]
+    assert [(row["epoch"], row["step"]) for row in steps] == [(1, 5), (1, 9), (2, 4), (2, 8)]
     assert [row["kind"] for row in found].count("epoch") == 2
-    assert steps[0]["loss"] == pytest.approx((10 + 9 + 8 + 7) / 4)  # of the epoch so far
-    assert steps[0]["passed"] == pytest.approx(0.2)
+    assert steps[0]["loss"] == pytest.approx((10 + 9 + 8 + 7 + 6) / 5)  # of the epoch so far
+    assert steps[0]["passed"] == pytest.approx(0.25)
     assert (steps[0]["unit"], steps[0]["steps"]) == ("reviews", STEPS)
     lefts = [row["seconds_left"] for row in steps]
     assert lefts == sorted(lefts, reverse=True)
     assert all(row["per_second"] > 0 for row in steps)
-    assert [row["seconds"] for row in found if row["kind"] == "epoch"] == [10.0, 11.0]
+    assert [row["seconds"] for row in found if row["kind"] == "epoch"] == [11.0, 11.0]
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == len(found)
-    assert lines[0].startswith("epoch 1 of 2, step 4 of 10: loss 8.5, ")
+    assert lines[0].startswith("epoch 1 of 2, step 5 of 10: loss 8, ")
     assert lines[0].endswith(" left")
     assert not [line for line in lines if "{" in line]
-    assert "epoch 1 of 2: loss 1, validation loss 2, 10 s" in lines
+    assert "epoch 1 of 2: loss 1, validation loss 2, 11 s" in lines
+
+
+def test_a_slow_first_step_is_part_of_its_epoch_and_of_no_speed(path):
+    now = 0.0
+    with TrainingReport("sentiment", 2, "reviews", every=15.0, clock=lambda: now) as report:
+        for step in range(1, 41):
+            now += 30.0 if step == 1 else 1.0  # what is compiled is compiled in the first
+            report.step(1, step, 40, 0.5, 32.0)
+        now += 2.0  # on validation
+        report.epoch({"epoch": 1, "loss": 0.5})
+    *steps, epoch = rows(path)
+    assert epoch["seconds"] == 71.0
+    assert [row["step"] for row in steps] == [16, 31]
+    assert [row["per_second"] for row in steps] == [32.0, 32.0]
+    assert [row["seconds_left"] for row in steps] == pytest.approx([64.0, 49.0])
 
 
 def test_the_file_is_begun_anew_and_tells_all_epochs_of_a_training_that_goes_on(path):
