@@ -402,7 +402,8 @@ def test_killed_in_every_stage_a_plain_repro_ends_the_same(finished, tmp_path):
                     os.killpg(child.pid, signal.SIGKILL)
             child.wait(30)
     sandbox.reproduce()
-    assert lock(sandbox) == lock(finished)
+    # Stages that do not need each other stand in the order in which they ran.
+    assert yaml.safe_load(lock(sandbox)) == yaml.safe_load(lock(finished))
     assert sha256_file(sandbox.folder / "models/registration.json") == sha256_file(
         finished.folder / "models/registration.json"
     )
