@@ -13,8 +13,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 from prefect import get_run_logger
@@ -26,7 +27,7 @@ from prefect.client.schemas.filters import (
     ArtifactFilterFlowRunId,
     ArtifactFilterKey,
 )
-from prefect.runtime import flow_run
+from prefect.runtime import flow_run, task_run
 
 from flows.pages import PAGES_VARIABLE
 from flows.stage import short_name
@@ -123,13 +124,7 @@ class TrainingProgress:
 
     def steps(self, values: Mapping[str, Any]) -> None:
         """Take how far the training is within an epoch, and move its progress."""
-        left = max(1, round(values["seconds_left"] / 60))
-        _show_progress(
-            100 * min(values["passed"], 1),
-            f"Epoch {values['epoch']} of at most {self._epochs}, step {values['step']:,} of"
-            f" {values['steps']:,}: loss {values['loss']:.4g}, {values['per_second']:,.0f}"
-            f" {values['unit']}/s, {left:,} min left",
-        )
+        _show_progress(100 * min(values["passed"], 1), _how_far(values, self._epochs))
 
     @property
     def seconds(self) -> Mapping[int, float | None]:
@@ -233,6 +228,12 @@ def show_trial(name: str, done: int, epochs: int) -> None:
     """
     percent = 100 * min(done / max(1, epochs), 1)
     _show_progress(percent, f"{name}: epoch {done} of at most {epochs}", name)
+
+
+def show_trial_steps(name: str, values: Mapping[str, Any], epochs: int) -> None:
+    """Move the progress of a trial within an epoch; see :func:`show_trial`."""
+    text = f"{name}. {_how_far(values, epochs)}"
+    _show_progress(100 * min(values["passed"], 1), text, name)
 
 
 # --- Pages -------------------------------------------------------------------------------
@@ -604,28 +605,46 @@ def _state(stage: str, outcomes: Mapping[str, "Outcome"], running: Collection[st
 # --- Prefect -----------------------------------------------------------------------------
 
 
+_ids: dict[tuple[str, str], UUID] = {}  # of artifacts, by flow run and key: they never change
+
+
 def _show(key: str, markdown: str, description: str) -> None:
     """Create the run's artifact of this key, or change it where it is there."""
     if found := _find(key):
         _update(found, data=markdown, description=description)
     else:
-        create_markdown_artifact(markdown, key=key, description=description)
+        made = create_markdown_artifact(markdown, key=key, description=description)
+        _ids[flow_run.id, key] = cast(UUID, made)  # a coroutine in coroutines alone
+
+
+def _how_far(values: Mapping[str, Any], epochs: int) -> str:
+    left = max(1, round(values["seconds_left"] / 60))
+    return (
+        f"Epoch {values['epoch']} of at most {epochs}, step {values['step']:,} of"
+        f" {values['steps']:,}: loss {values['loss']:.4g}, {values['per_second']:,.0f}"
+        f" {values['unit']}/s, {left:,} min left"
+    )
 
 
 def _show_progress(percent: float, description: str, key: str = "training-progress") -> None:
     if found := _find(key):
         _update(found, data=percent, description=description)
     else:
-        create_progress_artifact(percent, key=key, description=description)
+        made = create_progress_artifact(percent, key=key, description=description)
+        _ids[flow_run.id, key] = cast(UUID, made)
 
 
-def _update(artifact: Any, **values: Any) -> None:
+def _update(artifact: UUID, **values: Any) -> None:
     with get_client(sync_client=True) as client:
         client.update_artifact(artifact, ArtifactUpdate(**values))
 
 
-def _find(key: str) -> Any:
+def _find(key: str) -> UUID | None:
     """Id of the artifact that this flow run already has under a key, or None."""
+    if known := _ids.get((flow_run.id, key)):
+        return known
+    if max(flow_run.run_count, task_run.run_count or 0) <= 1:
+        return None  # nobody has tried this before
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(
             artifact_filter=ArtifactFilter(
@@ -634,4 +653,6 @@ def _find(key: str) -> Any:
             ),
             limit=1,
         )
+    if found:
+        _ids[flow_run.id, key] = found[0].id
     return found[0].id if found else None

@@ -167,8 +167,15 @@ def _train(
         if on_epoch(row):
             stop_stages(folder)
 
+    def show(values: Mapping[str, Any]) -> None:
+        with artifacts.optional():
+            artifacts.show_trial_steps(job.name, values, workspace.params.train.epochs)
+
     for stage in job.stages:
-        outcome = run_stage(stage, folder, on_line=logger.log, on_epoch=take)
+        skipped = workspace.plan.skip(stage, folder) if workspace.plan else None
+        outcome = skipped or run_stage(
+            stage, folder, on_line=logger.log, on_epoch=take, on_steps=show
+        )
         if outcome.state == "Cancelled":
             return None
     history = read_json(folder / places_of(job.space.problem).network / "history.json")
@@ -178,7 +185,8 @@ def _train(
     (kept,) = (row for row in history["epochs"] if row["epoch"] == history["best_epoch"])
     _require_figure(kept, job.space.figure)
     remove_results(folder, job.left)
-    experiment = save_experiment(workspace, job.repository, job.stages, _KIND)
+    # DVC has kept what the stages before it made.
+    experiment = save_experiment(workspace, job.repository, job.stages[-1:], _KIND)
     return {
         "value": kept[job.space.figure],
         "figures": {key: value for key, value in kept.items() if key != "epoch"},

@@ -11,6 +11,7 @@ from rnnpipe.errors import TrainingError
 from rnnpipe.models import split_at_vectors
 from rnnpipe.optimizers import Optimizer
 from rnnpipe.params import Train
+from rnnpipe.progress import track
 from rnnpipe.sequences import Padding, Split, draw_batches, sorted_batches
 from rnnpipe.tokens import Ragged
 from rnnpipe.training import Learner, Taken, tensorflow_variables
@@ -115,7 +116,7 @@ def predict_logits(forward: Forward, sequences: Ragged, padding: Padding) -> NDA
     lengths = np.minimum(sequences.lengths, padding.length)
     size = max(1, min(PREDICTION_BATCH, _PREDICTION_TOKENS // padding.length))
     batches = sorted_batches(lengths, size)
-    for rows in batches:
+    for rows in track(batches, "judging texts", "batches"):
         logits[rows] = forward(tf.constant(padding.pad(sequences, rows))).numpy()
     return logits
 

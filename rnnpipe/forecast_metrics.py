@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rnnpipe.evaluation import Interval
+from rnnpipe.progress import track
 from rnnpipe.windows import WindowedSeries
 
 # float32[batch, look_back, columns] -> [batch, horizon, columns], all scaled
@@ -70,7 +71,8 @@ def forecast_metrics(
     step_squares, step_counts = np.zeros(series.horizon), np.zeros(series.horizon)
     windows = np.array([max(0, stop - horizon + 1 - int(starts[0])) for horizon in horizons])
     window_mse = [np.empty(count) for count in windows]
-    for begin in range(0, len(starts), batch_size):
+    begins = range(0, len(starts), batch_size)
+    for begin in track(begins, f"judging {split} windows", "batches"):
         chosen = starts[begin : begin + batch_size]
         past, truth = series.batch(split, chosen)
         # Forecasts are judged in float64: sums of so many float32 would lose digits.

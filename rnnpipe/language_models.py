@@ -481,7 +481,6 @@ def judge(
     sequences: Ragged,
     rows: NDArray[np.int64],
     directions: int | None = None,
-    progress: bool = False,
 ) -> tuple[Judgement, ...]:
     """Judge each direction on whole texts, by the softmax over the whole vocabulary.
 
@@ -492,10 +491,9 @@ def judge(
         sequences: token ids, ragged; they may stay on disk.
         rows: ``int64[n]``, which of them.
         directions: 1 judges the onward direction alone; None all there are.
-        progress: show a bar on a terminal.
     """
     predictions = count_predictions(sequences, rows)
-    nats = judge_texts(model, sequences, rows, directions, progress)
+    nats = judge_texts(model, sequences, rows, directions)
     return tuple(Judgement(float(total), predictions) for total in nats.sum(axis=1))
 
 
@@ -504,14 +502,13 @@ def judge_texts(
     sequences: Ragged,
     rows: NDArray[np.int64],
     directions: int | None = None,
-    progress: bool = False,
 ) -> NDArray[np.float64]:
     """Give each text's summed loss in nats, ``float64[directions, n]``; see :func:`judge`."""
     directions = directions or model.directions
     run = compile_judging(model, directions)
     nats = np.zeros((directions, len(rows)))
     batches = sorted_batches(sequences.lengths[rows], _JUDGED_BATCH)
-    for batch in track(batches, "judging texts", "batches") if progress else batches:
+    for batch in track(batches, "judging texts", "batches"):
         state = model.zero_state(len(batch))
         for window in cut_windows(sequences, rows[batch], _JUDGED_WINDOW, model.directions):
             losses, state = run(window.inputs, window.targets, window.lengths, state)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rnnpipe.files import atomic_file
 from rnnpipe.params import Windows
+from rnnpipe.progress import track
 from rnnpipe.series import cut, window_starts
 
 _BATCH = 512  # windows that are cut out at once
@@ -143,7 +144,8 @@ def _rows(
     values: NDArray[np.float64], starts: NDArray[np.int64], look_back: int, steps: range
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Give a row a window and column, less its last value, and ones behind the past."""
-    for begin in range(0, len(starts), _BATCH):
+    begins = range(0, len(starts), _BATCH)
+    for begin in track(begins, "fitting and judging linear maps", "batches"):
         past, future = cut(values, starts[begin : begin + _BATCH], look_back, steps.stop)
         last = past[:, -1:]
         rows = (past - last).transpose(0, 2, 1).reshape(-1, look_back)

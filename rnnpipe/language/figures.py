@@ -39,7 +39,7 @@ def evaluate(params: LanguageModelParams) -> Mapping[str, Any]:
         chosen = rows[split]
         # What is reported of test is the onward direction; the other costs as much again.
         directions = 1 if split == "test" else None
-        nats = judge_texts(network, sequences, chosen, directions, progress=True)
+        nats = judge_texts(network, sequences, chosen, directions)
         words = sequences.lengths[chosen] + 1  # and the end of each
         characters = _characters(chosen)
         named = {"ours": nats[0], "theirs": theirs.loc[chosen].to_numpy()}
