@@ -47,7 +47,7 @@ repro: $(INSTALLED) ## the real thing: full IMDB, what changed since the last ru
 	@$(RUN) dvc repro
 
 flow: $(INSTALLED) ## one run by Prefect now, in a clone of its own, with or without `make ui`
-	@$(RUN) python -m flows.pipeline $(FLAGS)
+	@$(RUN) python -m flows.run $(FLAGS)
 
 search: $(INSTALLED) ## search for better parameters, as params/search.yaml says; goes on where it was cut off
 	@$(RUN) python -m flows.search run $(FLAGS)

@@ -1,21 +1,21 @@
-"""Prefect for a single run at a prompt: the server that is up, else one that ends with the run."""
+"""Prefect for a single run at a prompt: the server that is up, else one that ends with the run.
+
+Nothing of Prefect is imported before a server has been begun: each takes seconds, and two cores do
+both at once.
+"""
 
 import atexit
-import contextlib
 import fcntl
+import http.client
 import json
 import os
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-
-import httpx
-import prefect
-from prefect.client.orchestration import get_client
-from prefect.context import refresh_global_settings_context
-from prefect.exceptions import PrefectException
+from urllib.parse import urlsplit
 
 from flows.stage import guarded
 from rnnpipe.errors import RnnpipeError
@@ -36,7 +36,12 @@ class ServerError(RnnpipeError):
 
 
 def use_a_server(home: Path) -> None:
-    """Have Prefect use a server until this process ends.
+    """Have Prefect use a server until this process ends; see :func:`begin_a_server`."""
+    begin_a_server(home)()
+
+
+def begin_a_server(home: Path) -> Callable[[], None]:
+    """Have Prefect use a server until this process ends, and start it if need be.
 
     It is the one that ``PREFECT_API_URL`` names, else that of ``make ui`` if it is up, else one
     that is started here.
@@ -44,33 +49,44 @@ def use_a_server(home: Path) -> None:
     Args:
         home: folder of Prefect's state, made if need be and closed to others.
 
-    Raises:
-        ServerError: the server does not answer, or lets nobody in without a password.
+    Returns:
+        A function to be called before Prefect is used. It waits until the server answers, and
+        raises a ServerError where it does not, or lets nobody in without a password.
     """
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), HOST, "localhost"]))
     if "PREFECT_API_URL" in os.environ:
-        _require_answer()
-        return
+        return _require_answer
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
     os.environ.setdefault("PREFECT_HOME", str(home))
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     address = _address_of_ui(home / "up.lock")
-    if not address:
-        address = _start()
-    else:
-        _wait_until_healthy(address, lambda: _address_of_ui(home / "up.lock") == address)
+    if address:
         if password := os.environ.get("RNNPIPE_UI_PASSWORD"):
             os.environ["PREFECT_API_AUTH_STRING"] = f"rnnpipe:{password}"
+        alive = lambda: _address_of_ui(home / "up.lock") == address  # noqa: E731
+    else:
+        address, alive = _start()
     os.environ["PREFECT_API_URL"] = f"{address}/api"
-    refresh_global_settings_context()
-    _require_answer()
+
+    def ready() -> None:
+        from prefect.context import refresh_global_settings_context
+
+        _wait_until_healthy(address, alive)
+        refresh_global_settings_context()
+        _require_answer()
+
+    return ready
 
 
 def _require_answer() -> None:
     """Ask the server one thing: inside a flow a failure would come as a traceback."""
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectException
+
     address = os.environ["PREFECT_API_URL"]
     try:
         with get_client(sync_client=True) as client:
@@ -109,13 +125,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start() -> str:
-    """Start a server that ends with this process, and return its address."""
+def _start() -> tuple[str, Callable[[], bool]]:
+    """Start a server that ends with this process; its address, and whether it is alive."""
     port = _free_port()
+    prefect = find_spec("prefect")
+    if prefect is None or prefect.origin is None:
+        raise ServerError("Prefect is not installed here: run `make test`, which installs it")
     server = subprocess.Popen(
         guarded(
             "uvicorn",
-            *("--app-dir", str(Path(prefect.__file__).parents[1])),
+            *("--app-dir", str(Path(prefect.origin).parents[1])),
             *("--factory", "prefect.server.api.server:create_app"),
             *("--host", HOST, "--port", str(port), "--log-level", "error", "--lifespan", "on"),
         ),
@@ -126,22 +145,32 @@ def _start() -> str:
     )
     # Not when the run ends, but later: logs and events are still on their way to the server.
     atexit.register(_stop, server)
-    address = f"http://{HOST}:{port}"
-    _wait_until_healthy(address, lambda: server.poll() is None)
-    return address
+    return f"http://{HOST}:{port}", lambda: server.poll() is None
 
 
 def _wait_until_healthy(address: str, alive: Callable[[], bool]) -> None:
+    port = urlsplit(address).port or 80
     end = time.monotonic() + _READY_SECONDS
     while going := alive():
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{address}/api/health", trust_env=False).is_success:
-                return
+        if is_healthy(port):
+            return
         if time.monotonic() > end:
             break
         time.sleep(0.2)
     became = "it still starts" if going else "it has ended"
     raise ServerError(f"Prefect's server does not answer at {address}: {became}; see above")
+
+
+def is_healthy(port: int) -> bool:
+    """Tell whether a Prefect server answers at the port."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    try:
+        connection.request("GET", "/api/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:

@@ -1,24 +1,17 @@
-"""The flow: a task for each stage of ``dvc.yaml``, in the DAG's own order.
+"""The flow: a task for each stage of ``dvc.yaml``, in the DAG's own order; see ``flows/run.py``."""
 
-``python -m flows.pipeline`` runs it once, on the server that ``PREFECT_API_URL`` names, else on
-that of ``make ui`` if it is up, else on one of its own that ends with the run.
-"""
-
-import argparse
 import difflib
 import json
-import logging
 import os
 import re
-import sys
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -28,9 +21,8 @@ from prefect.states import Cancelled, Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts
-from flows.own_server import ServerError, use_a_server
 from flows.ranks import Spread, run_rank
-from flows.runners import RUNNERS, Runner, task_runner
+from flows.runners import Runner, task_runner
 from flows.stage import (
     Outcome,
     Plan,
@@ -128,10 +120,13 @@ def pipeline(
     """
     root = Path(repository).resolve() if repository else ROOT
     logger = get_run_logger()
-    clean_workspaces(root, KEEP_CLONES, KEEP_EXPERIMENTS)
     _check_problem(problem)
-    workspace = make_workspace(root, _slug(runtime.flow_run.name), overrides or {}, problem)
+    with ThreadPoolExecutor() as beside:
+        # While this process waits for DVC, which looks at the clone.
+        cleaning = beside.submit(clean_workspaces, root, KEEP_CLONES, KEEP_EXPERIMENTS)
+        workspace = make_workspace(root, _slug(runtime.flow_run.name), overrides or {}, problem)
     try:
+        cleaning.result()
         logger.info("This run works in %s", workspace.folder)
         workers = workspace.params.train.workers
         # Room for all workers of a training at once, and for a stage beside them.
@@ -256,14 +251,15 @@ def _run_stages(
     outcomes: dict[str, Outcome] = {}
     names = {id(future): name for name, future in futures.items()}
     ended: set[str] = set()
-    _show_dag(dag, outcomes, ended)
+    at_once = plan.unchanged.keys() - set(force)
+    _show_dag(dag, outcomes, ended, at_once)
     for future in as_completed(list(futures.values())):
         name = names[id(future)]
         future.wait()  # else its state is asked of the server, which may lag behind
         ended.add(name)
         if outcome := _outcome(name, future.state):
             outcomes[name] = outcome
-        _show_dag(dag, outcomes, ended)
+        _show_dag(dag, outcomes, ended, at_once)
     for future in ranks:
         future.wait()
     return {name: outcomes[name] for name in dag if name in outcomes}
@@ -318,18 +314,16 @@ def stage(
 
     try:
         variables = spread.variables(0) if spread else {}
-        if plan and not force and plan.nothing_to_do(name, folder):
-            outcome = Outcome(name, "Skipped", 0.0, "unchanged")
-        else:
-            outcome = run_stage(
-                name,
-                folder,
-                force=force,
-                on_line=logger.log,
-                on_epoch=on_epoch,
-                on_steps=on_steps,
-                variables=variables,
-            )
+        skipped = plan.skip(name, folder) if plan and not force else None
+        outcome = skipped or run_stage(
+            name,
+            folder,
+            force=force,
+            on_line=logger.log,
+            on_epoch=on_epoch,
+            on_steps=on_steps,
+            variables=variables,
+        )
     finally:
         if spread:
             spread.end()
@@ -447,10 +441,16 @@ def _tell(workspace: Workspace, story: Story) -> None:
 
 
 def _show_dag(
-    dag: Mapping[str, tuple[str, ...]], outcomes: Mapping[str, Outcome], ended: Collection[str]
+    dag: Mapping[str, tuple[str, ...]],
+    outcomes: Mapping[str, Outcome],
+    ended: Collection[str],
+    at_once: Collection[str],
 ) -> None:
+    """Show what runs and what ended, unless one of ``at_once``, which ends at once, runs now."""
     good = {name for name, o in outcomes.items() if o.state not in ("Failed", "Cancelled")}
     running = [name for name, needs in dag.items() if name not in ended and good.issuperset(needs)]
+    if any(name in at_once for name in running):
+        return
     with artifacts.optional():
         artifacts.show_dag(dag, outcomes, running)
 
@@ -479,86 +479,3 @@ def _short(value: Any) -> str:
 def _slug(name: str | None) -> str:
     """A run's name as DVC, git and a file system take it."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name or "").strip("-") or f"run-{uuid.uuid4().hex[:6]}"
-
-
-# --- The command line --------------------------------------------------------------------
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the flow once and print what became of each stage; 0 if all went well, else 1."""
-    options = _parser().parse_args(arguments)
-    try:
-        use_a_server(ROOT / ".rnnpipe" / "prefect")
-    except ServerError as error:
-        print(f"rnnpipe: {error}", file=sys.stderr)
-        return error.exit_code
-    state = pipeline(
-        dict(options.set),
-        options.force,
-        options.publish,
-        problem=options.problem,
-        runner=options.runner,
-        address=options.address,
-        return_state=True,
-    )
-    result = state.result(raise_on_failure=False)
-    story = result.story if isinstance(result, PipelineFailedError) else result
-    if isinstance(story, Story):
-        print()
-        for name in story.dag:
-            outcome = story.outcomes.get(name)
-            shown = f"{outcome.state:10}{outcome.seconds:8.1f} s" if outcome else "not run"
-            print(f"  {name:20}{shown}")
-        print(f"  {story.sentence}")
-    else:
-        print(f"rnnpipe: {result}", file=sys.stderr)
-    return 0 if state.is_completed() else 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.pipeline", description="Run the pipeline once, in a clone of its own."
-    )
-    parser.add_argument(
-        "--set",
-        type=_assignment,
-        action="append",
-        default=[],
-        metavar="PARAMETER=VALUE",
-        help="another value for a parameter, such as train.hidden_size=256",
-    )
-    parser.add_argument(
-        "--force", action="append", default=[], metavar="STAGE", help="run it though unchanged"
-    )
-    parser.add_argument(
-        "--problem", default="sentiment", choices=PARAMS, help="whose pipeline (sentiment)"
-    )
-    parser.add_argument("--publish", action="store_true", help="publish the model as a version")
-    parser.add_argument(
-        "--runner", default="threads", choices=RUNNERS, help="where the stages run (threads)"
-    )
-    parser.add_argument(
-        "--address", help="of a Dask or Ray cluster that is up; by default one for this run"
-    )
-    return parser
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    key, sign, value = text.partition("=")
-    if not (key and sign):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected PARAMETER=VALUE")
-    try:
-        return key, json.loads(value)  # it knows 1e-3, which YAML takes for a text
-    except ValueError:
-        try:
-            return key, yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise argparse.ArgumentTypeError(
-                f"found {text!r}, which is no YAML: put the value into quotes of its own,"
-                f""" as in {key}='"..."'"""
-            ) from None
-
-
-if __name__ == "__main__":
-    logging.captureWarnings(True)
-    sys.exit(main())

@@ -2,8 +2,6 @@
 
 from typing import Any, Literal, get_args
 
-from prefect.task_runners import ThreadPoolTaskRunner
-
 from flows.own_server import HOST
 from rnnpipe.errors import ParameterError
 
@@ -27,6 +25,8 @@ def task_runner(name: Runner, at_once: int, address: str | None = None) -> Any:
     if name == "threads":
         if address:
             raise ParameterError(f"found the address {address!r}, but threads need none")
+        from prefect.task_runners import ThreadPoolTaskRunner
+
         return ThreadPoolTaskRunner(max_workers=at_once)
     if name == "dask":
         from prefect_dask import DaskTaskRunner

@@ -177,6 +177,11 @@ class Plan:
         stamps = self.unchanged.get(stage, {})
         return bool(stamps) and all(stamp(folder / path) == was for path, was in stamps.items())
 
+    def skip(self, stage: str, folder: Path) -> Outcome | None:
+        """Give what becomes of a stage that has :meth:`nothing_to_do`, without a process for it."""
+        unchanged = self.nothing_to_do(stage, folder)
+        return Outcome(stage, "Skipped", 0.0, "unchanged") if unchanged else None
+
 
 def read_plan(folder: Path, pipeline: Path = Path("dvc.yaml")) -> Plan:
     """Ask DVC, once, for the stages of a pipeline and which of them have nothing to do.

@@ -8,7 +8,6 @@ what is left of a command that was killed is found and ended by the next one.
 import argparse
 import contextlib
 import fcntl
-import http.client
 import json
 import os
 import signal
@@ -25,12 +24,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from flows.own_server import HOST, is_healthy
 from flows.pages import PAGES_VARIABLE, served_pages
 from flows.workspace import RUNS
 from rnnpipe.errors import RnnpipeError
 
 STATE = Path(".rnnpipe") / "prefect"
-HOST = "127.0.0.1"
 PORT = 4200
 POOL = "local"
 USER = "rnnpipe"
@@ -294,18 +293,6 @@ def end_marked(state: Path) -> int:
     _signal(marked(state), signal.SIGKILL)
     _wait_until(lambda: not marked(state), 2)
     return len(left)
-
-
-def is_healthy(port: int) -> bool:
-    """Tell whether a Prefect server answers at the port."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=2)
-    try:
-        connection.request("GET", "/api/health")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 # The processes --------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from projects import DVC, is_stage, processes
 from s3_server import BUCKET, KEY_ID, SECRET, credentials, serving
 
 import flows.pipeline
-from flows.pipeline import REFUSED_EVENT, PipelineFailedError, Story, main, pipeline
+from flows.pipeline import REFUSED_EVENT, PipelineFailedError, Story, pipeline
+from flows.run import main
 from flows.stage import read_dag
 from flows.workspace import RUNS, clean_workspaces, make_workspace
 from rnnpipe.errors import NetworkError, ParameterError
@@ -240,7 +241,7 @@ def test_a_value_that_is_no_yaml_is_named(capsys):
 
 def test_a_server_that_does_not_answer_is_named(project):
     done = subprocess.run(
-        [sys.executable, "-m", "flows.pipeline"],
+        [sys.executable, "-m", "flows.run"],
         cwd=project.folder,
         env={**project.environment, "PREFECT_API_URL": "http://127.0.0.1:1/api"},
         text=True,
@@ -435,7 +436,7 @@ def test_old_clones_go_but_for_those_at_work(project):
 
 def test_without_a_server_a_run_brings_its_own_and_takes_it_along(project):
     environment = {k: v for k, v in project.environment.items() if not k.startswith("PREFECT_")}
-    command = [sys.executable, "-m", "flows.pipeline", "--force", "sequences"]
+    command = [sys.executable, "-m", "flows.run", "--force", "sequences"]
     done = subprocess.run(
         command, cwd=project.folder, env=environment, text=True, capture_output=True
     )
@@ -453,9 +454,9 @@ def test_without_a_server_a_run_brings_its_own_and_takes_it_along(project):
 
 
 def start(project: Sandbox, server: str, *arguments: str) -> "subprocess.Popen[str]":
-    """``python -m flows.pipeline`` in a process group of its own, as a worker starts it."""
+    """``python -m flows.run`` in a process group of its own, as a worker starts it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.pipeline", *arguments],
+        [sys.executable, "-m", "flows.run", *arguments],
         cwd=project.folder,
         env={**project.environment, "PREFECT_API_URL": server},
         stdout=subprocess.PIPE,

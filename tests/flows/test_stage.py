@@ -123,6 +123,23 @@ def test_a_stage_with_something_to_do_is_none_of_the_unchanged(project, set_para
     assert plan.needs.keys() - plan.unchanged.keys() == {"evaluate"}
 
 
+@pytest.mark.parametrize("wdir", [".", "../.."])
+def test_what_a_stage_depends_on_is_found_from_the_folder_it_works_in(tmp_path, wdir):
+    pipeline = tmp_path / "pipelines/other"
+    pipeline.mkdir(parents=True)
+    source = pipeline / wdir / "in"
+    source.write_text("1")
+    stage = {"cmd": "cp in out", "wdir": wdir, "deps": ["in"], "outs": ["out"]}
+    (pipeline / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"own": stage}}))
+    for command in (["init", "--quiet", "--no-scm"], ["repro", "--quiet", "--all-pipelines"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=tmp_path, check=True)
+    plan = read_plan(tmp_path, Path("pipelines/other/dvc.yaml"))
+    (name,) = plan.unchanged
+    assert plan.nothing_to_do(name, tmp_path)
+    source.write_text("another")
+    assert not plan.nothing_to_do(name, tmp_path)
+
+
 def test_a_dvc_yaml_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DagError, match=str(tmp_path)):
         read_dag(tmp_path)
