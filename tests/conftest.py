@@ -12,10 +12,15 @@ from rnnpipe.params import Params, load_params
 from rnnpipe.sandbox import Sandbox, environment
 
 Executed = dict[tuple[str, ...], set[Path]]
-# What runs pipelines, flows and servers. The longest first: what is short fills the gaps at the end.
+# What runs pipelines, flows and servers.
 PIPELINE_FOLDERS = ("tests/flows/", "tests/pipeline/")
-LONGEST = (
+# What is short fills the gaps at the end. While one process builds the finished project, the other
+# has networks to test.
+FIRST = (
     "test_end_to_end",
+    "test_training",
+    "test_recurrent",
+    "test_gradients",
     "test_pipeline_flow",
     "test_search",
     "test_pipeline",
@@ -27,9 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that run pipelines, flows or servers, and bring all into a good order."""
 
     def rank(item: pytest.Item) -> int:
-        if item.path.stem in LONGEST:
-            return LONGEST.index(item.path.stem)
-        return len(LONGEST) + (not item.nodeid.startswith(PIPELINE_FOLDERS))
+        if item.path.stem in FIRST:
+            return FIRST.index(item.path.stem)
+        return len(FIRST) + (not item.nodeid.startswith(PIPELINE_FOLDERS))
 
     items.sort(key=rank)
     for item in items:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rnnpipe.orphans import PARENT_VARIABLE
@@ -104,10 +105,9 @@ def test_a_stage_outlives_what_started_dvc():
     assert launcher.stdout
     assert launcher.stdout.readline() == "up\n"
     (stage,) = [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit()
-        and (entry / "cmdline").read_bytes().endswith(STAGE.encode() + b"\0")
+        child.pid
+        for child in psutil.Process(launcher.pid).children(recursive=True)
+        if child.cmdline()[-1:] == [STAGE]
     ]
     launcher.kill()
     assert not wait_for_end(stage, 2)

@@ -36,6 +36,7 @@ STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 OFTEN = "often"
 # Training that is still at work when it is killed.
 LONG = {"train.epochs": 1000, "train.patience": 1000}
+BEGUN = (StateType.RUNNING, StateType.COMPLETED, StateType.FAILED, StateType.CRASHED)
 STOP_SECONDS = 30  # one that still imports TensorFlow looks up late
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
@@ -87,7 +88,8 @@ def scheduled(up: Up) -> FlowRun:
 
         def begun() -> FlowRun | None:
             runs = client.read_flow_runs(deployment_filter=only)
-            return next((run for run in runs if run.start_time), None)
+            # One that found the first still at work is cancelled, and has a time of start, too.
+            return next((run for run in runs if run.state_type in BEGUN), None)
 
         run = wait_for("the schedule to begin a run", 120, begun)
         client.pause_deployment(deployment.id)

@@ -57,17 +57,13 @@ def sandbox(quick: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox
     return searched(copy(quick, tmp_path_factory.mktemp("search") / "project"))
 
 
-@pytest.fixture(scope="module")
-def real(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """Real trainings."""
-    return searched(copy(finished, tmp_path_factory.mktemp("real_search") / "project"))
-
-
-def start(sandbox: Sandbox, *arguments: str) -> "subprocess.Popen[str]":
+def start(sandbox: Sandbox, *arguments: str, server: str = "") -> "subprocess.Popen[str]":
+    """Begin a search, on a server of its own where none is named."""
+    known = {"PREFECT_API_URL": server} if server else {}
     return subprocess.Popen(
         [*SEARCH, "run", *arguments],
         cwd=sandbox.folder,
-        env={**sandbox.environment, "DO_NOT_TRACK": "1"},
+        env={**sandbox.environment, "DO_NOT_TRACK": "1", **known},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -98,7 +94,7 @@ def kill_half_way(sandbox: Sandbox, name: str, *arguments: str) -> None:
 
 
 @pytest.mark.parametrize("runner", ["threads", "dask", RAY])
-def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, runner):
+def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, prefect_server, runner):
     arguments = ("--runner", runner, "--at-once", "2")
     # Else DVC would bring back what the other runner's search has trained.
     shutil.rmtree(sandbox.folder / ".dvc/cache/runs", ignore_errors=True)
@@ -109,7 +105,7 @@ def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, runner):
         if t.state is TrialState.COMPLETE
     }
     assert 0 < len(before) < TRIALS
-    child = start(sandbox, "--name", runner, *arguments)
+    child = start(sandbox, "--name", runner, *arguments, server=prefect_server)
     printed, _ = child.communicate(timeout=800)
     assert child.returncode == 0, printed
     assert not list(processes(sandbox.folder))
@@ -139,14 +135,14 @@ def test_where_a_trial_runs_changes_nothing_of_what_it_finds(sandbox, runner):
     assert trials(sandbox, "threads") == trials(sandbox, runner)
 
 
-def test_a_finished_search_runs_nothing_and_more_trials_can_be_asked_for(sandbox):
+def test_a_finished_search_runs_nothing_and_more_trials_can_be_asked_for(sandbox, prefect_server):
     before = trials(sandbox, "threads")
-    child = start(sandbox, "--name", "threads")
+    child = start(sandbox, "--name", "threads", server=prefect_server)
     printed, _ = child.communicate(timeout=400)
     assert child.returncode == 0, printed
     assert trials(sandbox, "threads") == before
     assert "Running stage" not in printed
-    child = start(sandbox, "--name", "threads", "--trials", str(TRIALS + 1))
+    child = start(sandbox, "--name", "threads", "--trials", str(TRIALS + 1), server=prefect_server)
     printed, _ = child.communicate(timeout=600)
     assert child.returncode == 0, printed
     assert trials(sandbox, "threads")[:TRIALS] == before
@@ -203,7 +199,8 @@ def test_a_trial_comes_back_as_it_was_and_is_judged_then(sandbox, tmp_path):
     assert "reports/metrics.json" not in kept
 
 
-def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(real):
+def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(real_project, prefect_server):
+    real = real_project
     (real.folder / "params/pairs.yaml").write_text(
         yaml.safe_dump(
             {
@@ -219,7 +216,8 @@ def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(real):
             }
         )
     )
-    child = start(real, "--space", "params/pairs.yaml")
+    real.commit("Begin")
+    child = start(real, "--space", "params/pairs.yaml", server=prefect_server)
     printed, _ = child.communicate(timeout=600)
     assert child.returncode == 0, printed
     study = load_study(real.folder, "pairs")
@@ -239,11 +237,11 @@ def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(real):
     assert "word_vectors.size" in failed.user_attrs["reason"]
 
 
-def test_what_cannot_be_searched_ends_at_once_and_says_why(sandbox):
+def test_what_cannot_be_searched_ends_at_once_and_says_why(sandbox, prefect_server):
     (sandbox.folder / "params/broken.yaml").write_text(
         yaml.safe_dump({"minimize": "validation_loss", "space": {"train.hidden_size": [0, 8]}})
     )
-    child = start(sandbox, "--space", "params/broken.yaml")
+    child = start(sandbox, "--space", "params/broken.yaml", server=prefect_server)
     printed, _ = child.communicate(timeout=120)
     assert child.returncode == 1
     assert "train.hidden_size" in printed
@@ -252,7 +250,7 @@ def test_what_cannot_be_searched_ends_at_once_and_says_why(sandbox):
     path = sandbox.folder / "dvc.yaml"
     before = path.read_text()
     path.write_text(before + "  later:\n    cmd: 'true'\n")
-    child = start(sandbox, "--name", "uncommitted")
+    child = start(sandbox, "--name", "uncommitted", server=prefect_server)
     printed, _ = child.communicate(timeout=120)
     path.write_text(before)
     assert child.returncode == 1
@@ -264,15 +262,15 @@ def test_a_search_without_a_report_is_named(tmp_path):
         _shown(tmp_path / "gone")
 
 
-def test_one_search_of_a_name_at_a_time(sandbox):
-    child = start(sandbox, "--name", "alone", "--trials", "1")
+def test_one_search_of_a_name_at_a_time(sandbox, prefect_server):
+    child = start(sandbox, "--name", "alone", "--trials", "1", server=prefect_server)
     try:
         wait_for(
             "the search to begin",
             120,
             lambda: (sandbox.folder / ".rnnpipe/runs/alone-default").exists() or child.poll(),
         )
-        second = start(sandbox, "--name", "alone")
+        second = start(sandbox, "--name", "alone", server=prefect_server)
         printed, _ = second.communicate(timeout=120)
         assert second.returncode == 1
         assert "is at work" in printed

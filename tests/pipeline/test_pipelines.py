@@ -207,15 +207,15 @@ def test_sentiment_starts_from_the_language_model(project):
     change(project, "sentiment", "pretrained", model="models/language_model")
     for foreign in (None, "0" * 64):  # what a folder holds may change: it must be pinned
         change(project, "sentiment", "pretrained", sha256=foreign)
-        shown = fails(project, *DVC, "repro", "pretrained")
+        shown = fails(project, sys.executable, "-m", "rnnpipe", "pretrained")
         assert start in shown
         assert "Traceback" not in shown
     change(project, "sentiment", "pretrained", sha256=start)
-    seconds = project.reproduce()
+    seconds = project.reproduce("evaluate")
     assert {"pretrained", "train", "evaluate"} <= set(seconds)
     assert "validate" not in seconds
     change(project, "sentiment", "train", hidden_size=16)
-    shown = fails(project, *DVC, "repro", "train")
+    shown = fails(project, sys.executable, "-m", "rnnpipe", "train")
     assert "hidden_size is 16 in the classifier, 32 in the language model" in shown
     assert "Traceback" not in shown
 
