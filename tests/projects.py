@@ -18,7 +18,6 @@ from rnnpipe.sandbox import Sandbox, make_demo
 ROOT = Path(__file__).parents[1]
 DVC = (sys.executable, "-m", "dvc")
 REVIEWS = 2400
-REPORT = "rnnpipe/report.py"  # of the code, all that a quick project's stages depend on
 
 # Few words a network, so that each training takes seconds; every pipeline ends in a good model.
 SMALL = {
@@ -196,24 +195,5 @@ def quicken(sandbox: Sandbox, recorded: Sandbox, real: Sequence[str] = ()) -> No
 def make_quick(finished: Sandbox, folder: Path, real: Sequence[str] = ()) -> Sandbox:
     """Copy a finished project and make its stages quick."""
     sandbox = copy(finished, folder)
-    for definition in [sandbox.folder / "dvc.yaml", *sandbox.folder.glob("pipelines/*/dvc.yaml")]:
-        _leave_code_out(definition)
-        _leave_code_out(definition.with_name("dvc.lock"))
     quicken(sandbox, finished, real)
     return sandbox
-
-
-def _leave_code_out(path: Path) -> None:
-    """Take the code that a quick stage does not execute off its dependencies.
-
-    They are six of seven, and DVC's time goes by their number.
-    """
-    content = yaml.safe_load(path.read_text())
-    for stage in content["stages"].values():
-        paths = [dep if isinstance(dep, str) else dep["path"] for dep in stage.get("deps", ())]
-        stage["deps"] = [
-            dep
-            for kept, dep in zip(paths, stage.get("deps", ()), strict=True)
-            if kept == REPORT or not kept.startswith("rnnpipe/")
-        ]
-    path.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -440,6 +440,16 @@ def test_a_training_moves_within_its_epochs(handed):
     )
 
 
+def test_a_trial_moves_within_its_epochs(monkeypatch):
+    found = []
+    monkeypatch.setattr(artifacts, "_show_progress", lambda *values: found.append(values))
+    steps = {"epoch": 2, "step": 10, "steps": 40, "loss": 0.5, "unit": "words", "passed": 0.3125}
+    artifacts.show_trial_steps("rnn-003", steps | {"per_second": 10.0, "seconds_left": 1.0}, 4)
+    ((share, words, key),) = found
+    assert (share, key) == (31.25, "rnn-003")
+    assert words == "rnn-003. Epoch 2 of at most 4, step 10 of 40: loss 0.5, 10 words/s, 1 min left"
+
+
 def test_the_seconds_of_the_epochs_stay_when_the_training_has_ended(handed, reported):
     progress = artifacts.TrainingProgress(2)
     for epoch, seconds in ((1, 215.5), (2, 198.0)):
