@@ -3,6 +3,7 @@ import string
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -331,14 +332,15 @@ def reported(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shown() -> dict[str, list[Any]]:
-    """Artifacts on the server, by key."""
+def shown(since: datetime = datetime.min.replace(tzinfo=UTC)) -> dict[str, list[Any]]:
+    """Artifacts on the server, by key; it serves other tests, too."""
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts()
+        found = [each for each in client.read_artifacts() if each.created >= since]
     return {one.key: [other for other in found if other.key == one.key] for one in found}
 
 
 def test_a_whole_run_shows_itself(prefect_server, reported):
+    began = datetime.now(UTC)
     seen: list[tuple[float, str]] = []
 
     @task
@@ -346,7 +348,7 @@ def test_a_whole_run_shows_itself(prefect_server, reported):
         progress = artifacts.TrainingProgress(4)
         for epoch in (1, 2):
             progress.epoch({"epoch": epoch, "loss": 0.5, "validation_loss": 0.4, "seconds": 2.0})
-            now = shown()
+            now = shown(began)
             seen.append((now["training-progress"][-1].data, now["training"][-1].data))
         artifacts.show_stage("train", reported, None)
 
@@ -365,7 +367,7 @@ def test_a_whole_run_shows_itself(prefect_server, reported):
         artifacts.show_summary("night-1", outcomes, DAG, reported)
 
     pipeline()
-    found = shown()
+    found = shown(began)
     keys = {
         "dag", "validate", "validate-sequences", "sequences", "training", "training-progress",
         "gradient-flow", "metrics", "pictures", "verdict", "lineage", "report", "summary",
