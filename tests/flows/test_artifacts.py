@@ -332,7 +332,10 @@ def reported(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shown(since: datetime = datetime.min.replace(tzinfo=UTC)) -> dict[str, list[Any]]:
+EVER = datetime.min.replace(tzinfo=UTC)
+
+
+def shown(since: datetime = EVER) -> dict[str, list[Any]]:
     """Artifacts on the server, by key; it serves other tests, too."""
     with get_client(sync_client=True) as client:
         found = [each for each in client.read_artifacts() if each.created >= since]
