@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from prefect.client.schemas.filters import (
     ArtifactFilterFlowRunId,
     ArtifactFilterKey,
 )
-from prefect.runtime import flow_run, task_run
+from prefect.runtime import flow_run
 
 from flows.pages import PAGES_VARIABLE
 from flows.stage import short_name
@@ -613,8 +613,7 @@ def _show(key: str, markdown: str, description: str) -> None:
     if found := _find(key):
         _update(found, data=markdown, description=description)
     else:
-        made = create_markdown_artifact(markdown, key=key, description=description)
-        _ids[flow_run.id, key] = cast(UUID, made)  # a coroutine in coroutines alone
+        create_markdown_artifact(markdown, key=key, description=description)
 
 
 def _how_far(values: Mapping[str, Any], epochs: int) -> str:
@@ -630,8 +629,7 @@ def _show_progress(percent: float, description: str, key: str = "training-progre
     if found := _find(key):
         _update(found, data=percent, description=description)
     else:
-        made = create_progress_artifact(percent, key=key, description=description)
-        _ids[flow_run.id, key] = cast(UUID, made)
+        create_progress_artifact(percent, key=key, description=description)
 
 
 def _update(artifact: UUID, **values: Any) -> None:
@@ -643,8 +641,6 @@ def _find(key: str) -> UUID | None:
     """Id of the artifact that this flow run already has under a key, or None."""
     if known := _ids.get((flow_run.id, key)):
         return known
-    if max(flow_run.run_count, task_run.run_count or 0) <= 1:
-        return None  # nobody has tried this before
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(
             artifact_filter=ArtifactFilter(
@@ -653,6 +649,7 @@ def _find(key: str) -> UUID | None:
             ),
             limit=1,
         )
-    if found:
-        _ids[flow_run.id, key] = found[0].id
-    return found[0].id if found else None
+    if not found:
+        return None
+    _ids[flow_run.id, key] = found[0].id
+    return found[0].id

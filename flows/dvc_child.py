@@ -45,8 +45,8 @@ def share(repository: Path) -> None:
         ours["cache"]["dir"] = theirs["cache"].get("dir") or str(repository / ".dvc" / "cache")
         # A relative path of a remote leads elsewhere from here; DVC knows the whole of it over there.
         for name, remote in theirs["remote"].items():
-            if Path(remote["url"]).is_absolute():
-                ours["remote"].setdefault(name, {})["url"] = remote["url"]
+            if Path(address := remote.get("url", "")).is_absolute():
+                ours["remote"].setdefault(name, {})["url"] = address
 
 
 def plan(pipeline: str, *, checkout: bool = False) -> dict[str, Any]:

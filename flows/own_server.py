@@ -11,9 +11,9 @@ import json
 import os
 import socket
 import subprocess
+import sysconfig
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -66,7 +66,10 @@ def begin_a_server(home: Path) -> Callable[[], None]:
     if address:
         if password := os.environ.get("RNNPIPE_UI_PASSWORD"):
             os.environ["PREFECT_API_AUTH_STRING"] = f"rnnpipe:{password}"
-        alive = lambda: _address_of_ui(home / "up.lock") == address  # noqa: E731
+
+        def alive() -> bool:
+            return _address_of_ui(home / "up.lock") == address
+
     else:
         address, alive = _start()
     os.environ["PREFECT_API_URL"] = f"{address}/api"
@@ -128,13 +131,10 @@ def _free_port() -> int:
 def _start() -> tuple[str, Callable[[], bool]]:
     """Start a server that ends with this process; its address, and whether it is alive."""
     port = _free_port()
-    prefect = find_spec("prefect")
-    if prefect is None or prefect.origin is None:
-        raise ServerError("Prefect is not installed here: run `make test`, which installs it")
     server = subprocess.Popen(
         guarded(
             "uvicorn",
-            *("--app-dir", str(Path(prefect.origin).parents[1])),
+            *("--app-dir", sysconfig.get_path("purelib")),  # else the current folder comes first
             *("--factory", "prefect.server.api.server:create_app"),
             *("--host", HOST, "--port", str(port), "--log-level", "error", "--lifespan", "on"),
         ),

@@ -105,6 +105,7 @@ def _assignment(text: str) -> tuple[str, Any]:
 def _leave() -> None:
     """End here, when all has been told: taking what Prefect built apart costs most of a second."""
     if code is not None:
+        logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -115,6 +116,8 @@ if __name__ == "__main__":
     # What is imported stays: looking for garbage in between only costs.
     gc.set_threshold(50_000, 20, 20)
     code: int | None = None
-    atexit.register(_leave)  # before all others, so called after them
+    atexit.register(
+        _leave
+    )  # before Prefect is imported: what that has to do at the end comes first
     code = main()
     sys.exit(code)

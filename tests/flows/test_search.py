@@ -200,8 +200,7 @@ def test_a_trial_comes_back_as_it_was_and_is_judged_then(sandbox, tmp_path):
 
 
 def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(real_project, prefect_server):
-    real = real_project
-    (real.folder / "params/pairs.yaml").write_text(
+    (real_project.folder / "params/pairs.yaml").write_text(
         yaml.safe_dump(
             {
                 "minimize": "validation_loss",
@@ -216,11 +215,11 @@ def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(real_project, prefec
             }
         )
     )
-    real.commit("Begin")
-    child = start(real, "--space", "params/pairs.yaml", server=prefect_server)
+    real_project.commit("Begin")
+    child = start(real_project, "--space", "params/pairs.yaml", server=prefect_server)
     printed, _ = child.communicate(timeout=600)
     assert child.returncode == 0, printed
-    study = load_study(real.folder, "pairs")
+    study = load_study(real_project.folder, "pairs")
     states = {
         (t.params["train.embedding"], t.params["train.embedding_size"]): t.state
         for t in study.trials
@@ -228,7 +227,7 @@ def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(real_project, prefec
     impossible = ("word_vectors", 64)
     assert states[impossible] is TrialState.FAIL
     assert {state for pair, state in states.items() if pair != impossible} == {TrialState.COMPLETE}
-    report = read_json(real.folder / "reports/search/pairs/search.json")
+    report = read_json(real_project.folder / "reports/search/pairs/search.json")
     assert report["best"] == study.best_trial.number
     # The default was trained for real, too, and as the trials were: on what they share it agrees.
     values = {pair: t.value for pair, t in zip(states, study.trials, strict=True)}
