@@ -2,18 +2,12 @@
 
 import csv
 import math
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
 import optuna
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from optuna.visualization import matplotlib as drawing
 
 from flows import artifacts
 from flows.space import Space
@@ -173,8 +167,13 @@ def write_report(study: optuna.Study, summary: Summary, folder: Path) -> None:
     with atomic_directory(folder) as partial:
         write_json(partial / "search.json", asdict(summary))
         _write_csv(summary, partial / "trials.csv")
-        for name, figure in _pictures(study, summary):
-            figure.savefig(partial / f"{name}.png")
+        if any(trial["state"] == "COMPLETE" for trial in summary.trials):
+            # Only here: a worker's, a server's, or a command line's process draws nothing.
+            from flows.search_pictures import pictures
+
+            default = summary.default["value"]
+            for name, figure in pictures(study, summary.figure, default, list(summary.importance)):
+                figure.savefig(partial / f"{name}.png")
 
 
 def page(summary: Summary, folder: Path) -> str:
@@ -230,43 +229,6 @@ def _write_csv(summary: Summary, path: Path) -> None:
                     *(trial["figures"].get(name) for name in figures),
                 ]
             )
-
-
-def _pictures(study: optuna.Study, summary: Summary) -> Iterable[tuple[str, Figure]]:
-    done = [trial for trial in summary.trials if trial["state"] == "COMPLETE"]
-    if not done:
-        return
-    with mpl.rc_context({"font.size": 9}), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Optuna: these functions may change one day
-        axes = drawing.plot_optimization_history(study, target_name=summary.figure)
-        axes.axhline(summary.default["value"], linestyle=":", color="#222222", label="default")
-        axes.legend()
-        yield "history", _finish(axes.figure, 7, 4)
-        if not summary.importance:
-            return
-        axes = drawing.plot_param_importances(
-            study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=1)
-        )
-        yield "importance", _finish(axes.figure, 7, 4)
-        keys = list(summary.importance)
-        slices: Any = drawing.plot_slice(study, params=keys, target_name=summary.figure)
-        yield "slices", _finish(np.ravel(slices)[0].figure, 2.4 * len(keys) + 1, 3.5)
-
-
-def _finish(figure: Any, width: float, height: float) -> Figure:
-    """Give the figure its size, and take it out of pyplot's hands, which would keep it for good."""
-    from matplotlib import pyplot
-
-    figure.set_size_inches(width, height)
-    # The constrained layout divides by zero where one column has a colour bar beside it.
-    figure.set_layout_engine("constrained" if len(figure.axes) > 2 else "tight")
-    for axes in figure.axes:
-        if axes.get_xscale() == "log":
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
-    pyplot.close(figure)
-    return figure  # type: ignore[no-any-return]
 
 
 def _value(value: Any) -> str:

@@ -19,7 +19,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -167,6 +166,9 @@ def importance(study: optuna.Study) -> dict[str, float]:
     }
     if len(done) < 3 or not varied or len({t.value for t in done}) < 2:
         return {}
+    # Brings scikit-learn, whose import a trial's own process need not wait for.
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
     evaluator = FanovaImportanceEvaluator(seed=1)
     return {key: float(n) for key, n in get_param_importances(study, evaluator=evaluator).items()}
 

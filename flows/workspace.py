@@ -244,10 +244,10 @@ def save_experiment(
 
 def commit_overrides(folder: Path, name: str) -> None:
     """Commit a run's parameters on its branch: publishing refuses what is not committed."""
-    files = [str(PARAMS_FILE), "pipelines/*/params.yaml"]
-    if _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *files):
+    # Named one by one: `git commit` refuses a pattern that finds no file.
+    if changed := changed_since(folder, "HEAD", str(PARAMS_FILE), "pipelines/*/params.yaml"):
         message = f"Set the parameters of {name}"
-        _git(folder, "commit", "--quiet", "--message", message, "--", *files)
+        _git(folder, "commit", "--quiet", "--message", message, "--", *changed)
 
 
 @contextmanager

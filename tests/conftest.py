@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stage_code
 from filelock import FileLock
-from projects import ROOT, make_quick, make_small
+from projects import ROOT, copy, keep_root, make_quick, make_small
 from xdist.scheduler import LoadScopeScheduling
 
 from rnnpipe.params import Params, load_params
@@ -69,15 +69,19 @@ def params() -> Params:
 
 
 @pytest.fixture(scope="session")
-def finished_and_executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sandbox, Executed]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def finished_and_executed(shared: Path) -> tuple[Sandbox, Executed]:
     """The project after one ``dvc repro -P`` on small data, committed; what each stage executed.
 
     All pipelines: ``dvc exp apply`` and ``dvc push`` want the outputs of each. Tests copy it, none
     changes it.
     """
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent  # of all processes of this session
     folder, notes = shared / "finished", shared / "notes"
     with FileLock(shared / "finished.lock"):
         if not (shared / "finished.done").exists():
@@ -97,6 +101,20 @@ def finished(finished_and_executed: tuple[Sandbox, Executed]) -> Sandbox:
 
 
 @pytest.fixture(scope="session")
-def quick(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """The finished project with stages that take a moment (``tests/projects.py``); to be copied."""
+def finished_root(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """The finished project with the root's pipeline alone: DVC reads half as much each time."""
+    sandbox = copy(finished, tmp_path_factory.mktemp("root") / "project")
+    keep_root(sandbox)
+    return sandbox
+
+
+@pytest.fixture(scope="session")
+def quick(finished_root: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """The root's pipeline with stages that take a moment (``tests/projects.py``); to be copied."""
+    return make_quick(finished_root, tmp_path_factory.mktemp("quick") / "project")
+
+
+@pytest.fixture(scope="session")
+def quick_pipelines(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """All pipelines with such stages; to be copied."""
     return make_quick(finished, tmp_path_factory.mktemp("quick") / "project")

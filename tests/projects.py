@@ -43,6 +43,15 @@ def copy(sandbox: Sandbox, folder: Path) -> Sandbox:
     return Sandbox(folder, sandbox.environment)
 
 
+def keep_root(sandbox: Sandbox) -> None:
+    """Take the pipelines beside the root's out of a project; committed.
+
+    With their files go their results, which ``dvc exp apply`` would ask for.
+    """
+    shutil.rmtree(sandbox.folder / "pipelines")
+    sandbox.commit("Keep the root's pipeline")
+
+
 def set_params(folder: Path, values: Mapping[str, object]) -> None:
     """Change values, by dotted name, in the ``params.yaml`` of a folder."""
     path = folder / "params.yaml"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,9 +57,13 @@ class Up:
         folder: Path,
         password: str | None = None,
         outer: Mapping[str, str] = os.environ,
+        database: Path | None = None,
         **environment: str,
     ) -> None:
         self.folder = folder.resolve()
+        if database:  # one that is ready; else it is made, as at a first start
+            (self.folder / STATE).mkdir(parents=True)
+            shutil.copy(database, self.folder / STATE)
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.password = password

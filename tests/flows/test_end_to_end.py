@@ -25,7 +25,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
 from prefect.states import Cancelling
-from projects import DVC, make_small, quicken
+from projects import DVC, keep_root, make_small, quicken
 from running import ACTIVE, Up, wait_for
 
 from flows.up import STATE, environment, marked
@@ -49,8 +49,7 @@ def sandbox(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sand
     """
     made = make_small(tmp_path_factory.mktemp("whole") / "project")
     made.run(*DVC, "cache", "dir", "--local", str(finished.folder / ".dvc/cache"))
-    # The other pipelines would have no results, which `dvc exp apply` asks for.
-    shutil.rmtree(made.folder / "pipelines")
+    keep_root(made)
     quicken(made, finished)
     path = made.folder / "prefect.yaml"
     deployments = yaml.safe_load(path.read_text())
@@ -68,9 +67,9 @@ def sandbox(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sand
 
 
 @pytest.fixture(scope="module")
-def up(sandbox: Sandbox) -> Iterator[Up]:
+def up(sandbox: Sandbox, empty_database: Path) -> Iterator[Up]:
     """The one server of this module; at the end nothing of it may be left."""
-    running = Up(sandbox.folder, outer=sandbox.environment)
+    running = Up(sandbox.folder, outer=sandbox.environment, database=empty_database)
     try:
         yield running.ready()
     finally:

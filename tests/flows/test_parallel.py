@@ -1,10 +1,14 @@
 """One training by two tasks of a Dask cluster, through the real flow, DVC and stages."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from projects import make_quick
+from projects import make_quick, processes, set_params
+from running import wait_for
 
+from flows import ranks
 from flows.pipeline import pipeline
 from flows.ranks import MEETING, Spread, own_address, run_rank
 from flows.workspace import RUNS
@@ -12,22 +16,29 @@ from rnnpipe.sandbox import Sandbox
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_training_by_two_tasks_of_dask_and_one_that_is_not_needed(finished: Sandbox, tmp_path):
-    project = make_quick(finished, tmp_path / "project", real=["train"])
+def test_a_training_by_two_tasks_of_dask(finished_root: Sandbox, tmp_path):
+    project = make_quick(finished_root, tmp_path / "project", real=["train"])
     overrides = {"train.workers": 2}
-    for expected in ("Ran", "Cached"):
-        state = pipeline(
-            overrides, runner="dask", repository=str(project.folder), return_state=True
-        )
-        assert state.is_completed(), state.message
-        story = state.result()
-        assert story.outcomes["train"].state == expected
-        assert story.outcomes["register"].state == expected
-        meeting = project.folder / RUNS / story.name / MEETING
-        assert (meeting / "ended").exists()
-        if expected == "Ran":
-            # Both were tasks: where the stage starts the others, they meet elsewhere.
-            assert {"0", "1"} <= {path.name for path in meeting.iterdir()}
+    state = pipeline(overrides, runner="dask", repository=str(project.folder), return_state=True)
+    assert state.is_completed(), state.message
+    story = state.result()
+    assert story.outcomes["train"].state == "Ran"
+    assert story.outcomes["register"].state == "Ran"
+    meeting = project.folder / RUNS / story.name / MEETING
+    # Both were tasks: where the stage starts the others, they meet elsewhere.
+    assert {"0", "1", "ended"} <= {path.name for path in meeting.iterdir()}
+
+
+def test_a_worker_who_waits_for_a_stage_that_trains_nothing_is_ended(real_project, monkeypatch):
+    monkeypatch.setattr(ranks, "_GRACE_SECONDS", 0.5)
+    set_params(real_project.folder, {"train.workers": 2})
+    spread = Spread(real_project.folder, Path("params.yaml"), 2, None)
+    with ThreadPoolExecutor() as pool:
+        became = pool.submit(run_rank, spread, 1, print)
+        wait_for("the worker to come", 120, (spread.folder / MEETING / "1").exists)
+        spread.end()
+        assert became.result(30) == "not needed any more"
+    assert not list(processes(real_project.folder))
 
 
 def test_a_worker_of_a_stage_that_has_ended_is_not_begun(tmp_path):

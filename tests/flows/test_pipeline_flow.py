@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -252,9 +254,9 @@ def test_a_server_that_does_not_answer_is_named(project):
     assert "Traceback" not in done.stderr
 
 
-def test_another_problems_pipeline_runs_in_a_clone_too(project):
-    before = standing(project)
-    state = run(project, {"train.epochs": 2}, problem="forecasting")
+def test_another_problems_pipeline_runs_in_a_clone_too(project_of_all):
+    before = standing(project_of_all)
+    state = run(project_of_all, {"train.epochs": 2}, problem="forecasting")
     assert state.is_completed(), state.message
     story = story_of(state)
     assert {name.rpartition(":")[0] for name in story.dag} == {"pipelines/forecasting/dvc.yaml"}
@@ -262,19 +264,19 @@ def test_another_problems_pipeline_runs_in_a_clone_too(project):
     assert ran["download"] == "Skipped"
     assert ran["train"] == ran["register"] == "Ran"
     assert flow_run(state).name.startswith("forecasting, train.epochs=2 ")
-    assert standing(project) == before
-    assert experiments(project) == [story.experiment]
+    assert standing(project_of_all) == before
+    assert experiments(project_of_all) == [story.experiment]
     keys = {artifact.key for artifact in artifacts_of(state)}
     assert {"training", "metrics", "pictures", "verdict", "lineage", "report"} <= keys
-    listed = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    listed = project_of_all.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
     (ref,) = (name for name in listed if name.endswith(f"/{story.experiment}"))
-    saved = project.run("git", "show", f"{ref}:pipelines/forecasting/params.yaml")
-    assert project.run("git", "show", f"{ref}:pipelines/forecasting/dvc.lock")
+    saved = project_of_all.run("git", "show", f"{ref}:pipelines/forecasting/params.yaml")
+    assert project_of_all.run("git", "show", f"{ref}:pipelines/forecasting/dvc.lock")
     assert yaml.safe_load(saved)["train"]["epochs"] == 2
 
 
-def test_a_language_model_needs_stages_of_the_root(project):
-    dag = read_dag(project.folder, Path("pipelines/language_model/dvc.yaml"))
+def test_a_language_model_needs_stages_of_the_root(project_of_all):
+    dag = read_dag(project_of_all.folder, Path("pipelines/language_model/dvc.yaml"))
     assert "sequences" in dag["pipelines/language_model/dvc.yaml:train"]
     assert "train" not in dag
 
@@ -434,7 +436,10 @@ def test_old_clones_go_but_for_those_at_work(project):
     made[1].close()
 
 
-def test_without_a_server_a_run_brings_its_own_and_takes_it_along(project):
+def test_without_a_server_a_run_brings_its_own_and_takes_it_along(project, empty_database):
+    home = project.folder / ".rnnpipe/prefect"
+    home.mkdir(parents=True)
+    shutil.copy(empty_database, home)
     environment = {k: v for k, v in project.environment.items() if not k.startswith("PREFECT_")}
     command = [sys.executable, "-m", "flows.run", "--force", "sequences"]
     done = subprocess.run(
@@ -444,8 +449,8 @@ def test_without_a_server_a_run_brings_its_own_and_takes_it_along(project):
     assert "sequences           Ran" in done.stdout
     assert "train               Skipped" in done.stdout
     assert "Error logging to API" not in done.stderr
-    home = project.folder / ".rnnpipe/prefect"
-    assert (home / "prefect.db").is_file()
+    with sqlite3.connect(home / "prefect.db") as database:
+        assert database.execute("select state_type from flow_run").fetchall() == [("COMPLETED",)]
     assert home.stat().st_mode & 0o777 == 0o700
     assert not list(processes(project.folder))
 

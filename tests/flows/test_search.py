@@ -1,8 +1,6 @@
 """Whole searches on a generated corpus: threads and Dask, killed and taken up again."""
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -14,12 +12,14 @@ from optuna.trial import TrialState
 from projects import DVC, copy, processes, set_params
 from running import wait_for
 
+import flows.search
 from flows.search import SearchError, _shown
 from flows.study import StudyError, load_study
+from flows.up import STATE
 from rnnpipe.files import read_json
 from rnnpipe.sandbox import Sandbox
 
-TRIALS = 4
+TRIALS = 3
 EPOCHS = 40  # of a twentieth of a second each: a trial can be met at its work
 SEARCH = (sys.executable, "-m", "flows.search")
 # No part of the lock, so only where somebody has installed it.
@@ -52,9 +52,14 @@ def searched(sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.fixture(scope="module")
-def sandbox(quick: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+def sandbox(
+    quick: Sandbox, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Sandbox:
     """Trainings of a moment, whose loss follows from their parameters."""
-    return searched(copy(quick, tmp_path_factory.mktemp("search") / "project"))
+    made = searched(copy(quick, tmp_path_factory.mktemp("search") / "project"))
+    (made.folder / STATE).mkdir(parents=True)
+    shutil.copy(empty_database, made.folder / STATE)  # for servers of a search's own
+    return made
 
 
 def start(sandbox: Sandbox, *arguments: str, server: str = "") -> "subprocess.Popen[str]":
@@ -93,7 +98,35 @@ def kill_half_way(sandbox: Sandbox, name: str, *arguments: str) -> None:
     wait_for("all to be gone", 180, lambda: not list(processes(sandbox.folder)))
 
 
-@pytest.mark.parametrize("runner", ["threads", "dask", RAY])
+def assert_whole(sandbox: Sandbox, name: str, printed: str) -> None:
+    """A search has ended well: all trials, their experiments, the report, and nothing else."""
+    study = load_study(sandbox.folder, name)
+    assert [t.number for t in study.trials] == list(range(TRIALS))
+    assert {t.state for t in study.trials} == {TrialState.COMPLETE}
+    listed = sandbox.run(*DVC, "exp", "list", "--name-only").split()
+    assert {f"{name}-{n:03d}" for n in range(TRIALS)} | {f"{name}-default"} <= set(listed)
+    report = sandbox.folder / "reports/search" / name
+    found = read_json(report / "search.json")
+    assert {trial["number"]: trial["value"] for trial in found["trials"]} == {
+        t.number: t.value for t in study.trials
+    }
+    assert found["best"] == study.best_trial.number
+    assert found["default"]["value"] > study.best_value
+    assert {path.suffix for path in report.iterdir()} == {".json", ".csv", ".png"}
+    assert f"{name}-{study.best_trial.number:03d}" in printed
+    # Nothing of it lies in the way: clones of trials that ended well are gone.
+    assert not list((sandbox.folder / ".rnnpipe/runs").glob(f"{name}-0*"))
+    assert not list(processes(sandbox.folder))
+
+
+def test_a_search_on_threads(sandbox, prefect_server):
+    child = start(sandbox, "--name", "threads", "--at-once", "2", server=prefect_server)
+    printed, _ = child.communicate(timeout=800)
+    assert child.returncode == 0, printed
+    assert_whole(sandbox, "threads", printed)
+
+
+@pytest.mark.parametrize("runner", ["dask", RAY])
 def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, prefect_server, runner):
     arguments = ("--runner", runner, "--at-once", "2")
     # Else DVC would bring back what the other runner's search has trained.
@@ -108,52 +141,31 @@ def test_a_search_that_is_killed_goes_on_and_loses_nothing(sandbox, prefect_serv
     child = start(sandbox, "--name", runner, *arguments, server=prefect_server)
     printed, _ = child.communicate(timeout=800)
     assert child.returncode == 0, printed
-    assert not list(processes(sandbox.folder))
+    assert_whole(sandbox, runner, printed)
     study = load_study(sandbox.folder, runner)
-    assert [t.number for t in study.trials] == list(range(TRIALS))
-    assert {t.state for t in study.trials} == {TrialState.COMPLETE}
     for number, known in before.items():
         trial = study.trials[number]
         assert (trial.value, trial.datetime_complete) == known
-    listed = sandbox.run(*DVC, "exp", "list", "--name-only").split()
-    assert {f"{runner}-{n:03d}" for n in range(TRIALS)} | {f"{runner}-default"} <= set(listed)
-    report = sandbox.folder / "reports/search" / runner
-    found = read_json(report / "search.json")
-    assert {trial["number"]: trial["value"] for trial in found["trials"]} == {
-        t.number: t.value for t in study.trials
-    }
-    assert found["best"] == study.best_trial.number
-    assert found["default"]["value"] > study.best_value
-    assert {path.suffix for path in report.iterdir()} == {".json", ".csv", ".png"}
-    assert f"{runner}-{study.best_trial.number:03d}" in printed
-    # Nothing of it lies in the way: clones of trials that ended well are gone.
-    assert not list((sandbox.folder / ".rnnpipe/runs").glob(f"{runner}-0*"))
-
-
-@pytest.mark.parametrize("runner", ["dask", RAY])
-def test_where_a_trial_runs_changes_nothing_of_what_it_finds(sandbox, runner):
+    # Where a trial runs, and what ended it before, changes nothing of what it finds.
     assert trials(sandbox, "threads") == trials(sandbox, runner)
 
 
-def test_a_finished_search_runs_nothing_and_more_trials_can_be_asked_for(sandbox, prefect_server):
-    before = trials(sandbox, "threads")
-    child = start(sandbox, "--name", "threads", server=prefect_server)
-    printed, _ = child.communicate(timeout=400)
-    assert child.returncode == 0, printed
-    assert trials(sandbox, "threads") == before
-    assert "Running stage" not in printed
+def test_of_a_finished_search_more_trials_can_be_asked_for(sandbox, prefect_server):
+    before = load_study(sandbox.folder, "threads").trials
     child = start(sandbox, "--name", "threads", "--trials", str(TRIALS + 1), server=prefect_server)
     printed, _ = child.communicate(timeout=600)
     assert child.returncode == 0, printed
-    assert trials(sandbox, "threads")[:TRIALS] == before
-    assert len(trials(sandbox, "threads")) == TRIALS + 1
+    after = load_study(sandbox.folder, "threads").trials
+    assert after[:TRIALS] == before  # their times among it: none has run again
+    assert len(after) == TRIALS + 1
 
 
-def test_the_best_is_written_as_a_change_to_review(sandbox, tmp_path):
+def test_the_best_is_written_as_a_change_to_review(sandbox, tmp_path, monkeypatch, capsys):
     project = copy(sandbox, tmp_path / "project")
+    monkeypatch.setattr(flows.search, "ROOT", project.folder)
     path = project.folder / "params.yaml"
     before = yaml.safe_load(path.read_text())
-    project.run(*SEARCH, "apply", "dask")
+    assert flows.search.main(["apply", "dask"]) == 0
     after = yaml.safe_load(path.read_text())
     best = load_study(project.folder, "dask").best_trial
     assert path.read_text().startswith("# As the project wants it.\n")
@@ -162,18 +174,13 @@ def test_the_best_is_written_as_a_change_to_review(sandbox, tmp_path):
         assert after[section].pop(name) == value
         before[section].pop(name)
     assert after == before  # what was set for all trials is no part of the best
-    shown = project.run(*SEARCH, "show", "dask")
-    assert len(shown.splitlines()) == 2 + TRIALS  # head and default
-    failed = subprocess.run(
-        [*SEARCH, "apply", "nosuch"],
-        cwd=project.folder,
-        env=project.environment,
-        text=True,
-        capture_output=True,
-    )
-    assert failed.returncode == 1
-    assert "known: " in failed.stderr
-    assert "Traceback" not in failed.stderr
+    capsys.readouterr()
+    assert flows.search.main(["show", "dask"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2 + TRIALS  # head and default
+    assert flows.search.main(["apply", "nosuch"]) == 1
+    told = capsys.readouterr().err
+    assert "known: " in told
+    assert "Traceback" not in told
 
 
 def test_a_trial_comes_back_as_it_was_and_is_judged_then(sandbox, tmp_path):
@@ -236,24 +243,25 @@ def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(real_project, prefec
     assert "word_vectors.size" in failed.user_attrs["reason"]
 
 
-def test_what_cannot_be_searched_ends_at_once_and_says_why(sandbox, prefect_server):
+@pytest.mark.usefixtures("prefect_server")
+def test_what_cannot_be_searched_ends_at_once_and_says_why(sandbox):
+    def refused(**parameters: str) -> str:
+        state = flows.search.search(**parameters, repository=str(sandbox.folder), return_state=True)
+        assert state.is_failed()
+        return state.message
+
     (sandbox.folder / "params/broken.yaml").write_text(
         yaml.safe_dump({"minimize": "validation_loss", "space": {"train.hidden_size": [0, 8]}})
     )
-    child = start(sandbox, "--space", "params/broken.yaml", server=prefect_server)
-    printed, _ = child.communicate(timeout=120)
-    assert child.returncode == 1
-    assert "train.hidden_size" in printed
+    assert "train.hidden_size" in refused(space="params/broken.yaml")
     assert not (sandbox.folder / "reports/search/broken").exists()
     # Trials are clones of a commit: they would not have a stage that is in the work tree alone.
     path = sandbox.folder / "dvc.yaml"
     before = path.read_text()
     path.write_text(before + "  later:\n    cmd: 'true'\n")
-    child = start(sandbox, "--name", "uncommitted", server=prefect_server)
-    printed, _ = child.communicate(timeout=120)
+    told = refused(name="uncommitted")
     path.write_text(before)
-    assert child.returncode == 1
-    assert "dvc.yaml is not committed" in printed
+    assert "dvc.yaml is not committed" in told
 
 
 def test_a_search_without_a_report_is_named(tmp_path):
@@ -261,18 +269,10 @@ def test_a_search_without_a_report_is_named(tmp_path):
         _shown(tmp_path / "gone")
 
 
-def test_one_search_of_a_name_at_a_time(sandbox, prefect_server):
-    child = start(sandbox, "--name", "alone", "--trials", "1", server=prefect_server)
-    try:
-        wait_for(
-            "the search to begin",
-            120,
-            lambda: (sandbox.folder / ".rnnpipe/runs/alone-default").exists() or child.poll(),
-        )
-        second = start(sandbox, "--name", "alone", server=prefect_server)
-        printed, _ = second.communicate(timeout=120)
-        assert second.returncode == 1
-        assert "is at work" in printed
-    finally:
-        os.kill(child.pid, signal.SIGTERM)
-        child.communicate(timeout=60)
+@pytest.mark.usefixtures("prefect_server")
+def test_one_search_of_a_name_at_a_time(sandbox):
+    # The kernel's lock bars this process, too; that it dies with its holder, the killed ones show.
+    with flows.search._alone(sandbox.folder, "alone"):
+        state = flows.search.search(name="alone", repository=str(sandbox.folder), return_state=True)
+    assert state.is_failed()
+    assert "is at work" in state.message

@@ -92,10 +92,10 @@ def test_the_dag_is_that_of_dvc_yaml(finished):
 
 
 @pytest.mark.parametrize("problem", PARAMS)
-def test_a_finished_pipeline_has_nothing_to_do(project, problem):
-    plan = read_plan(project.folder, places_of(problem).pipeline / "dvc.yaml")
+def test_a_finished_pipeline_has_nothing_to_do(project_of_all, problem):
+    plan = read_plan(project_of_all.folder, places_of(problem).pipeline / "dvc.yaml")
     assert plan.unchanged.keys() == plan.needs.keys()
-    assert all(plan.nothing_to_do(stage, project.folder) for stage in plan.needs)
+    assert all(plan.nothing_to_do(stage, project_of_all.folder) for stage in plan.needs)
 
 
 def test_whatever_a_stage_depends_on_is_noticed_when_it_is_touched(project):

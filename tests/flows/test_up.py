@@ -109,7 +109,8 @@ def up(project: Path, told: list[dict[str, str]]) -> Iterator[Up]:
     try:
         yield running.ready()
     finally:
-        running.stop()
+        if running.process.poll() is None:  # else a test has seen to that
+            running.stop()
 
 
 def refused(folder: Path, *arguments: str, **variables: str) -> str:
@@ -408,10 +409,17 @@ def states(folder: Path) -> dict[str, str]:
         return dict(database.execute("select name, state_type from flow_run"))
 
 
-def test_a_life_that_is_cut_short(tmp_path):
-    """One story: killed, started again, stopped; started again, its worker killed."""
+def test_ctrl_c_cancels_the_run_at_work(up):
+    name = sleeping(up)
+    assert up.stop(signal.SIGINT) < 20
+    assert up.process.returncode == 0
+    assert states(up.folder)[name] == "CANCELLED"
+
+
+def test_a_life_that_is_cut_short(tmp_path, empty_database):
+    """One story: killed, started again, and its worker killed."""
     folder = make_project(tmp_path / "project")
-    first = Up(folder).ready()
+    first = Up(folder, database=empty_database).ready()
     name = sleeping(first)
     first.process.kill()
     first.ended(5)
@@ -422,17 +430,11 @@ def test_a_life_that_is_cut_short(tmp_path):
     assert f"run {name} had been cut off" in second.printed
     assert states(folder)[name] == "CRASHED"
     assert not second.children("^300$")
-    name = sleeping(second)
-    assert second.stop(signal.SIGINT) < 20
-    assert second.process.returncode == 0
-    assert states(folder)[name] == "CANCELLED"
-
-    third = Up(folder).ready()
-    (worker,) = third.children("^worker$")
+    (worker,) = second.children("^worker$")
     os.kill(worker, signal.SIGKILL)
-    assert third.ended(15) == 1
-    assert "the worker was killed by signal 9" in third.printed
-    assert "the last lines of worker.log" in third.printed
+    assert second.ended(15) == 1
+    assert "the worker was killed by signal 9" in second.printed
+    assert "the last lines of worker.log" in second.printed
     assert not marked(folder / STATE)
 
 

@@ -9,9 +9,9 @@ from rnnpipe.sandbox import Sandbox
 
 
 @pytest.fixture
-def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
-    """A copy of the finished project, free to change."""
-    return copy(finished, tmp_path / "project")
+def project(finished_root: Sandbox, tmp_path: Path) -> Sandbox:
+    """A copy of the finished root pipeline, free to change."""
+    return copy(finished_root, tmp_path / "project")
 
 
 @pytest.fixture

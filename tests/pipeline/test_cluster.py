@@ -65,20 +65,20 @@ def test_a_cluster_of_another_size_is_refused(monkeypatch):
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory) -> dict[int, dict]:
-    """What the toy's training gave with 1, 2 and 4 workers."""
+    """What the toy's training gave with one worker and with three."""
     folder = tmp_path_factory.mktemp("steps")
-    for workers in (1, 2, 4):
+    for workers in (1, 3):
         command = [sys.executable, str(SCRIPT), str(folder / f"{workers}.json"), str(workers)]
         subprocess.run(command, env=environment(), check=True, timeout=300)
-    return {workers: read_json(folder / f"{workers}.json") for workers in (1, 2, 4)}
+    return {workers: read_json(folder / f"{workers}.json") for workers in (1, 3)}
 
 
-@pytest.mark.parametrize("workers", [2, 4])  # of the last batch's three rows the fourth gets none
-def test_the_loss_of_every_step_is_that_of_one_process(steps, workers):
-    alone, together = (np.array(steps[number]["steps"]) for number in (1, workers))
+# A batch of 64 rows does not divide by three; of the last one's two rows the third worker gets none.
+def test_the_loss_of_every_step_is_that_of_one_process(steps):
+    alone, together = (np.array(steps[workers]["steps"]) for workers in (1, 3))
     assert alone.shape == together.shape == (9, 3)  # loss, right answers, norm of the gradient
     np.testing.assert_allclose(together, alone, rtol=TOLERANCE)
-    losses = [[e["validation_loss"] for e in steps[n]["history"]["epochs"]] for n in (1, workers)]
+    losses = [[e["validation_loss"] for e in steps[n]["history"]["epochs"]] for n in (1, 3)]
     np.testing.assert_allclose(*losses, rtol=TOLERANCE)
 
 
@@ -86,9 +86,9 @@ def test_the_loss_of_every_step_is_that_of_one_process(steps, workers):
 
 
 @pytest.fixture(scope="module")
-def sandbox(finished, tmp_path_factory) -> Sandbox:
+def sandbox(finished_root, tmp_path_factory) -> Sandbox:
     """All that training needs, and a network trained by one process."""
-    made = copy(finished, tmp_path_factory.mktemp("parallel") / "project")
+    made = copy(finished_root, tmp_path_factory.mktemp("parallel") / "project")
     # So few that rounding, which grows from step to step, stays small.
     set_train(made, epochs=2, dropout_rate=0.0, fraction=0.2)
     made.reproduce("train")

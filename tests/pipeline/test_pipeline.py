@@ -24,6 +24,7 @@ from projects import (
     ROOT,
     fails,
     is_stage,
+    keep_root,
     make_small,
     processes,
     set_params,
@@ -90,12 +91,6 @@ def test_a_stage_names_all_the_code_it_executes(finished_and_executed, stage):
     stage_code.check_named(sandbox, "sentiment", stage, executed[stage,])
 
 
-def test_training_again_changes_nothing(project):
-    before = lock(project)
-    project.run(*DVC, "repro", "--force", "--single-item", "train")
-    assert lock(project) == before
-
-
 def test_an_old_parameter_comes_back_from_the_run_cache(quick_project):
     before = lock(quick_project)
     change(quick_project, "train", hidden_size=8, epochs=1)
@@ -112,10 +107,12 @@ def test_an_old_parameter_comes_back_from_the_run_cache(quick_project):
     assert lock(quick_project) == before
 
 
-def test_a_change_to_the_pictures_trains_nothing(project):
-    path = project.folder / "rnnpipe/plots.py"
+def test_a_change_to_the_pictures_trains_nothing(quick_project):
+    path = quick_project.folder / "rnnpipe/plots.py"
     path.write_text(path.read_text() + "\n# changed\n")
-    assert set(project.reproduce()) == {"gradient_flow", "evaluate"}
+    seconds = quick_project.reproduce()
+    assert {"gradient_flow", "evaluate"} <= seconds.keys()
+    assert not {"train", "baseline", "sequences"} & seconds.keys()
 
 
 def test_pushed_data_come_back_in_a_fresh_clone(project, tmp_path):
@@ -381,6 +378,7 @@ def all_gone(sandbox: Sandbox, seconds: float) -> Iterator[None]:
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 def test_killed_in_every_stage_a_plain_repro_ends_the_same(finished, tmp_path):
     sandbox = make_small(tmp_path / "project")
+    keep_root(sandbox)
     # The training, which goes on where it was cut off, dies by each of them.
     left = [(stage, VICTIMS[number % 3]) for number, stage in enumerate(STAGES)]
     left += [("train", victim) for victim in VICTIMS if ("train", victim) not in left]

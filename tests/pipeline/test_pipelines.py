@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,8 +12,9 @@ import pandas as pd
 import pytest
 import stage_code
 import yaml
-from projects import DVC, ROOT, fails, set_params
+from projects import DVC, ROOT, copy, fails, set_params
 
+from rnnpipe.__main__ import main
 from rnnpipe.errors import TrainingError
 from rnnpipe.files import read_json, sha256_directory, sha256_file
 from rnnpipe.models import load_network
@@ -23,6 +25,7 @@ from rnnpipe.sandbox import Sandbox
 
 PROBLEMS = ("language_model", "forecasting")
 SERIES = "data/mirror/generated_series.csv"
+BEFORE_LEARNING = ("download", "prepare", "validate")
 STAGES = [
     (problem, stage)
     for problem in PROBLEMS
@@ -30,6 +33,18 @@ STAGES = [
         "stages"
     ]
 ]
+
+
+@pytest.fixture
+def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
+    """A copy of the finished project with all pipelines, free to change."""
+    return copy(finished, tmp_path / "project")
+
+
+@pytest.fixture
+def quick_project(quick_pipelines: Sandbox, tmp_path: Path) -> Sandbox:
+    """The same with stages that take a moment."""
+    return copy(quick_pipelines, tmp_path / "project")
 
 
 def pipeline(problem: str) -> str:
@@ -189,14 +204,30 @@ def broken(name: str, table: pd.DataFrame) -> pd.DataFrame:
         ("too short", "at least"),
     ],
 )
-def test_a_broken_series_is_named_before_anything_is_learnt(project, name, told):
-    broken(name, pd.read_csv(project.folder / SERIES)).to_csv(
+def test_a_broken_series_is_named_before_anything_is_learnt(
+    finished, tmp_path, monkeypatch, capfd, name, told
+):
+    params = tmp_path / places_of("forecasting").params
+    params.parent.mkdir(parents=True)
+    shutil.copy(finished.folder / places_of("forecasting").params, params)
+    set_params(params.parent, {"download.source": "own.csv"})
+    broken(name, pd.read_csv(finished.folder / SERIES)).to_csv(tmp_path / "own.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    command_lines = ([stage, "--params", str(params)] for stage in BEFORE_LEARNING)
+    assert any(main(command_line) for command_line in command_lines)
+    shown = capfd.readouterr().err
+    assert told in shown
+    assert "Traceback" not in shown
+
+
+def test_a_broken_series_stops_the_pipeline_and_leaves_the_model(project):
+    broken("an error value", pd.read_csv(project.folder / SERIES)).to_csv(
         project.folder / "own.csv", index=False
     )
     change(project, "forecasting", "download", source="own.csv")
     model = sha256_directory(project.folder / "models/forecasting")
     shown = fails(project, *DVC, "repro", pipeline("forecasting"))
-    assert told in shown
+    assert "standard deviations" in shown
     assert "Traceback" not in shown
     assert sha256_directory(project.folder / "models/forecasting") == model
 
@@ -221,18 +252,27 @@ def test_sentiment_starts_from_the_language_model(project):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_model_is_published_found_and_fetched_by_its_name(quick_project, tmp_path, problem):
+def test_a_model_is_published_found_and_fetched_by_its_name(
+    quick_project, tmp_path, monkeypatch, capfd, problem
+):
+    def rnnpipe(*command: str, code: int = 0) -> str:
+        assert main([*command, "--problem", problem]) == code
+        said = capfd.readouterr()
+        return said.out + said.err
+
     quick_project.run(
         "git", "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "o")
     )
     quick_project.run("git", "remote", "add", "origin", str(tmp_path / "o"))
     quick_project.run(*DVC, "remote", "add", "--default", "store", str(tmp_path / "store"))
     quick_project.commit("Add the remotes")
-    assert f"{problem} v0.1.0" in run(quick_project, "publish", "--problem", problem)
-    assert "baseline" in run(quick_project, "models", "--problem", problem)
-    run(quick_project, "promote", "v0.1.0", "--problem", problem)
-    again = fails(quick_project, sys.executable, "-m", "rnnpipe", "publish", "--problem", problem)
-    assert "nothing new" in again
+    monkeypatch.chdir(quick_project.folder)
+    for name, value in quick_project.environment.items():
+        monkeypatch.setenv(name, value)
+    assert f"{problem} v0.1.0" in rnnpipe("publish")
+    assert "baseline" in rnnpipe("models")
+    rnnpipe("promote", "v0.1.0")
+    assert "nothing new" in rnnpipe("publish", code=1)
     quick_project.run("git", "clone", "--quiet", str(tmp_path / "o"), str(tmp_path / "clone"))
     clone = Sandbox(tmp_path / "clone", quick_project.environment)
     clone.run(*DVC, "artifacts", "get", ".", problem, "--stage", "prod", "--out", "got")
@@ -241,36 +281,45 @@ def test_a_model_is_published_found_and_fetched_by_its_name(quick_project, tmp_p
     )
 
 
-def test_a_stage_asked_with_another_problems_parameters_is_told_where_it_belongs(project):
+@pytest.fixture
+def refused(finished, monkeypatch, capfd):
+    """Give a command of the command line, in the finished project, that must fail; what it says."""
+    monkeypatch.chdir(finished.folder)
+
+    def refused(*command: str) -> str:
+        assert main(command) > 0
+        shown = capfd.readouterr().err
+        assert "Traceback" not in shown
+        return shown
+
+    return refused
+
+
+def test_a_stage_asked_with_another_problems_parameters_is_told_where_it_belongs(refused):
     for command in (
         ("windows",),
         ("gradient_flow", "--params", "pipelines/forecasting/params.yaml"),
         ("download", "--params", "pipelines/language_model/params.yaml"),
     ):
-        shown = fails(project, sys.executable, "-m", "rnnpipe", *command)
-        assert f"has no stage {command[0]}; expected --params" in shown
-        assert "Traceback" not in shown
+        assert f"has no stage {command[0]}; expected --params" in refused(*command)
 
 
-def test_another_problems_model_is_refused_by_its_name(project):
+def test_another_problems_model_is_refused_by_its_name(refused):
     for command, model, expected in (
         (("predict", "fine"), "models/language_model", "sentiment"),
         (("generate", "fine"), "models/forecasting", "language_model"),
         (("forecast", SERIES), "models/sentiment", "forecasting"),
     ):
-        shown = fails(project, sys.executable, "-m", "rnnpipe", *command, "--model", model)
+        shown = refused(*command, "--model", model)
         assert f"expected one of {expected}" in shown or "no whole model" in shown
-        assert "Traceback" not in shown
 
 
-def test_a_series_of_another_step_or_other_columns_is_refused(project):
-    table = pd.read_csv(project.folder / SERIES)
+def test_a_series_of_another_step_or_other_columns_is_refused(refused, tmp_path):
+    table = pd.read_csv(SERIES)
     half_hours = pd.date_range("2020-01-01", periods=len(table), freq="30min")
-    table.assign(date=half_hours).to_csv(project.folder / "fine.csv", index=False)
-    shown = fails(project, sys.executable, "-m", "rnnpipe", "forecast", "fine.csv")
-    assert "step of 1800 s" in shown
-    table.drop(columns="oil").to_csv(project.folder / "lacking.csv", index=False)
-    shown = fails(project, sys.executable, "-m", "rnnpipe", "forecast", "lacking.csv")
-    assert "oil is missing" in shown
-    shown = fails(project, sys.executable, "-m", "rnnpipe", "forecast", SERIES, "--steps", "999")
-    assert "expected 1 to 48" in shown
+    fine, lacking = tmp_path / "fine.csv", tmp_path / "lacking.csv"
+    table.assign(date=half_hours).to_csv(fine, index=False)
+    assert "step of 1800 s" in refused("forecast", str(fine))
+    table.drop(columns="oil").to_csv(lacking, index=False)
+    assert "oil is missing" in refused("forecast", str(lacking))
+    assert "expected 1 to 48" in refused("forecast", SERIES, "--steps", "999")
