@@ -60,6 +60,11 @@ class Spread:
         """Whether the stage has."""
         return (self.folder / MEETING / _ENDED).exists()
 
+    @property
+    def trained(self) -> bool:
+        """Whether the stage has come to the meeting; what DVC brings back from its cache does not."""
+        return (self.folder / MEETING / "0").exists()
+
 
 def own_address(cluster: str | None) -> str:
     """Give the address by which machines of a cluster reach this one: that which leads there.
@@ -107,7 +112,8 @@ def run_rank(spread: Spread, rank: int, on_line: Callable[[str], None]) -> str:
     try:
         while child.poll() is None and not spread.ended:
             time.sleep(_PAUSE_SECONDS)
-        child.wait(_GRACE_SECONDS)  # it ends with the training, a little before the stage or after
+        if spread.trained:  # it ends with the training, a little before the stage or after
+            child.wait(_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         pass
     finally:

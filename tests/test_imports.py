@@ -67,7 +67,7 @@ def test_what_is_hidden_comes_back_after_an_error_and_the_collector_goes_on():
 @pytest.mark.parametrize(
     ("module", "without"),
     [
-        ("rnnpipe.backend", "matplotlib sklearn pandas"),
+        pytest.param("rnnpipe.backend", "matplotlib sklearn pandas", marks=pytest.mark.network),
         ("rnnpipe.validation.library", "sqlalchemy matplotlib scipy.optimize"),
     ],
 )

@@ -20,7 +20,10 @@ CELLS = {
 }
 TOLERANCE = {"float32": 1e-5, "mixed_bfloat16": 2e-2}
 
-pytestmark = pytest.mark.skipif(not fused.available(), reason="no C compiler, or a GPU, here")
+pytestmark = [
+    pytest.mark.network,
+    pytest.mark.skipif(not fused.available(), reason="no C compiler, or a GPU, here"),
+]
 
 
 def draw(cell, batch, time, width, hidden_size, seed):

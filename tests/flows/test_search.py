@@ -91,7 +91,7 @@ def kill_half_way(sandbox: Sandbox, name: str, *arguments: str) -> None:
         return TrialState.COMPLETE in states and TrialState.RUNNING in states
 
     child = start(sandbox, "--name", name, *arguments)
-    wait_for("a trial to end while another runs", 600, half_way, every=0.2)
+    wait_for("a trial to end while another runs", 600, half_way)
     child.kill()
     child.communicate()
     # Agents of Ray itself stay for a minute after all else.

@@ -356,7 +356,7 @@ def stage_process(
         for pid, command in processes(sandbox.folder):
             if found := next((stage for stage in stages if is_stage(command, stage)), None):
                 return pid, found
-        time.sleep(0.02)
+        time.sleep(0.1)  # to look through all processes costs a fifth of that
     return None
 
 
