@@ -23,7 +23,7 @@ class Outcome:
         validation_accuracy: on validation.
         baseline_accuracy: of the linear baseline, on test.
         baseline_validation_accuracy: of the linear baseline, on validation.
-        mcnemar: network against baseline on test: ``only_ours``, ``only_theirs``, ``p_value``.
+        mcnemar: network against baseline on test: ``model_only_correct``, ``baseline_only_correct``, ``p_value``.
         validation_mcnemar: the same on validation.
         network: SHA-256 of the trained network.
     """

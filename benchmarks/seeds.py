@@ -132,7 +132,7 @@ def _show(report: Mapping[str, Any]) -> None:
                 f"{run['accuracy_low']:.4f} to {run['accuracy_high']:.4f}",
                 f"{run['validation_accuracy']:.4f}",
                 f"{run['baseline_accuracy']:.4f}",
-                f"{test['only_ours']}/{test['only_theirs']}",
+                f"{test['model_only_correct']}/{test['baseline_only_correct']}",
                 f"{test['p_value']:.2g}",
                 "-" if taken is None else f"{taken:.0f} s",
             )

@@ -33,8 +33,8 @@ def results(metrics: Mapping[str, Any], notebook: Mapping[str, Any]) -> str:
     head = [f"IMDB, {metrics['n']:,} test reviews", "accuracy", "95 % interval", "F1", "AUC"]
     test = baseline["mcnemar"]
     return (
-        f"{markdown_table(head, rows)}\n\nOn test the network alone is right about {test['only_ours']}"
-        f" reviews, the linear model alone about {test['only_theirs']}\n(McNemar's test:"
+        f"{markdown_table(head, rows)}\n\nOn test the network alone is right about {test['model_only_correct']}"
+        f" reviews, the linear model alone about {test['baseline_only_correct']}\n(McNemar's test:"
         f" p = {test['p_value']:.2g}); on validation their accuracies are"
         f" {metrics['validation']['accuracy']:.4f} and {baseline['validation']['accuracy']:.4f}."
         f"\nLeaving out the {metrics['n'] - unshared['n']} test reviews whose text also stands in"

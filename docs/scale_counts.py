@@ -18,7 +18,7 @@ from benchmarks.growth import find_archive
 from rnnpipe.evaluation import CLASSIFICATION_METRICS, bootstrap
 from rnnpipe.files import write_json
 from rnnpipe.models import BIGRAM_MULTIPLIER
-from rnnpipe.params import SentimentParams, load_params
+from rnnpipe.params import ClassificationParams, load_params
 from rnnpipe.sentiment.files import REVIEWS, SEQUENCES
 from rnnpipe.sequences import draw_batches, load_split
 from rnnpipe.tokens import Vocabulary, split_words
@@ -42,7 +42,7 @@ def distinct_words() -> dict[str, int]:
     return found
 
 
-def distinct_pairs(params: SentimentParams) -> dict[str, int]:
+def distinct_pairs(params: ClassificationParams) -> dict[str, int]:
     """Count the pairs of words, as the stage word_vectors holds them, of so many reviews."""
     everything = load_split(SEQUENCES, "unlabelled").sequences
     order = np.random.default_rng(1).permutation(len(everything))
@@ -54,7 +54,7 @@ def distinct_pairs(params: SentimentParams) -> dict[str, int]:
     }
 
 
-def batches(params: SentimentParams) -> dict[str, float]:
+def batches(params: ClassificationParams) -> dict[str, float]:
     """Average the words of a review and, over some batches, the rows that a batch touches."""
     train, values = load_split(SEQUENCES, "train").sequences, params.train
     lengths = np.minimum(train.lengths, values.sequence_length)
@@ -101,7 +101,7 @@ def bootstrap_nanoseconds() -> float:
 def main() -> None:
     """Count, and keep the figures."""
     params = load_params()
-    assert isinstance(params, SentimentParams)
+    assert isinstance(params, ClassificationParams)
     figures: dict[str, Any] = dict(table())
     figures |= batches(params) | {"bootstrap_ns": bootstrap_nanoseconds()}
     figures |= {"distinct_words": distinct_words(), "distinct_pairs": distinct_pairs(params)}

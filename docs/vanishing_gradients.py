@@ -130,7 +130,7 @@ def _scale(network: Any, scale: float) -> None:
 
 def _recurrent_kernels(network: Any) -> list[Any]:
     return [
-        layer.onward.cell.recurrent_kernel
+        layer.forward.cell.recurrent_kernel
         for layer in network.layers
         if isinstance(layer, Recurrent)
     ]

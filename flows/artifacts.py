@@ -136,7 +136,7 @@ def show_stage(
     stage: str,
     folder: Path,
     champion: Mapping[str, Any] | None,
-    problem: str = "sentiment",
+    problem: str = "classification",
     seconds: Mapping[int, float | None] | None = None,
 ) -> None:
     """Show what a stage reported; a stage without a report, or a missing report, shows nothing.
@@ -149,7 +149,7 @@ def show_stage(
         problem: whose pipeline runs; the stages of the root's that it needs are sentiment's.
         seconds: how long each epoch of a training took, by its number, as far as that is known.
     """
-    whose = problem if ":" in stage else "sentiment"
+    whose = problem if ":" in stage else "classification"
     places, words = places_of(whose), wording_of(whose)
     reports = folder / places.reports
     match name := short_name(stage):
@@ -197,7 +197,7 @@ def show_summary(
     outcomes: Mapping[str, "Outcome"],
     dag: Mapping[str, Sequence[str]],
     folder: Path,
-    problem: str = "sentiment",
+    problem: str = "classification",
 ) -> None:
     """Show the run's story in one page; key ``summary``.
 
@@ -469,7 +469,7 @@ def summary_markdown(
     outcomes: Mapping[str, "Outcome"],
     dag: Mapping[str, Sequence[str]],
     folder: Path,
-    problem: str = "sentiment",
+    problem: str = "classification",
 ) -> str:
     """What ran, what came of it, and how to bring it back."""
     of_state = {

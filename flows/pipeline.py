@@ -44,7 +44,7 @@ from flows.workspace import (
 )
 from rnnpipe.errors import ParameterError, RegistryError, RnnpipeError
 from rnnpipe.params import PARAMS
-from rnnpipe.places import places_of
+from rnnpipe.places import places_of, problem_named
 
 ROOT = Path(__file__).resolve().parents[1]
 KEEP_CLONES, KEEP_EXPERIMENTS = 10, 50
@@ -79,8 +79,8 @@ class PipelineFailedError(RnnpipeError):
 def run_name() -> str:
     """What is different about a run, and a few letters that no other run has."""
     parameters = runtime.flow_run.parameters or {}
-    problem = parameters.get("problem") or "sentiment"
-    parts = [] if problem == "sentiment" else [problem]
+    problem = parameters.get("problem") or "classification"
+    parts = [] if problem == "classification" else [problem]
     parts += [
         f"{key}={_short(value)}" for key, value in (parameters.get("overrides") or {}).items()
     ]
@@ -102,7 +102,7 @@ def pipeline(
     force: list[str] | None = None,
     publish: bool = False,
     repository: str | None = None,
-    problem: str = "sentiment",
+    problem: str = "classification",
     runner: Runner = "threads",
     address: str | None = None,
 ) -> State[Story]:
@@ -120,7 +120,7 @@ def pipeline(
     """
     root = Path(repository).resolve() if repository else ROOT
     logger = get_run_logger()
-    _check_problem(problem)
+    problem = _known(problem)
     with ThreadPoolExecutor() as beside:
         # While this process waits for DVC, which looks at the clone.
         cleaning = beside.submit(clean_workspaces, root, KEEP_CLONES, KEEP_EXPERIMENTS)
@@ -292,7 +292,7 @@ def stage(
     force: bool,
     epochs: int,
     champion: Mapping[str, Any] | None,
-    problem: str = "sentiment",
+    problem: str = "classification",
     plan: Plan | None = None,
     spread: Spread | None = None,
 ) -> State[Outcome]:
@@ -344,7 +344,7 @@ def worker(spread: Spread, rank: int) -> State[str]:
 
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish_model(
-    folder: Path, name: str, root: Path, told: bool, problem: str = "sentiment"
+    folder: Path, name: str, root: Path, told: bool, problem: str = "classification"
 ) -> State[str]:
     """Push the run's branch, data and tags, as ``rnnpipe publish`` does; one run at a time."""
     from rnnpipe.publishing import RefusalError, publish
@@ -466,9 +466,11 @@ def _forced(force: Sequence[str], dag: Collection[str]) -> list[str]:
     return [known[name] for name in force]
 
 
-def _check_problem(problem: str) -> None:
+def _known(problem: str) -> str:
+    problem = problem_named(problem)
     if problem not in PARAMS:
         raise ParameterError(f"problem is {problem[:100]!r}, expected one of: {', '.join(PARAMS)}")
+    return problem
 
 
 def _short(value: Any) -> str:

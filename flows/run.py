@@ -20,6 +20,7 @@ import yaml
 from flows.own_server import ServerError, begin_a_server
 from flows.runners import RUNNERS
 from rnnpipe.params import PARAMS
+from rnnpipe.places import problem_named
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         "--force", action="append", default=[], metavar="STAGE", help="run it though unchanged"
     )
     parser.add_argument(
-        "--problem", default="sentiment", choices=PARAMS, help="whose pipeline (sentiment)"
+        "--problem",
+        type=problem_named,
+        default="classification",
+        choices=PARAMS,
+        help="whose pipeline (classification)",
     )
     parser.add_argument("--publish", action="store_true", help="publish the model as a version")
     parser.add_argument(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,7 +23,7 @@ from flows.stage import short_name
 from flows.workspace import check_overrides
 from rnnpipe.errors import ParameterError
 from rnnpipe.params import PARAMS, Params, read_values
-from rnnpipe.places import places_of
+from rnnpipe.places import places_of, problem_named
 
 Value = bool | int | float | str | None
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d+)?[eE][+-]?\d+")
@@ -94,7 +95,7 @@ class Space(_Part):
     """
 
     name: str | None = None
-    problem: str = "sentiment"
+    problem: Annotated[str, AfterValidator(problem_named)] = "classification"
     minimize: str | None = None
     maximize: str | None = None
     trials: int = Field(20, ge=1, le=100_000)

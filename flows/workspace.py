@@ -77,7 +77,7 @@ def make_workspace(
     repository: Path,
     name: str,
     overrides: Mapping[str, Any],
-    problem: str = "sentiment",
+    problem: str = "classification",
     *,
     commit: str = "HEAD",
     results: Mapping[str, str] | None = None,

@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _with_problem(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--problem", help="whose model (that of params.yaml, sentiment)")
+    command.add_argument("--problem", help="whose model (that of params.yaml, classification)")
 
 
 def _with_params(command: argparse.ArgumentParser) -> None:
@@ -259,12 +259,13 @@ def _prediction_lines(predictions: "list[Prediction]", as_json: bool) -> Iterato
 def _problem(options: Any) -> str | None:
     from rnnpipe.errors import ParameterError
     from rnnpipe.params import PARAMS
+    from rnnpipe.places import problem_named
 
-    if options.problem is not None and options.problem not in PARAMS:
-        raise ParameterError(
-            f"problem is {options.problem[:100]!r}, expected one of: {', '.join(PARAMS)}"
-        )
-    name: str | None = options.problem
+    if options.problem is None:
+        return None
+    name = problem_named(options.problem)
+    if name not in PARAMS:
+        raise ParameterError(f"problem is {name[:100]!r}, expected one of: {', '.join(PARAMS)}")
     return name
 
 

@@ -160,13 +160,13 @@ class PairedTest:
     """Two models on the same rows: how many only one of them has right, and what chance explains.
 
     Attributes:
-        only_ours: rows that ours alone has right.
-        only_theirs: rows that the other alone has right.
+        model_only_correct: rows that ours alone has right.
+        baseline_only_correct: rows that the other alone has right.
         p_value: of McNemar's exact test, two-sided, to four digits.
     """
 
-    only_ours: int
-    only_theirs: int
+    model_only_correct: int
+    baseline_only_correct: int
     p_value: float
 
 
@@ -181,15 +181,19 @@ def paired_test(
         theirs: ``float64[n]``, the other's.
     """
     ours_right, theirs_right = ((one > THRESHOLD) == (labels == 1) for one in (ours, theirs))
-    only_ours = int((ours_right & ~theirs_right).sum())
-    only_theirs = int((theirs_right & ~ours_right).sum())
+    model_only_correct = int((ours_right & ~theirs_right).sum())
+    baseline_only_correct = int((theirs_right & ~ours_right).sum())
     # Digits, not places: a tiny p value is no 0. The last ones differ between SciPy's versions.
-    return PairedTest(only_ours, only_theirs, float(f"{mcnemar(only_ours, only_theirs):.4g}"))
+    return PairedTest(
+        model_only_correct,
+        baseline_only_correct,
+        float(f"{mcnemar(model_only_correct, baseline_only_correct):.4g}"),
+    )
 
 
 def mcnemar(
-    only_ours: int,
-    only_theirs: int,
+    model_only_correct: int,
+    baseline_only_correct: int,
     alternative: Literal["two-sided", "greater"] = "two-sided",
 ) -> float:
     """McNemar's exact test: the chance that equals differ so much, or more.
@@ -198,8 +202,8 @@ def mcnemar(
     either with probability 1/2. McNemar (1947), Psychometrika 12, 153-157.
 
     Args:
-        only_ours: rows that ours alone has right.
-        only_theirs: rows that the other alone has right.
+        model_only_correct: rows that ours alone has right.
+        baseline_only_correct: rows that the other alone has right.
         alternative: whether a difference either way counts, or only that ours wins more.
 
     >>> mcnemar(3, 0), mcnemar(3, 0, "greater")
@@ -208,10 +212,10 @@ def mcnemar(
     # Here, since a prediction needs the threshold from this file and should not wait for it.
     from scipy.stats import binomtest
 
-    discordant = only_ours + only_theirs
+    discordant = model_only_correct + baseline_only_correct
     if discordant == 0:
         return 1.0
-    return float(binomtest(only_ours, discordant, 0.5, alternative=alternative).pvalue)
+    return float(binomtest(model_only_correct, discordant, 0.5, alternative=alternative).pvalue)
 
 
 def probabilities_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -42,7 +42,7 @@ class GradientFlow:
 
     Attributes:
         layer: the layer's name.
-        direction: ``onward`` or ``backward``.
+        direction: ``forward`` or ``backward``.
         state: ``hidden``, or an LSTM's ``carry``.
         norms: ``float64[reviews, steps]``; column k is the state that k more steps of the
             recurrence follow: k words before the last one, of a backward direction k words behind
@@ -106,7 +106,7 @@ def measure_gradient_flow(
         (layer.name, direction, state)
         for layer in model.layers
         if isinstance(layer, Recurrent)
-        for direction, cell in zip(("onward", "backward"), cells[layer.name], strict=False)
+        for direction, cell in zip(("forward", "backward"), cells[layer.name], strict=False)
         for state, _ in zip(_STATES, _sizes(cell), strict=False)
     )
     return [
@@ -126,7 +126,7 @@ def spread_over_lengths(lengths: NDArray[np.int64], rows: int) -> NDArray[np.int
 
 
 def _directions(layer: Recurrent) -> list[keras.layers.Layer]:
-    return [layer.onward] if layer.backward is None else [layer.onward, layer.backward]
+    return [layer.forward] if layer.backward is None else [layer.forward, layer.backward]
 
 
 def _in_float64(cell: keras.layers.Layer) -> keras.layers.Layer:
@@ -274,7 +274,7 @@ def summarize(flows: Sequence[GradientFlow]) -> dict[str, dict[str, float]]:
             figures[f"norm_{steps}"] = norm
             if steps:
                 figures[f"ratio_{steps}"] = norm / end if norm is not None and end else None
-        name = flow.layer if flow.direction == "onward" else f"{flow.layer}_{flow.direction}"
+        name = flow.layer if flow.direction == "forward" else f"{flow.layer}_{flow.direction}"
         summary[name] = {
             key: float(f"{value:.6g}")
             for key, value in figures.items()

@@ -2,7 +2,7 @@
 
 The network is the lower half of :func:`rnnpipe.models.build_classifier`, word vectors and
 recurrent layers, which therefore can start from it. Read in both directions it is two language
-models that share nothing but the word vectors, as in ELMo (Peters et al. 2018): the onward one
+models that share nothing but the word vectors, as in ELMo (Peters et al. 2018): the forward one
 predicts the next word, the backward one, over the reversed text, the word before. What is
 predicted is scored by the vectors of the words that are read (tied, Press & Wolf 2017).
 """
@@ -80,7 +80,7 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
         self.embedding_dropout = keras.layers.Dropout(
             embedding_dropout_rate, name="embedding_dropout"
         )
-        names = ("onward", "backward") if bidirectional else ("onward",)
+        names = ("forward", "backward") if bidirectional else ("forward",)
         self.stacks = [
             [
                 Recurrent(cell, hidden_size, False, precision, name=f"{name}_{number}")
@@ -117,7 +117,7 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
 
     @property
     def directions(self) -> int:
-        """1 where it reads onward alone, 2 where it reads backward too."""
+        """1 where it reads forward alone, 2 where it reads backward too."""
         return len(self.stacks)
 
     @property
@@ -490,7 +490,7 @@ def judge(
         model: any language model.
         sequences: token ids, ragged; they may stay on disk.
         rows: ``int64[n]``, which of them.
-        directions: 1 judges the onward direction alone; None all there are.
+        directions: 1 judges the forward direction alone; None all there are.
     """
     predictions = count_predictions(sequences, rows)
     nats = judge_texts(model, sequences, rows, directions)

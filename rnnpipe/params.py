@@ -6,6 +6,7 @@ out of range ends in a :class:`~rnnpipe.errors.ParameterError` that names the ke
 
 import difflib
 import itertools
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,8 +20,12 @@ from pydantic.fields import FieldInfo
 
 from rnnpipe.errors import ParameterError
 from rnnpipe.files import atomic_file
+from rnnpipe.places import problem_named
+
+logger = logging.getLogger(__name__)
 
 PARAMS_FILE = Path("params.yaml")
+_WARNED: set[str] = set()  # old names that this process has spoken of
 
 
 class _Section(BaseModel):
@@ -636,7 +641,7 @@ class LanguageTrain(Training, Embedding, Recurrence):
     bidirectional: bool = _knob(
         True,
         "learn a second model of the reversed text, with the same word vectors (ELMo, Peters et al."
-        " 2018); the perplexity is the onward one's",
+        " 2018); the perplexity is the forward one's",
         "true: a bidirectional classifier can start from it; twice the cost",
     )
     word_dropout_rate: Real = _knob(
@@ -742,11 +747,11 @@ class Params(_Section):
         register_: Any
 
 
-class SentimentParams(Params):
+class ClassificationParams(Params):
     """The parameters of the sentiment pipeline."""
 
-    problem: Literal["sentiment"] = _knob(
-        "sentiment", "what is learnt", "chooses data, network and metrics"
+    problem: Literal["classification"] = _knob(
+        "classification", "what is learnt", "chooses data, network and metrics"
     )
     download: Download = Download()
     prepare: Prepare = Prepare()
@@ -760,7 +765,7 @@ class SentimentParams(Params):
     register_: Register = Field(Register(), alias="register")
 
     @model_validator(mode="after")
-    def _vectors_fit(self) -> "SentimentParams":
+    def _vectors_fit(self) -> "ClassificationParams":
         if (
             self.train.embedding == "word_vectors"
             and self.train.embedding_size > self.word_vectors.size
@@ -824,7 +829,7 @@ class LanguageModelParams(Params):
 
 # What a parameter file names under `problem`, and who checks it.
 PARAMS: Mapping[str, type[Params]] = {
-    "sentiment": SentimentParams,
+    "classification": ClassificationParams,
     "language_model": LanguageModelParams,
     "forecasting": ForecastingParams,
 }
@@ -891,6 +896,12 @@ def check_params(values: dict[str, Any], name: str = "parameters") -> Params:
         ParameterError: one line for each fault, with the nearest known name of an unknown key.
     """
     kind = _kind_of(values, name)
+    old = values.get("problem")
+    if isinstance(old, str) and (new := problem_named(old)) != old:
+        if old not in _WARNED:
+            _WARNED.add(old)
+            logger.warning("%s: problem: %s is called %s now: write that", name, old, new)
+        values = {**values, "problem": new}
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -899,8 +910,8 @@ def check_params(values: dict[str, Any], name: str = "parameters") -> Params:
 
 
 def _kind_of(values: Mapping[str, Any], name: str) -> type[Params]:
-    problem = values.get("problem", "sentiment")
-    kind = PARAMS.get(problem) if isinstance(problem, str) else None
+    problem = values.get("problem", "classification")
+    kind = PARAMS.get(problem_named(problem)) if isinstance(problem, str) else None
     if kind is None:
         known = ", ".join(PARAMS)
         raise ParameterError(f"{name}: problem is {problem!r}, expected one of: {known}")
@@ -950,7 +961,7 @@ class Description:
     impact: str
 
 
-def describe_params(kind: type[Params] = SentimentParams) -> Iterator[Description]:
+def describe_params(kind: type[Params] = ClassificationParams) -> Iterator[Description]:
     """Describe every parameter of a problem, by its dotted name, in the order of the file."""
     yield _describe("problem", kind.model_fields["problem"])
     for section_name, section in _sections(kind).items():

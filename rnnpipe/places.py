@@ -25,6 +25,11 @@ class Places:
     decision: Path
 
     @property
+    def model_name(self) -> str:
+        """What its model is called in the registry: in tags, in cards, and as DVC's artifact."""
+        return self.model.name
+
+    @property
     def params(self) -> Path:
         """The problem's parameter file."""
         return self.pipeline / "params.yaml"
@@ -36,8 +41,9 @@ class Places:
 
 
 _MODELS = Path("models")
+_OLD_NAMES = {"sentiment": "classification"}  # what a problem was called before 0.2
 _AT_THE_ROOT = {
-    "sentiment": Places(
+    "classification": Places(
         pipeline=Path(),
         data=Path("data"),
         reports=Path("reports"),
@@ -49,13 +55,19 @@ _AT_THE_ROOT = {
 
 
 def places_of(problem: str) -> Places:
-    """Give the places of a problem: at the root, or in folders of its own.
+    """Return the places of a problem: at the root, or in folders of its own.
+
+    Args:
+        problem: its name, or that of its model.
 
     >>> places_of("forecasting").metrics.as_posix()
     'reports/forecasting/metrics.json'
-    >>> places_of("sentiment").metrics.as_posix()
+    >>> places_of("classification").metrics.as_posix()
     'reports/metrics.json'
+    >>> places_of("sentiment") == places_of("classification")
+    True
     """
+    problem = problem_named(problem)
     return _AT_THE_ROOT.get(problem) or Places(
         pipeline=Path("pipelines") / problem,
         data=Path("data") / problem,
@@ -64,3 +76,12 @@ def places_of(problem: str) -> Places:
         model=_MODELS / problem,
         decision=_MODELS / f"{problem}.json",
     )
+
+
+def problem_named(name: str) -> str:
+    """Return a problem's name of today.
+
+    >>> problem_named("sentiment"), problem_named("forecasting")
+    ('classification', 'forecasting')
+    """
+    return _OLD_NAMES.get(name, name)

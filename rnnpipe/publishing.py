@@ -137,7 +137,7 @@ def models(root: Path, name: str | None = None) -> tuple[Version, ...]:
     Raises:
         RegistryError: this is no git repository, or a version's commit holds no decision.
     """
-    return versions(root, name or _problem(root))
+    return versions(root, _model_name(root, name))
 
 
 def publish(
@@ -166,7 +166,7 @@ def publish(
         RefusalError: the model may not, or need not, be published.
         RegistryError: git, DVC or GTO failed; running it again completes the work.
     """
-    name = name or _problem(root)
+    name = _model_name(root, name)
     reason = " ".join(reason.split())
     if force and not reason:
         raise RegistryError("--force needs --reason TEXT, which is kept in the tag's message")
@@ -231,7 +231,7 @@ def promote(root: Path, version: str, stage: str = "prod", *, name: str | None =
     Raises:
         RegistryError: there is no such version or stage, or the version is in it already.
     """
-    name = name or _problem(root)
+    name = _model_name(root, name)
     _check_stage(root, stage)
     remote = _git_remote(root, _branch(root, detached=True))
     if remote:
@@ -260,7 +260,7 @@ def rollback(root: Path, stage: str = "prod", *, name: str | None = None) -> Mov
     Raises:
         RegistryError: the stage is unknown or never held another version.
     """
-    name = name or _problem(root)
+    name = _model_name(root, name)
     _check_stage(root, stage)
     remote = _git_remote(root, _branch(root, detached=True))
     if remote:
@@ -284,8 +284,9 @@ def rollback(root: Path, stage: str = "prod", *, name: str | None = None) -> Mov
 # --- Checks ------------------------------------------------------------------------------
 
 
-def _problem(root: Path) -> str:
-    return load_params(root / PARAMS_FILE).problem
+def _model_name(root: Path, problem: str | None) -> str:
+    """What the model of a problem is called, by default of the one in ``params.yaml``."""
+    return places_of(problem or load_params(root / PARAMS_FILE).problem).model_name
 
 
 def _check_stage(root: Path, stage: str) -> None:

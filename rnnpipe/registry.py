@@ -28,7 +28,7 @@ from rnnpipe.files import (
     write_json,
 )
 from rnnpipe.params import PARAMS_FILE, load_params
-from rnnpipe.places import places_of
+from rnnpipe.places import places_of, problem_named
 from rnnpipe.selection import Selection
 
 logger = logging.getLogger(__name__)
@@ -387,8 +387,8 @@ def card(
 def _paired(baseline: Mapping[str, Any]) -> str:
     """A paragraph on the paired tests against the baseline; nothing where there are none."""
     sentences = [
-        f"On {split} this network alone is right about {test['only_ours']} texts, the baseline"
-        f" alone about {test['only_theirs']} (McNemar's exact test, two-sided:"
+        f"On {split} this network alone is right about {test['model_only_correct']} texts, the baseline"
+        f" alone about {test['baseline_only_correct']} (McNemar's exact test, two-sided:"
         f" p = {test['p_value']:.2g})."
         for split, of_split in (("test", baseline), ("validation", baseline.get("validation", {})))
         if (test := of_split.get("mcnemar"))
@@ -665,7 +665,7 @@ def find(
         if name:
             _require_problem(Path(model), name)
         return Path(model)
-    name = name or load_params(root / PARAMS_FILE).problem
+    name = name or places_of(load_params(root / PARAMS_FILE).problem).model_name
     here = places_of(name).model
     if model is None and (root / here).is_dir():
         check_model(root / here, needed)
@@ -689,7 +689,7 @@ def _require_problem(folder: Path, name: str) -> None:
         found = read_json(folder / "params.json")["problem"]
     except (OSError, ValueError, KeyError, TypeError):
         return
-    if found != name:
+    if problem_named(found) != problem_named(name):
         raise RegistryError(f"{folder} is a model of {found}, expected one of {name}")
 
 

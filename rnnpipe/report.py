@@ -377,10 +377,10 @@ def _real(value: Any) -> float | None:
 def paired(test: Any) -> str:
     """The paired test against the baseline as a sentence; nothing where there is none.
 
-    >>> paired({"only_ours": 812, "only_theirs": 1040, "p_value": 1.3e-07})
+    >>> paired({"model_only_correct": 812, "baseline_only_correct": 1040, "p_value": 1.3e-07})
     'The network alone is right about 812 reviews, the baseline alone about 1,040: McNemar p = 1.3e-07.'
     """
-    counts = [mapping(test).get(name) for name in ("only_ours", "only_theirs")]
+    counts = [mapping(test).get(name) for name in ("model_only_correct", "baseline_only_correct")]
     if not all(isinstance(count, int) for count in counts):
         return ""
     return (

@@ -35,7 +35,7 @@ _IDENTITY = {
     for who in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "rnnpipe"), ("EMAIL", "rnnpipe@localhost"))
 }
-_DEMO = {"sentiment": "demo.yaml"}
+_DEMO = {"classification": "demo.yaml"}
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def make_attempt(
     return sandbox
 
 
-def _run(sandbox: Sandbox, problems: Iterable[str] = ("sentiment",)) -> int:
+def _run(sandbox: Sandbox, problems: Iterable[str] = ("classification",)) -> int:
     started = time.monotonic()
     sandbox.commit("Begin")
     groups = _independent(sandbox.folder, problems)
@@ -279,7 +279,7 @@ def _independent(folder: Path, problems: Iterable[str]) -> list[list[str]]:
 
 # How each problem's model is tried, and what is shown of it.
 _TRIALS: Mapping[str, Sequence[str]] = {
-    "sentiment": ("predict", "The plot is not bad at all, in fact it is wonderful."),
+    "classification": ("predict", "The plot is not bad at all, in fact it is wonderful."),
     "language_model": ("generate", "The film"),
     "forecasting": ("forecast", "data/mirror/generated_series.csv", "--steps", "1"),
 }

@@ -3,7 +3,7 @@
 Truncated backpropagation through time (Williams & Peng 1990): the state flows on from window to
 window, the gradient stops at their borders. A text starts from the zero state and the start
 symbol 0; it must predict its words, and behind them 0 as its end. Four texts of one batch, read
-onward with ``bptt_length`` 3::
+forward with ``bptt_length`` 3::
 
     texts           windows: above what is read, below what must be predicted
 
@@ -39,7 +39,7 @@ class Window:
     """Some steps of a batch of texts.
 
     Attributes:
-        inputs: ``int32[directions, batch, time]``, what is read; onward first.
+        inputs: ``int32[directions, batch, time]``, what is read; forward first.
         targets: ``int32[directions, batch, time]``, what must be predicted.
         lengths: ``int32[batch]``, steps of each text in this window, 0 to ``time``.
         first: whether it is the batch's first, which starts from the zero state.
@@ -65,7 +65,7 @@ def cut_windows(
         sequences: token ids, ragged.
         rows: ``int64[batch]``, the texts of the batch; best of like length.
         bptt_length: most steps a window.
-        directions: 1 for onward, 2 for onward and backward.
+        directions: 1 for forward, 2 for forward and backward.
 
     >>> texts = Ragged(np.array([5, 6, 7, 8], np.int32), np.array([0, 3, 4]))
     >>> for window in cut_windows(texts, np.array([0, 1]), 2):

@@ -42,7 +42,7 @@ class Start:
         shape: vocabulary_size, embedding_size, cell, hidden_size, num_layers, bidirectional.
         vocabulary: its fingerprint.
         words: ``float32[vocabulary_size, embedding_size]``.
-        cells: by direction, onward first, then by layer: kernel, recurrent kernel, bias.
+        cells: by direction, forward first, then by layer: kernel, recurrent kernel, bias.
     """
 
     shape: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Start:
             np.asarray(language_model.words),
             tuple(
                 tuple(
-                    tuple(np.asarray(getattr(layer.onward.cell, part)) for part in _PARTS)
+                    tuple(np.asarray(getattr(layer.forward.cell, part)) for part in _PARTS)
                     for layer in stack
                 )
                 for stack in language_model.stacks
@@ -118,7 +118,7 @@ def start_from(classifier: keras.Model, start: Start, vocabulary: Vocabulary) ->
     kernel keep their random start, from which they learn.
 
     Args:
-        classifier: built by :func:`rnnpipe.models.build_classifier`; it may read onward alone
+        classifier: built by :func:`rnnpipe.models.build_classifier`; it may read forward alone
             and have fewer layers than the language model.
         start: of a trained language model.
         vocabulary: whose ids the classifier reads.
@@ -133,7 +133,7 @@ def start_from(classifier: keras.Model, start: Start, vocabulary: Vocabulary) ->
     _require_same_shape(embedding, layers, start.shape)
     embedding.words.embeddings.assign(start.words)
     for number, layer in enumerate(layers):
-        given = [layer.onward] if layer.backward is None else [layer.onward, layer.backward]
+        given = [layer.forward] if layer.backward is None else [layer.forward, layer.backward]
         for direction, target in enumerate(given):
             kernel, recurrent_kernel, bias = start.cells[direction][number]
             own = np.asarray(target.cell.kernel)
@@ -175,7 +175,7 @@ def _require_same_shape(
             " language model"
         )
     if first.bidirectional and not settings["bidirectional"]:
-        faults.append("the classifier is bidirectional, the language model reads onward alone")
+        faults.append("the classifier is bidirectional, the language model reads forward alone")
     if faults:
         raise TrainingError(
             f"the classifier cannot start from this language model: {'; '.join(faults)}. Give both"

@@ -11,7 +11,7 @@ from pathlib import Path
 from rnnpipe import cluster
 from rnnpipe.classification import learn_to_classify
 from rnnpipe.models import build_classifier
-from rnnpipe.params import SentimentParams
+from rnnpipe.params import ClassificationParams
 from rnnpipe.training import fit, make_deterministic
 
 # 130 rows: 64, 64, and 2; with three workers none of them divides, and of the last one gets none.
@@ -39,7 +39,7 @@ def main(out: Path, workers: int) -> None:
         from test_training import VOCABULARY, labelled, toy
 
         make_deterministic()
-        params = SentimentParams().train.model_copy(update=CHANGES)
+        params = ClassificationParams().train.model_copy(update=CHANGES)
         train = toy(SIZE, 1)
         learner = learn_to_classify(
             build_classifier(params, VOCABULARY, None), labelled(train, params), toy(50, 2), params

@@ -157,12 +157,14 @@ def test_two_models_are_compared_row_by_row(rows, seed):
         ((one > 0.5) == (label == 1), (other > 0.5) == (label == 1))
         for label, one, other in zip(labels, ours, theirs, strict=True)
     ]
-    assert found.only_ours == right.count((True, False))
-    assert found.only_theirs == right.count((False, True))
-    assert found.p_value == pytest.approx(mcnemar(found.only_ours, found.only_theirs), rel=1e-3)
+    assert found.model_only_correct == right.count((True, False))
+    assert found.baseline_only_correct == right.count((False, True))
+    assert found.p_value == pytest.approx(
+        mcnemar(found.model_only_correct, found.baseline_only_correct), rel=1e-3
+    )
 
 
 def test_a_tiny_p_value_is_kept():
     found = paired_test(np.ones(1000, np.int8), np.full(1000, 0.9), np.full(1000, 0.1))
-    assert (found.only_ours, found.only_theirs) == (1000, 0)
+    assert (found.model_only_correct, found.baseline_only_correct) == (1000, 0)
     assert found.p_value == pytest.approx(2.0**-999, rel=1e-3)

@@ -55,7 +55,7 @@ def by_hand(model, decoder, window, cell, layers):
     layer = model.get_layer("future")
     weights = [
         [np.array(part, np.float64) for part in (c.kernel, c.recurrent_kernel, c.bias)]
-        for c in (recurrent.onward.cell for recurrent in layer.stack)
+        for c in (recurrent.forward.cell for recurrent in layer.stack)
     ]
     begin = [first_states(cell, 4) for _ in range(layers)]
     head, bias = (np.array(part, np.float64) for part in (layer.head.kernel, layer.head.bias))

@@ -28,17 +28,17 @@ def loss(model, ids, label, shape, added=None):
     x = flat.pop(0)[ids]
     for layer in range(1, shape["num_layers"] + 1):
         sides = []
-        for direction in ("onward", "backward")[: 2 if shape["bidirectional"] else 1]:
+        for direction in ("forward", "backward")[: 2 if shape["bidirectional"] else 1]:
             weights = [flat.pop(0) for _ in range(3)]
             states = first_states(shape["cell"], shape["hidden_size"])
             outputs = []
-            for t, word in enumerate(x if direction == "onward" else x[::-1]):
+            for t, word in enumerate(x if direction == "forward" else x[::-1]):
                 states = STEPS[shape["cell"]](word, states, *weights)
                 for number in range(len(states)):
                     if added and added[0] == (layer, direction, number, t):
                         states[number] = states[number] + added[1]
                 outputs.append(states[0])
-            sides.append(np.array(outputs if direction == "onward" else outputs[::-1]))
+            sides.append(np.array(outputs if direction == "forward" else outputs[::-1]))
         x = np.concatenate(sides, axis=1)
     kernel, bias = flat
     logit = (pool(x, shape["pooling"], shape["bidirectional"]) @ kernel + bias).item()
@@ -102,8 +102,8 @@ def test_the_norm_is_a_power_of_what_one_step_does_to_it(build, scale):
     embedding, recurrent_layer = model.get_layer("embedding"), model.get_layer("recurrent_1")
     embedding.words.embeddings.assign(np.zeros((VOCABULARY, 3)))  # states stay 0: tanh is linear
     orthogonal, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(4, 4)))
-    recurrent_layer.onward.cell.recurrent_kernel.assign(scale * orthogonal)
-    recurrent_layer.onward.cell.bias.assign(np.zeros(4))
+    recurrent_layer.forward.cell.recurrent_kernel.assign(scale * orthogonal)
+    recurrent_layer.forward.cell.bias.assign(np.zeros(4))
     [flow] = measure_gradient_flow(model, np.full((1, 400), 5, np.int32), LABELS[:1])
     # 0.5 to the power of 399 is 1e-120: far below what float32 can hold.
     ratios = flow.norms[0] / flow.norms[0, 0]
@@ -157,7 +157,7 @@ def test_a_layer_without_a_rule_is_refused():
 
 def test_the_table_counts_the_reviews_that_reach_so_far():
     norms = np.array([[1.0, 2.0, np.nan, np.nan], [3.0, 4.0, 5.0, np.nan]])
-    table = flow_table([GradientFlow("recurrent_1", "onward", "hidden", norms)])
+    table = flow_table([GradientFlow("recurrent_1", "forward", "hidden", norms)])
     assert table["steps_before_end"].tolist() == [0, 1, 2]
     assert table["reviews"].tolist() == [2, 2, 1]
     assert table["median"].tolist() == [2.0, 3.0, 5.0]
@@ -171,7 +171,7 @@ def test_the_summary_compares_a_review_with_itself_and_leaves_out_what_is_not_th
     norms[1:, :20] = 100.0  # short reviews, with other norms
     flows = [
         GradientFlow("recurrent_1", direction, state, norms)
-        for direction in ("onward", "backward")
+        for direction in ("forward", "backward")
         for state in ("hidden", "carry")
     ]
     summary = summarize(flows)

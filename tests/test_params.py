@@ -33,7 +33,7 @@ def test_the_projects_own_files_are_valid(tmp_path):
     # A search's space is no set of parameters; tests/flows/test_space.py checks it.
     for path in sorted(set((ROOT / "params").glob("*.yaml")) - {ROOT / "params/search.yaml"}):
         # A name that ends in a problem's is for that problem, all others are for sentiment.
-        problem = next((name for name in PARAMS if path.stem.endswith(name)), "sentiment")
+        problem = next((name for name in PARAMS if path.stem.endswith(name)), "classification")
         changes, merged = read_values(path), tmp_path / path.name
         params = merge_params(ROOT / places_of(problem).params, changes, merged)
         assert load_params(merged) == params

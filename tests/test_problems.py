@@ -105,7 +105,9 @@ def test_its_pipeline_writes_what_the_registry_and_the_flow_read(each):
     for path in (each.places.metrics, each.places.decision, each.places.model, each.places.network):
         assert f"- {path.as_posix()}" in text
     root = (ROOT / "dvc.yaml").read_text()
-    assert f"  {each.name}:\n    path: {each.places.model.as_posix()}\n" in root  # artifacts
+    assert (
+        f"  {each.places.model_name}:\n    path: {each.places.model.as_posix()}\n" in root
+    )  # artifacts
 
 
 def test_no_two_problems_share_a_place():

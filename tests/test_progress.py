@@ -44,7 +44,9 @@ def seconds_apart(seconds):
 
 def test_steps_are_told_at_their_pace_and_epochs_at_their_end(path, caplog):
     caplog.set_level(logging.INFO)
-    with TrainingReport("sentiment", 2, "reviews", every=4.0, clock=seconds_apart(1.0)) as report:
+    with TrainingReport(
+        "classification", 2, "reviews", every=4.0, clock=seconds_apart(1.0)
+    ) as report:
         train(report, 2)
     found = rows(path)
     steps = [row for row in found if row["kind"] == "steps"]
@@ -67,7 +69,7 @@ def test_steps_are_told_at_their_pace_and_epochs_at_their_end(path, caplog):
 
 def test_a_slow_first_step_is_part_of_its_epoch_and_of_no_speed(path):
     now = 0.0
-    with TrainingReport("sentiment", 2, "reviews", every=15.0, clock=lambda: now) as report:
+    with TrainingReport("classification", 2, "reviews", every=15.0, clock=lambda: now) as report:
         for step in range(1, 41):
             now += 30.0 if step == 1 else 1.0  # what is compiled is compiled in the first
             report.step(1, step, 40, 0.5, 32.0)
@@ -81,9 +83,9 @@ def test_a_slow_first_step_is_part_of_its_epoch_and_of_no_speed(path):
 
 
 def test_the_file_is_begun_anew_and_tells_all_epochs_of_a_training_that_goes_on(path):
-    with TrainingReport("sentiment", 3, "reviews", every=0.0) as report:
+    with TrainingReport("classification", 3, "reviews", every=0.0) as report:
         train(report, 2)
-    with TrainingReport("sentiment", 3, "reviews", every=0.0) as report:
+    with TrainingReport("classification", 3, "reviews", every=0.0) as report:
         train(report, 3, begin=3)
     found = rows(path)
     epochs = [(row["epoch"], row["seconds"]) for row in found if row["kind"] == "epoch"]
@@ -96,7 +98,7 @@ def test_the_file_is_begun_anew_and_tells_all_epochs_of_a_training_that_goes_on(
 
 
 def test_a_line_is_whole_as_soon_as_it_is_there(path):
-    with TrainingReport("sentiment", 1, "reviews", every=0.0) as report:
+    with TrainingReport("classification", 1, "reviews", every=0.0) as report:
         for step in range(1, 4):
             report.step(1, step, 3, 0.5, 1.0)
             assert len(rows(path)) == step
@@ -130,7 +132,7 @@ def test_where_nobody_knows_how_many_there_are_the_number_so_far_is_told(caplog)
 AT_A_TERMINAL = """
 import time
 from rnnpipe.progress import TrainingReport
-with TrainingReport("sentiment", 2, "reviews", every=0.0) as report:
+with TrainingReport("classification", 2, "reviews", every=0.0) as report:
     for epoch in (1, 2):
         for step in range(1, 6):
             report.step(epoch, step, 5, 0.5, 32.0)

@@ -37,7 +37,9 @@ def metrics(accuracy: float = 0.9, baseline: float = 0.88) -> dict[str, Any]:
         bounds |= {f"{key}_high": value + 0.01 for key in keys}
         return dict.fromkeys(keys, value) | bounds | {"n": 1000}
 
-    below = figures(baseline) | {"mcnemar": {"only_ours": 9, "only_theirs": 1, "p_value": 0.02148}}
+    below = figures(baseline) | {
+        "mcnemar": {"model_only_correct": 9, "baseline_only_correct": 1, "p_value": 0.02148}
+    }
     ours = figures(accuracy)
     return ours | {"validation": ours, "baseline": below | {"validation": below}}
 
@@ -311,7 +313,7 @@ def test_trace_takes_the_content_digest_from_the_reviews(tmp_path: Path) -> None
     )
     assert lineage.source == "abc"
     assert lineage.params == (
-        'problem = "sentiment"',
+        f'problem = "{NAME}"',
         'train.cell = "lstm"',
         "train.gradient_clip_norm = null",
     )

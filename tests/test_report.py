@@ -20,7 +20,7 @@ from rnnpipe.files import write_json
 from rnnpipe.params import load_params
 from rnnpipe.places import places_of
 from rnnpipe.problems import wording_of
-from rnnpipe.problems.sentiment import PROBLEM
+from rnnpipe.problems.classification import PROBLEM
 from rnnpipe.report import Story, build_page, compare, direct, draw, read_dag, read_story
 from rnnpipe.stages import report as stage
 
@@ -65,7 +65,11 @@ def story() -> Story:
             "without_shared": figures(0.905) | {"n": 24877},
             "baseline": figures(0.85)
             | {
-                "mcnemar": {"only_ours": 1852, "only_theirs": 640, "p_value": 3.1e-08},
+                "mcnemar": {
+                    "model_only_correct": 1852,
+                    "baseline_only_correct": 640,
+                    "p_value": 3.1e-08,
+                },
                 "validation": figures(0.86),
             },
         },
@@ -107,7 +111,7 @@ def story() -> Story:
             "lineage": {
                 "source": None,
                 "steps": {"reviews": "b" * 64, "sequences": "c" * 64, "network": "d" * 64},
-                "params": ['problem = "sentiment"', 'train.cell = "lstm"'],
+                "params": ['problem = "classification"', 'train.cell = "lstm"'],
             },
         },
         pictures={"training": PIXEL, "confusion": PIXEL},
@@ -119,8 +123,8 @@ def page(story: Story) -> str:
         story,
         confidence=0.95,
         meanings={"train.cell": "recurrent cell"},
-        wording=wording_of("sentiment"),
-        places=places_of("sentiment"),
+        wording=wording_of("classification"),
+        places=places_of("classification"),
     )
 
 

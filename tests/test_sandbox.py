@@ -70,7 +70,7 @@ def test_outside_git_it_says_so(tmp_path):
 
 def test_pipelines_that_share_no_file_run_side_by_side():
     root = Path(__file__).parents[1]
-    assert _independent(root, PARAMS) == [["sentiment", "language_model"], ["forecasting"]]
+    assert _independent(root, PARAMS) == [["classification", "language_model"], ["forecasting"]]
     assert _independent(root, ["language_model", "forecasting"]) == [
         ["language_model"],
         ["forecasting"],

@@ -57,7 +57,7 @@ def test_what_differs_is_named_all_of_it(classifier):
         "cell is gru in the classifier, lstm",
         "hidden_size is 5 in the classifier, 4",
         "num_layers is 2 in the classifier, only 1",
-        "reads onward alone",
+        "reads forward alone",
     ):
         assert part in str(caught.value)
 

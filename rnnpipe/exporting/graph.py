@@ -134,7 +134,7 @@ def scanned(
         The hidden states of all steps, ``float32[time, directions, batch, hidden_size]``, and the
         final state where it is asked for, laid out as ``initial``.
     """
-    directions = [layer.onward] if layer.backward is None else [layer.onward, layer.backward]
+    directions = [layer.forward] if layer.backward is None else [layer.forward, layer.backward]
     blocks = _BLOCKS[layer.cell]
 
     def ordered(weights: Any) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -11,7 +11,7 @@ from rnnpipe.transfer import Start
 
 
 def save_language_model(model: LanguageModel, path: Path) -> None:
-    """Write the onward direction of a language model as ONNX, to read some words at a time.
+    """Write the forward direction of a language model as ONNX, to read some words at a time.
 
     The file's inputs are ``token_ids``, ``int32[batch, time]`` without padding, and ``state``,
     ``float32[layers, batch, width]``; its outputs ``logits``, ``float32[batch,

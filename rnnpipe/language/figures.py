@@ -37,7 +37,7 @@ def evaluate(params: LanguageModelParams) -> Mapping[str, Any]:
     losses = {}
     for split in ("validation", "test"):
         chosen = rows[split]
-        # What is reported of test is the onward direction; the other costs as much again.
+        # What is reported of test is the forward direction; the other costs as much again.
         directions = 1 if split == "test" else None
         nats = judge_texts(network, sequences, chosen, directions)
         words = sequences.lengths[chosen] + 1  # and the end of each

@@ -26,7 +26,7 @@ from rnnpipe.training import Learner, Taken, draw_fraction
 def learn(params: LanguageModelParams) -> Learner:
     """A fresh language model with its texts, and validation to judge it by.
 
-    Its loss is in nats a word, of the onward direction on validation, of all directions in
+    Its loss is in nats a word, of the forward direction on validation, of all directions in
     training: there the softmax over some words estimates that over all.
     """
     train = params.train
@@ -64,8 +64,8 @@ def learn(params: LanguageModelParams) -> Learner:
         return take
 
     def judged() -> dict[str, float]:
-        onward = judge(model, sequences, rows["validation"], directions=1)[0]
-        loss = onward.nats / onward.predictions
+        forward = judge(model, sequences, rows["validation"], directions=1)[0]
+        loss = forward.nats / forward.predictions
         return {"loss": loss, "perplexity": _perplexity(loss)}
 
     return Learner(

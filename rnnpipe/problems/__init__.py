@@ -8,7 +8,7 @@ from rnnpipe.selection import Wording
 
 # Named, not imported: a stage executes, and depends on, the file of its own problem alone.
 PROBLEMS = {
-    "sentiment": "rnnpipe.problems.sentiment",
+    "classification": "rnnpipe.problems.classification",
     "language_model": "rnnpipe.problems.language_model",
     "forecasting": "rnnpipe.problems.forecasting",
 }

@@ -29,8 +29,8 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
         self.hidden_size = hidden_size
         self.bidirectional = bidirectional
         self.precision = precision
-        self.onward = _CELLS[cell](
-            hidden_size, return_sequences=True, return_state=True, name="onward"
+        self.forward = _CELLS[cell](
+            hidden_size, return_sequences=True, return_state=True, name="forward"
         )
         self.backward = (
             _CELLS[cell](hidden_size, return_sequences=True, return_state=True, name="backward")
@@ -40,7 +40,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
 
     @property
     def _directions(self) -> list[keras.layers.Layer]:
-        return [self.onward] if self.backward is None else [self.onward, self.backward]
+        return [self.forward] if self.backward is None else [self.forward, self.backward]
 
     def build(self, inputs_shape: Any, lengths_shape: Any) -> None:
         """Create the weights."""
@@ -73,7 +73,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
         Args:
             inputs: ``float32[batch, time, width]``, right-padded.
             lengths: ``int32[batch]``.
-            initial: a direction each, onward first, ``float32[batch, hidden_size]``; of an LSTM
+            initial: a direction each, forward first, ``float32[batch, hidden_size]``; of an LSTM
                 hidden state and carry side by side, twice as wide. None: zeros.
             training: as in :meth:`call`.
 
@@ -95,7 +95,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
         return joined, [final for _, final in found]
 
     def step(self, inputs: Any, state: Any) -> tuple[Any, Any]:
-        """Go one step onward from a state; what many rows share is multiplied once.
+        """Go one step forward from a state; what many rows share is multiplied once.
 
         Inputs and states may have any leading axes, which are broadcast against each other only
         behind the products: a hundred inputs to one state cost one product of the state.
@@ -107,7 +107,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
         Returns:
             The hidden state, ``float32[..., hidden_size]``, and the state to go on from.
         """
-        cell = self.onward.cell
+        cell = self.forward.cell
         hidden, *carry = tf.split(state, 2, axis=-1) if self.cell == "lstm" else [state]
         # A GRU alone has a bias on either side, since its reset gate comes between.
         biases = tf.unstack(cell.bias) if self.cell == "gru" else [cell.bias, 0.0]

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from rnnpipe.params import SentimentParams
+from rnnpipe.params import ClassificationParams
 from rnnpipe.reviews import prepare_archive, prepare_table
 from rnnpipe.sources import read_card
 
 
-def prepare(raw: Path, reviews: Path, params: SentimentParams) -> None:
+def prepare(raw: Path, reviews: Path, params: ClassificationParams) -> None:
     """Read an archive in the IMDB layout by its card, or a table of one's own."""
     source = params.download.source
     if source.endswith(".json"):

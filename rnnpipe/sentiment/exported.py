@@ -5,14 +5,14 @@ from pathlib import Path
 from rnnpipe.backend import keras, tf
 from rnnpipe.exporting.comparison import probe, require_equal
 from rnnpipe.inference import ExportedNetwork
-from rnnpipe.params import SentimentParams
+from rnnpipe.params import ClassificationParams
 from rnnpipe.sentiment.files import SEQUENCES
 from rnnpipe.sequences import Padding, load_split
 
 _PROBE = 256
 
 
-def check_export(params: SentimentParams, network: keras.Model, path: Path) -> None:
+def check_export(params: ClassificationParams, network: keras.Model, path: Path) -> None:
     """Ask both about some validation reviews.
 
     Raises:

@@ -24,7 +24,7 @@ from rnnpipe.evaluation import (
 )
 from rnnpipe.files import atomic_directory, read_json, write_json
 from rnnpipe.inference import ExportedNetwork
-from rnnpipe.params import SentimentParams
+from rnnpipe.params import ClassificationParams
 from rnnpipe.sentiment.files import (
     BASELINE,
     LABEL_NAMES,
@@ -37,7 +37,7 @@ from rnnpipe.sentiment.files import (
 from rnnpipe.sequences import Padding, load_split
 
 
-def evaluate(params: SentimentParams) -> Mapping[str, Any]:
+def evaluate(params: ClassificationParams) -> Mapping[str, Any]:
     """Predict validation and test with what will be used, then measure, draw and write."""
     network = ExportedNetwork(NETWORK / "network.onnx")
     padding = Padding.of(params.train)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from rnnpipe.backend import keras
 from rnnpipe.classification import Lesson, learn_to_classify
 from rnnpipe.models import build_classifier
-from rnnpipe.params import SentimentParams, Train
+from rnnpipe.params import ClassificationParams, Train
 from rnnpipe.sentiment.files import (
     BASELINE,
     LANGUAGE_MODEL,
@@ -22,7 +22,7 @@ from rnnpipe.training import Learner, draw_fraction
 from rnnpipe.transfer import Start, start_from
 
 
-def build_network(params: SentimentParams) -> keras.Model:
+def build_network(params: ClassificationParams) -> keras.Model:
     """Build the network that the training starts from, from a language model if there is one."""
     vocabulary = Vocabulary.load(SEQUENCES / "vocabulary.json")
     vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
@@ -32,7 +32,7 @@ def build_network(params: SentimentParams) -> keras.Model:
     return network
 
 
-def learn(params: SentimentParams) -> Learner:
+def learn(params: ClassificationParams) -> Learner:
     """A fresh network with its lesson, and validation to judge it by."""
     network = build_network(params)
     validation = load_split(SEQUENCES, "validation")

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 
 from rnnpipe.baseline import fit_baseline
 from rnnpipe.files import atomic_file
-from rnnpipe.params import SentimentParams
+from rnnpipe.params import ClassificationParams
 from rnnpipe.sentiment.files import BASELINE, SEQUENCES
 from rnnpipe.sequences import open_sequences
 
 
-def fit_and_predict(params: SentimentParams) -> Mapping[str, Any]:
+def fit_and_predict(params: ClassificationParams) -> Mapping[str, Any]:
     """Fit on train, predict validation, test, and the unlabelled reviews.
 
     It learns from all reviews of train, whatever ``train.fraction`` is. It reads the test reviews'

@@ -13,7 +13,7 @@ from rnnpipe.gradients import (
     summarize,
 )
 from rnnpipe.models import load_network
-from rnnpipe.params import SentimentParams
+from rnnpipe.params import ClassificationParams
 from rnnpipe.sentiment.learning import build_network
 from rnnpipe.sequences import Padding, load_split
 
@@ -25,7 +25,7 @@ SUMMARY = Path("reports/gradient_flow.json")
 _REVIEWS = 64  # of validation: short and long ones, as many of the one as of the other
 
 
-def run(params: SentimentParams) -> None:
+def run(params: ClassificationParams) -> None:
     """Measure the network as it was built and as it was kept, then draw and write."""
     validation = load_split(SEQUENCES, "validation")
     rows = spread_over_lengths(validation.sequences.lengths, _REVIEWS)

@@ -10,14 +10,14 @@ import shutil
 
 from rnnpipe.errors import ParameterError
 from rnnpipe.files import atomic_directory, sha256_file
-from rnnpipe.params import SentimentParams
+from rnnpipe.params import ClassificationParams
 from rnnpipe.registry import find, is_version
 from rnnpipe.sentiment.files import LANGUAGE_MODEL, PRETRAINED
 
 _FILES = (LANGUAGE_MODEL,)
 
 
-def run(params: SentimentParams) -> None:
+def run(params: ClassificationParams) -> None:
     """Copy what the training needs of the model; the network knows its vocabulary."""
     model = params.pretrained.model
     found = find(model, name="language_model", needed=_FILES) if model else None

@@ -20,7 +20,7 @@ def run(params: Params) -> None:
         params.model_dump(mode="json", by_alias=True, include=set(problem.shaping)),
     )
     decision = decide(
-        problem.name,
+        places.model_name,
         params.register_,
         problem.selection,
         model=problem.assemble(params, lineage),

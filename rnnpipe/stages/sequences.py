@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rnnpipe.files import write_json
-from rnnpipe.params import SentimentParams
+from rnnpipe.params import ClassificationParams
 from rnnpipe.sequences import build_sequences
 
 REVIEWS = Path("data/reviews.parquet")
@@ -13,7 +13,7 @@ SEQUENCES = Path("data/sequences")
 REPORT = Path("reports/sequences.json")
 
 
-def run(params: SentimentParams) -> None:
+def run(params: ClassificationParams) -> None:
     """Divide, count, encode, and report what was dropped."""
     report = build_sequences(REVIEWS, SEQUENCES, params.sequences)
     write_json(REPORT, asdict(report))

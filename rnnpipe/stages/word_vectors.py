@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnpipe.files import atomic_file
-from rnnpipe.params import SentimentParams
+from rnnpipe.params import ClassificationParams
 from rnnpipe.sequences import load_split
 from rnnpipe.tokens import Vocabulary
 from rnnpipe.word_vectors import learn_word_vectors
@@ -14,7 +14,7 @@ SEQUENCES = Path("data/sequences")
 WORD_VECTORS = Path("data/word_vectors.npy")
 
 
-def run(params: SentimentParams) -> None:
+def run(params: ClassificationParams) -> None:
     """Learn from train and the unlabelled reviews."""
     texts = [load_split(SEQUENCES, name).sequences for name in ("train", "unlabelled")]
     vectors = learn_word_vectors(

@@ -78,7 +78,7 @@ def metrics(accuracy: float) -> dict[str, Any]:
         "loss": 1 - accuracy,
         "n": 1000,
     }
-    test = {"only_ours": 150, "only_theirs": 50, "p_value": 8.1e-13}
+    test = {"model_only_correct": 150, "baseline_only_correct": 50, "p_value": 8.1e-13}
     return own | {
         "validation": own,
         "baseline": {"accuracy": 0.8, "validation": own, "mcnemar": test},
@@ -215,7 +215,7 @@ def test_a_failed_run_shows_its_last_lines_and_what_it_did_not_reach():
 
 @pytest.mark.parametrize("champion", [None, {"version": "v0.3.0", **metrics(0.7)}])
 def test_figures_stand_beside_baseline_and_champion(champion):
-    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion, wording_of("sentiment")))
+    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion, wording_of("classification")))
     assert ("▲\u00a0+0.2000" in found.cells) == bool(champion)
     assert ("▲\u00a0−0.2000" in found.cells) == bool(champion), "of a loss, less is better"
     assert "▲\u00a0+0.1000" in found.cells
@@ -226,13 +226,15 @@ def test_figures_stand_beside_baseline_and_champion(champion):
 
 
 def test_a_worse_model_is_called_worse():
-    found = Reader(artifacts.metrics_markdown(metrics(0.6), metrics(0.7), wording_of("sentiment")))
+    found = Reader(
+        artifacts.metrics_markdown(metrics(0.6), metrics(0.7), wording_of("classification"))
+    )
     assert "▼\u00a0−0.1000" in found.cells
 
 
 def test_a_champion_with_odd_figures_hurts_nobody():
     champion = {"version": HOSTILE, "accuracy": "high", "validation": [], "loss": None}
-    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion, wording_of("sentiment")))
+    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion, wording_of("classification")))
     assert "script" not in found.tags
     assert found.tags["th"] == 14
 
@@ -458,7 +460,7 @@ def test_the_seconds_of_the_epochs_stay_when_the_training_has_ended(handed, repo
     progress = artifacts.TrainingProgress(2)
     for epoch, seconds in ((1, 215.5), (2, 198.0)):
         progress.epoch({"epoch": epoch, "loss": 0.5, "validation_loss": 0.4, "seconds": seconds})
-    artifacts.show_stage("train", reported, None, "sentiment", progress.seconds)
+    artifacts.show_stage("train", reported, None, "classification", progress.seconds)
     for seconds in ("215.5", "198.0"):
         assert seconds in handed["training"][-2]
         assert seconds in handed["training"][-1]

@@ -37,7 +37,7 @@ def space(**values: object) -> Space:
     return Space.model_validate({"minimize": "validation_loss", "space": TRIED} | values)
 
 
-def checked(problem: str = "sentiment", **values: object) -> None:
+def checked(problem: str = "classification", **values: object) -> None:
     text = (ROOT / places_of(problem).params).read_text()
     check_space(space(problem=problem, **values), text, "search.yaml")
 
@@ -104,7 +104,7 @@ def test_every_bound_and_choice_is_held_against_the_parameters(values, words):
         ({"minimize": "validation_loss", "space": {}}, ["space"]),
         ({"minimize": "validation_loss", "trails": 3}, ["trails", "trials"]),
         ({"minimize": "validation_loss", "trials": 0}, ["trials", "0"]),
-        ({"minimize": "validation_loss", "problem": "chess"}, ["chess", "sentiment"]),
+        ({"minimize": "validation_loss", "problem": "chess"}, ["chess", "classification"]),
         ({"minimize": "validation_loss", "set": {"train.cell": "gru"}}, ["train.cell", "both"]),
         ({"space": {"train.dropout_rate": {"low": 0.5, "high": 0.1}}}, ["low", "high"]),
         ({"space": {"train.dropout_rate": {"low": 0.0, "high": 0.1, "log": True}}}, ["above 0"]),
@@ -149,7 +149,7 @@ def test_trials_share_what_their_parameters_do_not_touch(problem):
 
 
 def test_what_comes_before_the_training_is_run_by_each_trial():
-    dag = read_dag(ROOT, places_of("sentiment").pipeline / "dvc.yaml")
+    dag = read_dag(ROOT, places_of("classification").pipeline / "dvc.yaml")
     shared, own = divide_stages(space(space={"sequences.vocabulary_size": [1000, 2000]}), dag, ROOT)
     assert own[0] == "sequences"
     assert own[-1] == "train"
@@ -157,6 +157,6 @@ def test_what_comes_before_the_training_is_run_by_each_trial():
 
 
 def test_what_the_training_does_not_see_cannot_be_searched():
-    dag = read_dag(ROOT, places_of("sentiment").pipeline / "dvc.yaml")
+    dag = read_dag(ROOT, places_of("classification").pipeline / "dvc.yaml")
     with pytest.raises(ParameterError, match="evaluate"):
         divide_stages(space(space={"evaluate.seed": [1, 2]}), dag, ROOT)

@@ -54,7 +54,7 @@ def test_every_stage_ran_and_a_model_came_out(finished):
     assert metrics["accuracy"] > metrics["baseline"]["accuracy"]
     for baseline in (metrics["baseline"], metrics["baseline"]["validation"]):
         test = baseline["mcnemar"]
-        ahead = test["only_ours"] - test["only_theirs"]
+        ahead = test["model_only_correct"] - test["baseline_only_correct"]
         ours = metrics if baseline is metrics["baseline"] else metrics["validation"]
         difference = ours["accuracy"] - baseline["accuracy"]
         assert ahead == round(difference * baseline["n"])
@@ -88,7 +88,7 @@ def test_a_second_run_runs_nothing(project):
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_names_all_the_code_it_executes(finished_and_executed, stage):
     sandbox, executed = finished_and_executed
-    stage_code.check_named(sandbox, "sentiment", stage, executed[stage,])
+    stage_code.check_named(sandbox, "classification", stage, executed[stage,])
 
 
 def test_an_old_parameter_comes_back_from_the_run_cache(quick_project):

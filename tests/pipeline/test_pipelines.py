@@ -234,18 +234,18 @@ def test_a_broken_series_stops_the_pipeline_and_leaves_the_model(project):
 
 def test_sentiment_starts_from_the_language_model(project):
     start = sha256_file(project.folder / "models/language_model/start.npz")
-    change(project, "sentiment", "train", hidden_size=32)  # as the language model has
-    change(project, "sentiment", "pretrained", model="models/language_model")
+    change(project, "classification", "train", hidden_size=32)  # as the language model has
+    change(project, "classification", "pretrained", model="models/language_model")
     for foreign in (None, "0" * 64):  # what a folder holds may change: it must be pinned
-        change(project, "sentiment", "pretrained", sha256=foreign)
+        change(project, "classification", "pretrained", sha256=foreign)
         shown = fails(project, sys.executable, "-m", "rnnpipe", "pretrained")
         assert start in shown
         assert "Traceback" not in shown
-    change(project, "sentiment", "pretrained", sha256=start)
+    change(project, "classification", "pretrained", sha256=start)
     seconds = project.reproduce("evaluate")
     assert {"pretrained", "train", "evaluate"} <= set(seconds)
     assert "validate" not in seconds
-    change(project, "sentiment", "train", hidden_size=16)
+    change(project, "classification", "train", hidden_size=16)
     shown = fails(project, sys.executable, "-m", "rnnpipe", "train")
     assert "hidden_size is 16 in the classifier, 32 in the language model" in shown
     assert "Traceback" not in shown
@@ -306,7 +306,7 @@ def test_a_stage_asked_with_another_problems_parameters_is_told_where_it_belongs
 
 def test_another_problems_model_is_refused_by_its_name(refused):
     for command, model, expected in (
-        (("predict", "fine"), "models/language_model", "sentiment"),
+        (("predict", "fine"), "models/language_model", "classification"),
         (("generate", "fine"), "models/forecasting", "language_model"),
         (("forecast", SERIES), "models/sentiment", "forecasting"),
     ):

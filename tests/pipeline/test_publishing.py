@@ -50,7 +50,7 @@ predictions = {"id": ids, "label": pa.array(labels, pa.int8()), "probability": p
 pq.write_table(pa.table(predictions), "data/predictions/validation.parquet")
 keys = ("accuracy", "precision", "recall", "f1", "auc_roc", "loss")
 figures = {key: 1 - wrong / 600 for key in keys} | {"n": 600}
-test = {"only_ours": 90, "only_theirs": 30, "p_value": 3.7e-08}
+test = {"model_only_correct": 90, "baseline_only_correct": 30, "p_value": 3.7e-08}
 baseline = {key: 0.8 for key in keys} | {"n": 600, "mcnemar": test}
 metrics = figures | {"validation": figures, "baseline": baseline | {"validation": baseline}}
 Path("reports/metrics.json").write_text(json.dumps(metrics))

@@ -13,7 +13,7 @@ from rnnpipe.sentiment.files import (
 )
 
 PROBLEM = Problem(
-    name="sentiment",
+    name="classification",
     table=REVIEWS,
     selection=Selection("accuracy", "higher", "min_validation_accuracy"),
     wording=Wording("reviews", "linear baseline", "logistic regression on runs of words"),
