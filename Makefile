@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH= DVC_NO_ANALYTICS=1 DO_NOT_TRACK=1
 
-.PHONY: help demo test check repro flow search ui notebook bench seeds cells lint format relock lock clean
+.PHONY: help demo test check repro flow search ui notebook bench seeds cells lint format deps relock lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ search: $(INSTALLED) ## search for better parameters, as params/search.yaml says
 	@$(RUN) python -m flows.search run $(FLAGS)
 
 ui: $(INSTALLED) ## Prefect's server, worker and deployments in the foreground; Ctrl-C stops all
-	@exec env $(RUN) python -m flows.up
+	@exec env $(RUN) python -m flows.serving.up
 
 notebook: $(INSTALLED) ## the teaching notebook's own configuration, in .try/notebook/, kept in reports/notebook.json
 	@$(RUN) python -m rnnpipe try params/notebook.yaml
@@ -77,6 +77,9 @@ lint: $(INSTALLED) ## ruff, mypy, and who may import whom
 format: $(INSTALLED) ## lay the code out
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
+
+deps: $(INSTALLED) ## after imports changed: the code that each stage executes into its deps
+	@$(RUN) python -m maintenance.dependencies $(FLAGS)
 
 relock: $(INSTALLED) ## after code was moved or tidied: its hashes into dvc.lock, if no output changed
 	@$(RUN) python -m maintenance.relock $(FLAGS)

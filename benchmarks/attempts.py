@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.files import read_json
+from rnnpipe.storage.files import read_json
 
 COPIES = Path(".try")  # where the copies of the project go that the runs work in
 

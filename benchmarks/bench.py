@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks import machine, predict, steps
 from benchmarks.attempts import exit_code
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.files import write_json
+from rnnpipe.storage.files import write_json
 
 ROUNDS = 7
 REPORT = Path("reports/bench.json")
@@ -72,7 +72,7 @@ class Worker:
 
 
 def measure_steps() -> dict[str, dict[str, float]]:
-    """Give the median seconds of every case of every framework.
+    """Return the median seconds of every case of every framework.
 
     Raises:
         RnnpipeError: a framework does not work.
@@ -124,7 +124,7 @@ def _medians(workers: list[Worker]) -> dict[str, dict[str, float]]:
 
 
 def peak_gflops(medians: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Give the speed of a large product of matrices, in 10^9 operations a second, by precision."""
+    """Return the speed of a large product of matrices, in 10^9 operations a second, by precision."""
     return {
         case.removeprefix("product "): round(steps.PEAK_OPERATIONS / seconds / 1e9, 1)
         for case, seconds in medians["peak"].items()

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attempts import COPIES, exit_code, read_outcome
+from rnnpipe.config.load import read_values
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.files import write_json
-from rnnpipe.params import read_values
-from rnnpipe.sandbox import Sandbox, make_attempt
+from rnnpipe.project_copy import ProjectCopy, make_attempt
+from rnnpipe.storage.files import write_json
 
 REPORT = Path("reports/cells.json")
 CELLS = ("simple_rnn", "lstm", "gru")
@@ -46,7 +46,7 @@ class Size:
 
 
 def recipes(files: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
-    """Give what differs from ``params.yaml`` in each row, by its name.
+    """Return what differs from ``params.yaml`` in each row, by its name.
 
     Raises:
         ParameterError: a file is missing or no YAML mapping.
@@ -83,7 +83,7 @@ def measure(files: Sequence[Path]) -> None:
     _show(rows)
 
 
-def train_alone(sandbox: Sandbox) -> Cost:
+def train_alone(sandbox: ProjectCopy) -> Cost:
     """Run the train stage as a process of its own, whatever DVC holds of it.
 
     Raises:
@@ -103,8 +103,8 @@ def train_alone(sandbox: Sandbox) -> Cost:
 
 def size_of(network: Path) -> Size:
     """Count the trainable weights of a saved network, and of its recurrent layers."""
-    from rnnpipe.models import load_network
-    from rnnpipe.recurrent import Recurrent
+    from rnnpipe.networks.recurrent import Recurrent
+    from rnnpipe.networks.saving import load_network
 
     model = load_network(network)
 

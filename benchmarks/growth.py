@@ -29,8 +29,8 @@ import yaml
 
 from benchmarks import machine
 from rnnpipe.errors import RnnpipeError, SourceError
-from rnnpipe.files import read_json, write_json
-from rnnpipe.sandbox import Sandbox, make_sandbox
+from rnnpipe.project_copy import ProjectCopy, copy_project
+from rnnpipe.storage.files import read_json, write_json
 
 REPORT = Path("reports/growth.json")
 CARD = Path("data/imdb.json")
@@ -45,7 +45,7 @@ _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 
 def find_archive() -> Path:
     """Find the archive of the reviews: in ``RNNPIPE_MIRROR``, a folder, else in ``data/raw``."""
-    from rnnpipe.sources import read_card
+    from rnnpipe.storage.card import read_card
 
     folder = os.environ.get("RNNPIPE_MIRROR", "data/raw")
     archive = Path(folder) / read_card(CARD).file_name
@@ -72,8 +72,8 @@ def write_copies(source: Path, out: Path, card: Path, factor: int) -> None:
         card: the description of ``out``, as a source of the download stage.
         factor: copies of each review.
     """
-    from rnnpipe.reviews import content_digest
-    from rnnpipe.sources import Card
+    from rnnpipe.problems.classification.reviews import content_digest
+    from rnnpipe.storage.card import Card
 
     with tarfile.open(source) as tar:
         lists = {
@@ -139,7 +139,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(member, io.BytesIO(content))
 
 
-def run_stage(sandbox: Sandbox, stage: str) -> dict[str, float]:
+def run_stage(sandbox: ProjectCopy, stage: str) -> dict[str, float]:
     """Run one stage to its end and return its seconds and its peak memory in MB.
 
     Raises:
@@ -168,7 +168,7 @@ def run_stage(sandbox: Sandbox, stage: str) -> dict[str, float]:
     }
 
 
-def measure(sandbox: Sandbox, archive: Path, factor: int, names: list[str]) -> dict[str, Any]:
+def measure(sandbox: ProjectCopy, archive: Path, factor: int, names: list[str]) -> dict[str, Any]:
     """Measure all stages on a corpus that is so many times as large."""
     raw = sandbox.folder / "data" / "raw"
     raw.mkdir(exist_ok=True)
@@ -250,7 +250,7 @@ def main(arguments: list[str] | None = None) -> None:
     names = names[: names.index(parser.parse_args(arguments).to) + 1]
     archive, rows = find_archive().resolve(), []
     with tempfile.TemporaryDirectory(prefix="rnnpipe-growth-") as folder:
-        sandbox = make_sandbox(Path(), Path(folder) / "project", share_cache=False)
+        sandbox = copy_project(Path(), Path(folder) / "project", share_cache=False)
         path = sandbox.folder / "params.yaml"
         params = yaml.safe_load(path.read_text(encoding="utf-8"))
         params["download"]["source"] = "data/growth.json"

@@ -10,7 +10,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "onnxruntime")
 
 
 def describe() -> dict[str, Any]:
-    """Give processor, cores this process may use, memory in GiB, system, and versions."""
+    """Return processor, cores this process may use, memory in GiB, system, and versions."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks import machine
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.files import read_json, write_json
+from rnnpipe.storage.files import read_json, write_json
 
 REPORT = Path("reports/parallel.json")
 WORKERS, STEPS = 2, 100
@@ -54,22 +54,22 @@ def train(out: Path, optimizer_name: str, workers: int, turned: bool) -> None:
         workers: how many processes.
         turned: take the rows of each batch in the opposite order.
     """
-    from rnnpipe import cluster
-    from rnnpipe.params import load_params
+    from rnnpipe.config.load import load_params
+    from rnnpipe.networks.distributed import cluster
 
     with cluster.join(workers) as team:
-        from rnnpipe.sentiment.learning import learn
-        from rnnpipe.training import fit, make_deterministic
+        from rnnpipe.networks.training import fit, make_deterministic
+        from rnnpipe.problems.classification.learning import learn
 
         make_deterministic()
         params = load_params(Path("params.yaml"))
         changes = _CHANGES | {"optimizer": optimizer_name}
         params = params.model_copy(update={"train": params.train.model_copy(update=changes)})
-        learner = learn(params)  # type: ignore[arg-type]
+        task = learn(params)  # type: ignore[arg-type]
         rows: list[list[float]] = []
 
         def start(optimizer: Any) -> Any:
-            take = learner.start(optimizer)
+            take = task.start(optimizer)
 
             def timed(batch: Any) -> Any:
                 if len(rows) == STEPS:
@@ -83,7 +83,7 @@ def train(out: Path, optimizer_name: str, workers: int, turned: bool) -> None:
 
         with contextlib.suppress(_EnoughError):
             fit(
-                dataclasses.replace(learner, start=start),
+                dataclasses.replace(task, start=start),
                 params.train,
                 out.with_suffix(".npz"),
                 lambda epoch: None,

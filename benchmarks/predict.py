@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rnnpipe.errors import RegistryError
-from rnnpipe.predict import Model, load_model
+from rnnpipe.problems.classification.predict import Model, load_model
 
 REVIEWS = Path("data/reviews.parquet")
 SENTENCE = "I expected little, but it won me over completely."

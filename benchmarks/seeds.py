@@ -19,9 +19,9 @@ from typing import Any
 from scipy import stats
 
 from benchmarks.attempts import COPIES, exit_code, read_outcome
-from rnnpipe.files import read_json, write_json
-from rnnpipe.params import read_values
-from rnnpipe.sandbox import make_attempt
+from rnnpipe.config.load import read_values
+from rnnpipe.project_copy import make_attempt
+from rnnpipe.storage.files import read_json, write_json
 
 REPORTS = Path("reports")
 SEEDS = (1, 2, 3)
@@ -72,7 +72,7 @@ def report_of(overrides: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[float]:
-    """Give our accuracy on test less theirs, for each seed that both reports hold."""
+    """Return our accuracy on test less theirs, for each seed that both reports hold."""
     accuracies = {run["seed"]: run["accuracy"] for run in theirs["runs"]}
     return [
         run["accuracy"] - accuracies[run["seed"]]

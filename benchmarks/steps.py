@@ -34,12 +34,12 @@ Round = Callable[[], None]
 
 
 def fixed_inputs() -> np.ndarray:
-    """Give ``float32[64, 400, 128]`` of unit variance."""
+    """Return ``float32[64, 400, 128]`` of unit variance."""
     return np.random.default_rng(1).normal(size=(BATCH, TIME, WIDTH)).astype(np.float32)
 
 
 def real_batches(fixed: bool) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Give batches of real training reviews, padded to 400 or only to the longest of each."""
+    """Return batches of real training reviews, padded to 400 or only to the longest of each."""
     with np.load(os.environ[BATCHES_VARIABLE]) as saved:
         kind = "fixed" if fixed else "bucketed"
         return [(saved[f"{kind}_{i}"], saved[f"{kind}_labels_{i}"]) for i in range(BATCHES)]
@@ -51,8 +51,9 @@ def draw_real_batches(path: Path) -> None:
     ``bucketed`` are batches of labelled reviews as training draws them, as wide as the longest
     review of each; ``fixed`` are the same reviews, mixed anew and padded to 400.
     """
-    from rnnpipe.params import Train
-    from rnnpipe.sequences import Padding, draw_batches, load_split
+    from rnnpipe.problems.classification.params import Train
+    from rnnpipe.text.batching import Padding, draw_batches
+    from rnnpipe.text.sequences import load_split
 
     train = load_split(SEQUENCES, "train")
     params = Train()
@@ -90,13 +91,14 @@ def rnnpipe_cases() -> Iterator[tuple[str, Round]]:
     ``mixed_bfloat16`` has a case only where the processor multiplies bfloat16: elsewhere its
     products are float32.
     """
-    from rnnpipe import classification, training
-    from rnnpipe.backend import tf
-    from rnnpipe.models import build_classifier
-    from rnnpipe.optimizers import Optimizer
-    from rnnpipe.params import Train
-    from rnnpipe.recurrent import Recurrent
-    from rnnpipe.recurrent.fused import available, bfloat16_available
+    from rnnpipe.networks import training
+    from rnnpipe.networks.backend import tf
+    from rnnpipe.networks.optimizers import Optimizer
+    from rnnpipe.networks.recurrent import Recurrent
+    from rnnpipe.networks.recurrent.fused import available, bfloat16_available
+    from rnnpipe.problems.classification.network import build_classifier
+    from rnnpipe.problems.classification.params import Train
+    from rnnpipe.problems.classification.problem import training as classification
 
     if not available():
         raise SystemExit("the fused operation is not available here: there is nothing to time")
@@ -140,7 +142,7 @@ def keras_cases() -> Iterator[tuple[str, Round]]:
     Without a mask, which would slow it down; the gradient of the embedding is what Keras makes
     of it: its Adam moves every row of the table.
     """
-    from rnnpipe.backend import keras, tf
+    from rnnpipe.networks.backend import keras, tf
 
     layers = {
         "lstm": keras.layers.LSTM,
@@ -231,7 +233,7 @@ def torch_cases() -> Iterator[tuple[str, Round]]:
 
 def peak_cases() -> Iterator[tuple[str, Round]]:
     """The machine's own limit: one large product of matrices, as TensorFlow computes it."""
-    from rnnpipe.backend import tf
+    from rnnpipe.networks.backend import tf
 
     for name, dtype in (("float32", tf.float32), ("bfloat16", tf.bfloat16)):
         factor = tf.cast(np.random.default_rng(1).normal(size=(PEAK_SIZE, PEAK_SIZE)), dtype)
@@ -240,7 +242,7 @@ def peak_cases() -> Iterator[tuple[str, Round]]:
 
 def _layer_step(layer: Callable[[Any], Any], weights: list[Any], inputs: Any) -> Round:
     """One step of a TensorFlow layer alone: forward, every gradient, and plain descent."""
-    from rnnpipe.backend import tf
+    from rnnpipe.networks.backend import tf
 
     def step():
         with tf.GradientTape() as tape:

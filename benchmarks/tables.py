@@ -1,16 +1,18 @@
-"""The README's tables, from the reports: ``python -m benchmarks.tables`` writes them anew.
+"""The pages' tables, from the reports: ``python -m benchmarks.tables`` writes them anew.
 
 Each stands between ``<!-- NAME -->`` and ``<!-- end NAME -->``; a report that is not there leaves
 its table alone.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnnpipe.files import atomic_file, read_json
+from rnnpipe.storage.files import atomic_file, read_json
 
-README, REPORTS = Path("README.md"), Path("reports")
+REPORTS = Path("reports")
+PAGES = tuple(map(Path, ("README.md", "docs/results.md", "docs/problems.md", "docs/search.md")))
 
 
 def results(metrics: Mapping[str, Any], notebook: Mapping[str, Any]) -> str:
@@ -273,12 +275,20 @@ TABLES: Tables = {
 }
 
 
-def filled(text: str, reports: Path, tables: Tables = TABLES) -> str:
-    """Put every table whose reports are there into its place, where a text has one."""
+def filled(text: str, reports: Path, tables: Tables = TABLES, up: str = "") -> str:
+    """Put every table whose reports are there into its place, where a text has one.
+
+    Args:
+        text: of a page.
+        reports: folder of the reports.
+        tables: what lays them out, by its place.
+        up: the way from the page's folder to the project's, which links begin with.
+    """
     for place, (names, lay_out) in tables.items():
         paths = [reports / f"{name}.json" for name in names]
         if all(path.exists() for path in paths):
             table = lay_out(*(read_json(path) for path in paths))
+            table = re.sub(r"\]\((?!https?:)", f"]({up}", table)
             before, start, rest = text.partition(f"<!-- {place} -->\n")
             _, end, after = rest.partition(f"\n<!-- end {place} -->")
             if start and end:
@@ -288,14 +298,15 @@ def filled(text: str, reports: Path, tables: Tables = TABLES) -> str:
 
 def fill(page: Path, tables: Tables = TABLES) -> None:
     """Write a page anew."""
-    text = filled(page.read_text(encoding="utf-8"), REPORTS, tables)
+    text = filled(page.read_text(encoding="utf-8"), REPORTS, tables, "../" * (len(page.parts) - 1))
     with atomic_file(page) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
-    """Write the README anew."""
-    fill(README)
+    """Write all pages anew."""
+    for page in PAGES:
+        fill(page)
 
 
 if __name__ == "__main__":

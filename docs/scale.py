@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from benchmarks.tables import Tables, fill, markdown_table
-from rnnpipe import reviews
-from rnnpipe.files import read_json
-from rnnpipe.params import load_params
+from rnnpipe.config.load import load_params
+from rnnpipe.problems.classification.archive import MAX_MEMBERS, MAX_OTHER_BYTES, MAX_UNPACKED_BYTES
+from rnnpipe.storage.files import read_json
 
 ROOT = Path(__file__).parents[1]
 PAGE, COUNTS = ROOT / "docs/scale.md", read_json(ROOT / "docs/scale.json")
@@ -39,7 +39,7 @@ class Line:
     error: float
 
     def at(self, n: float) -> float:
-        """Give the value at n reviews."""
+        """Return the value at n reviews."""
         return self.start + self.slope * n
 
 
@@ -202,12 +202,9 @@ def limits(growth: Any, cells: Any, sequences: Any) -> str:
     default = default_training(cells, sequences, PARAMS.train.hidden_size)
     before = sum(line(growth, s, "seconds").slope for s in stages if s != "train")
     found = {
-        "`prepare`: the archive unpacks to 4 GiB": reviews.MAX_UNPACKED_BYTES
-        / COUNTS["archive_bytes"],
-        "`prepare`: a list of films has 64 MiB": 2
-        * reviews.MAX_OTHER_BYTES
-        / COUNTS["film_list_bytes"],
-        "`prepare`: the archive has 5,000,000 members": reviews.MAX_MEMBERS,
+        "`prepare`: the archive unpacks to 4 GiB": MAX_UNPACKED_BYTES / COUNTS["archive_bytes"],
+        "`prepare`: a list of films has 64 MiB": 2 * MAX_OTHER_BYTES / COUNTS["film_list_bytes"],
+        "`prepare`: the archive has 5,000,000 members": MAX_MEMBERS,
         "`word_vectors`: pairs of words in 16 GB": _where(lambda n: PAIR_BYTES * pairs(n), MACHINE),
         "`sequences`: ids of a table take 2 GiB in one Arrow array": 2**31 / len("row/00000000"),
         "`prepare`: ids of a table have nine digits": 10**8,

@@ -15,14 +15,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.growth import find_archive
-from rnnpipe.evaluation import CLASSIFICATION_METRICS, bootstrap
-from rnnpipe.files import write_json
-from rnnpipe.models import BIGRAM_MULTIPLIER
-from rnnpipe.params import ClassificationParams, load_params
-from rnnpipe.sentiment.files import REVIEWS, SEQUENCES
-from rnnpipe.sequences import draw_batches, load_split
-from rnnpipe.tokens import Vocabulary, split_words
-from rnnpipe.word_vectors import _count_pairs
+from rnnpipe.config.load import load_params
+from rnnpipe.metrics.classification import CLASSIFICATION_METRICS
+from rnnpipe.metrics.interval import bootstrap
+from rnnpipe.networks.layers import BIGRAM_MULTIPLIER
+from rnnpipe.problems.classification.files import REVIEWS, SEQUENCES
+from rnnpipe.problems.classification.params import ClassificationParams
+from rnnpipe.storage.files import write_json
+from rnnpipe.text.batching import draw_batches
+from rnnpipe.text.sequences import load_split
+from rnnpipe.text.tokens import Vocabulary, split_words
+from rnnpipe.text.word_vectors import _count_pairs
 
 COUNTS = Path("docs/scale.json")
 WORD_SIZES = (5_000, 10_000, 20_000, 40_000)

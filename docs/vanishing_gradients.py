@@ -12,22 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from rnnpipe import plots
-from rnnpipe.classification import Lesson, learn_to_classify
-from rnnpipe.files import write_json
-from rnnpipe.gradients import (
+from rnnpipe.config.load import PARAMS_FILE, merge_params
+from rnnpipe.networks.gradients import (
     GradientFlow,
     flow_table,
     measure_gradient_flow,
     spread_over_lengths,
     summarize,
 )
-from rnnpipe.models import build_classifier
-from rnnpipe.params import PARAMS_FILE, Train, merge_params
-from rnnpipe.recurrent import Recurrent
-from rnnpipe.sequences import Padding, Split, load_split
-from rnnpipe.tokens import Vocabulary
-from rnnpipe.training import draw_fraction, fit, make_deterministic
+from rnnpipe.networks.recurrent import Recurrent
+from rnnpipe.networks.training import draw_fraction, fit, make_deterministic
+from rnnpipe.problems.classification.network import build_classifier
+from rnnpipe.problems.classification.params import Train
+from rnnpipe.problems.classification.training import TrainingSet, learn_to_classify
+from rnnpipe.reporting.plots import draw_gradient_flow
+from rnnpipe.storage.files import write_json
+from rnnpipe.text.batching import Padding
+from rnnpipe.text.sequences import Split, load_split
+from rnnpipe.text.tokens import Vocabulary
 
 CELLS = ("simple_rnn", "lstm", "gru")
 NOTEBOOK, CURED = Path("params/notebook.yaml"), Path("params/simple_rnn.yaml")
@@ -146,16 +148,16 @@ def _train(network: Any, params: Train, validation: Split) -> float:
     """Train on a fraction of the labelled reviews and give the accuracy on validation."""
     train = load_split(SEQUENCES, "train")
     rows = draw_fraction(np.arange(len(train)), params)
-    lesson = Lesson(train.sequences, rows, train.labels[rows].astype(np.float32))
+    lesson = TrainingSet(train.sequences, rows, train.labels[rows].astype(np.float32))
     with tempfile.TemporaryDirectory() as scratch:
-        learner = learn_to_classify(network, lesson, validation, params)
-        history = fit(learner, params, Path(scratch) / "state.npz", lambda epoch: None)
+        task = learn_to_classify(network, lesson, validation, params)
+        history = fit(task, params, Path(scratch) / "state.npz", lambda epoch: None)
     return history.epochs[history.best_epoch - 1].figures["validation_accuracy"]
 
 
 def _draw(panels: Mapping[str, list[GradientFlow]], name: str) -> None:
     tables = {title: flow_table(flows) for title, flows in panels.items()}
-    plots.draw_gradient_flow(tables, IMAGES / f"gradients-{name}.png")
+    draw_gradient_flow(tables, IMAGES / f"gradients-{name}.png")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def stamp(path: Path) -> str | None:
 
 
 def share(repository: Path) -> None:
-    """Give the clone the repository's cache and remotes."""
+    """Return the clone the repository's cache and remotes."""
     from dvc.config import Config
 
     theirs = Config(str(repository / ".dvc"), validate=False)

@@ -15,24 +15,16 @@ from typing import Any
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.events import emit_event
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Cancelled, Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import artifacts
+from flows.artifacts import show
+from flows.dag import Plan, read_plan, short_name
 from flows.ranks import Spread, run_rank
 from flows.runners import Runner, task_runner
-from flows.stage import (
-    Outcome,
-    Plan,
-    StageFailedError,
-    StageNetworkError,
-    read_plan,
-    run_stage,
-    short_name,
-    stop_stages,
-)
+from flows.stage import Outcome, StageNetworkError, run_stage, stop_stages
+from flows.told import champion_of, in_a_sentence, outcome_of, reason_of_refusal, tell_of_refusal
 from flows.workspace import (
     BRANCHES,
     Workspace,
@@ -42,13 +34,11 @@ from flows.workspace import (
     publishing_alone,
     save_experiment,
 )
-from rnnpipe.errors import ParameterError, RegistryError, RnnpipeError
-from rnnpipe.params import PARAMS
-from rnnpipe.places import places_of, problem_named
+from rnnpipe.errors import ParameterError, RnnpipeError
+from rnnpipe.storage.paths import current_name, paths_of, problem_names
 
 ROOT = Path(__file__).resolve().parents[1]
 KEEP_CLONES, KEEP_EXPERIMENTS = 10, 50
-REFUSED_EVENT = "rnnpipe.model.refused"
 
 # Seconds before each further attempt of a stage that could not reach the network.
 PAUSES_VARIABLE = "RNNPIPE_RETRY_SECONDS"
@@ -153,24 +143,24 @@ def _run(
     address: str | None,
 ) -> Story:
     logger = get_run_logger()
-    pipeline_file = places_of(workspace.params.problem).pipeline / "dvc.yaml"
+    pipeline_file = paths_of(workspace.params.problem).pipeline / "dvc.yaml"
     plan = workspace.plan or read_plan(workspace.folder, pipeline_file)
     dag = plan.needs
     force = _forced(force, dag)
-    champion = _champion(workspace)
+    champion = champion_of(workspace)
     outcomes = _run_stages(workspace, plan, force, champion, engine, address)
     if sentence := _fault(dag, outcomes):
         _tell(workspace, Story(workspace.name, sentence, dag, outcomes))
         raise PipelineFailedError(sentence, Story(workspace.name, sentence, dag, outcomes))
     new = [o.stage for o in outcomes.values() if o.state != "Skipped"]
     experiment = save_experiment(workspace, root) if new else ""
-    sentence = _sentence(outcomes)
+    sentence = in_a_sentence(outcomes)
     if experiment:
         sentence += f"; to bring it back: dvc exp apply {experiment}"
-    refusal = _refusal(workspace) if "register" in map(short_name, new) else ""
+    refusal = reason_of_refusal(workspace) if "register" in map(short_name, new) else ""
     if refusal:
         sentence += f"; the model is refused: {refusal}"
-        _tell_of_refusal(workspace.name, refusal)
+        tell_of_refusal(workspace.name, refusal)
     story = Story(workspace.name, sentence, dag, outcomes, experiment)
     _tell(workspace, story)
     if publish:
@@ -225,7 +215,7 @@ def _run_stages(
     """
     folder, params, dag = workspace.folder, workspace.params, plan.needs
     workers = params.train.workers if engine else 1
-    spread = Spread(folder, places_of(params.problem).params, workers, address)
+    spread = Spread(folder, paths_of(params.problem).params, workers, address)
     # Of two alike the pipeline's own, which is later.
     trainings = [name for name in dag if short_name(name) == "train"][-1:] if workers > 1 else []
     futures: dict[str, PrefectFuture[Any]] = {}
@@ -257,7 +247,7 @@ def _run_stages(
         name = names[id(future)]
         future.wait()  # else its state is asked of the server, which may lag behind
         ended.add(name)
-        if outcome := _outcome(name, future.state):
+        if outcome := outcome_of(name, future.state):
             outcomes[name] = outcome
         _show_dag(dag, outcomes, ended, at_once)
     for future in ranks:
@@ -302,14 +292,14 @@ def stage(
     only where something was touched.
     """
     logger = get_run_logger()
-    progress = artifacts.TrainingProgress(epochs)
+    progress = show.TrainingProgress(epochs)
 
     def on_epoch(values: Mapping[str, Any]) -> None:
-        with artifacts.optional():
+        with show.optional():
             progress.epoch(values)
 
     def on_steps(values: Mapping[str, Any]) -> None:
-        with artifacts.optional():
+        with show.optional():
             progress.steps(values)
 
     try:
@@ -328,8 +318,8 @@ def stage(
         if spread:
             spread.end()
         # A failed validation has a verdict to show too.
-        with artifacts.optional():
-            artifacts.show_stage(name, folder, champion, problem, progress.seconds)
+        with show.optional():
+            show.show_stage(name, folder, champion, problem, progress.seconds)
     if outcome.state == "Cancelled":
         return Cancelled(message=outcome.message, data=outcome)
     return Completed(name=outcome.state, message=outcome.message, data=outcome)
@@ -347,7 +337,8 @@ def publish_model(
     folder: Path, name: str, root: Path, told: bool, problem: str = "classification"
 ) -> State[str]:
     """Push the run's branch, data and tags, as ``rnnpipe publish`` does; one run at a time."""
-    from rnnpipe.publishing import RefusalError, publish
+    from rnnpipe.registry.checks import RefusalError
+    from rnnpipe.registry.publishing import publish
 
     logger = get_run_logger()
     commit_overrides(folder, name)
@@ -360,7 +351,7 @@ def publish_model(
                     return Completed(name="Skipped", message=str(refusal))
                 case "gate failed" | "not better" | "not comparable":
                     if not told:
-                        _tell_of_refusal(name, str(refusal))
+                        tell_of_refusal(name, str(refusal))
                     return Completed(name="Refused", message=str(refusal))
             raise
     for line in published.summary:
@@ -369,69 +360,9 @@ def publish_model(
     return Completed(name="Published", message=message)
 
 
-# --- What is told ------------------------------------------------------------------------
-
-
-def _sentence(outcomes: Mapping[str, Outcome]) -> str:
-    words = {"Ran": "ran", "Cached": "restored from the cache", "Cancelled": "cancelled"}
-    parts = []
-    for state, word in words.items():
-        if stages := [o.stage for o in outcomes.values() if o.state == state]:
-            parts.append(f"{word}: {', '.join(stages)}")
-    return "; ".join(parts) or "nothing new"
-
-
-def _outcome(name: str, state: State[Any]) -> Outcome | None:
-    """What became of a stage; None if it never began, because one that it needs failed."""
-    if not state.is_final():
-        return None
-    result = state.result(raise_on_failure=False)
-    if isinstance(result, Outcome):
-        return result
-    if isinstance(result, StageFailedError):
-        return result.outcome
-    if state.is_cancelled():
-        return Outcome(name, "Cancelled", 0.0, state.message or "cancelled")
-    return Outcome(name, "Failed", 0.0, str(result))
-
-
-def _refusal(workspace: Workspace) -> str:
-    """Why the stage register refused the model; empty: it did not."""
-    from rnnpipe.registry import read_decision
-
-    decision = read_decision(workspace.folder / places_of(workspace.params.problem).decision)
-    if decision.verdict == "approved":
-        return ""
-    return "; ".join(str(gate) for gate in decision.reasons if not gate.passed)
-
-
-def _tell_of_refusal(name: str, reason: str) -> None:
-    get_run_logger().warning("The model is refused: %s", reason)
-    emit_event(
-        REFUSED_EVENT,
-        resource={"prefect.resource.id": f"prefect.flow-run.{runtime.flow_run.id}"},
-        payload={"run": name, "reason": reason},
-    )
-
-
-def _champion(workspace: Workspace) -> Mapping[str, Any] | None:
-    """Figures of the version in stage prod, else of the newest, with its number."""
-    from rnnpipe.publishing import models
-
-    try:
-        known = models(workspace.folder, workspace.params.problem)
-    except RegistryError as error:
-        get_run_logger().warning("No champion to compare with: %s", error)
-        return None
-    if not known:
-        return None
-    best = ([version for version in known if "prod" in version.stages] or list(known))[-1]
-    return {**best.metrics, "version": best.version}
-
-
 def _tell(workspace: Workspace, story: Story) -> None:
-    with artifacts.optional():
-        artifacts.show_summary(
+    with show.optional():
+        show.show_summary(
             story.experiment,
             story.outcomes,
             story.dag,
@@ -451,8 +382,8 @@ def _show_dag(
     running = [name for name, needs in dag.items() if name not in ended and good.issuperset(needs)]
     if any(name in at_once for name in running):
         return
-    with artifacts.optional():
-        artifacts.show_dag(dag, outcomes, running)
+    with show.optional():
+        show.show_dag(dag, outcomes, running)
 
 
 def _forced(force: Sequence[str], dag: Collection[str]) -> list[str]:
@@ -467,9 +398,11 @@ def _forced(force: Sequence[str], dag: Collection[str]) -> list[str]:
 
 
 def _known(problem: str) -> str:
-    problem = problem_named(problem)
-    if problem not in PARAMS:
-        raise ParameterError(f"problem is {problem[:100]!r}, expected one of: {', '.join(PARAMS)}")
+    problem = current_name(problem)
+    if problem not in problem_names():
+        raise ParameterError(
+            f"problem is {problem[:100]!r}, expected one of: {', '.join(problem_names())}"
+        )
     return problem
 
 

@@ -1,6 +1,6 @@
 """The workers of one training on the workers of a task runner: rank 0 is the stage itself.
 
-All meet in a folder of the run's clone (:func:`rnnpipe.cluster.meet`), which each must see under
+All meet in a folder of the run's clone (:func:`rnnpipe.networks.distributed.cluster.rendezvous`), which each must see under
 the same path. The stage writes there when it has ended: where nothing had to be trained, or the
 training failed early, nobody waits for it.
 """
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flows.own_server import HOST
+from flows.serving.own_server import HOST
 from flows.stage import environment
-from rnnpipe.orphans import PARENT_VARIABLE
+from rnnpipe.runtime.parent import PARENT_VARIABLE
 
 MEETING = Path(".rnnpipe/meeting")
 _ENDED = "ended"
@@ -67,7 +67,7 @@ class Spread:
 
 
 def own_address(cluster: str | None) -> str:
-    """Give the address by which machines of a cluster reach this one: that which leads there.
+    """Return the address by which machines of a cluster reach this one: that which leads there.
 
     Args:
         cluster: its address, such as ``tcp://10.0.0.5:8786``; None for one on this machine.

@@ -17,10 +17,9 @@ from typing import Any
 
 import yaml
 
-from flows.own_server import ServerError, begin_a_server
 from flows.runners import RUNNERS
-from rnnpipe.params import PARAMS
-from rnnpipe.places import problem_named
+from flows.serving.own_server import ServerError, begin_a_server
+from rnnpipe.storage.paths import current_name, problem_names
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -76,9 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--problem",
-        type=problem_named,
+        type=current_name,
         default="classification",
-        choices=PARAMS,
+        choices=problem_names(),
         help="whose pipeline (classification)",
     )
     parser.add_argument("--publish", action="store_true", help="publish the model as a version")

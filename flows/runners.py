@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, get_args
 
-from flows.own_server import HOST
+from flows.serving.own_server import HOST
 from rnnpipe.errors import ParameterError
 
 Runner = Literal["threads", "dask", "ray"]

@@ -23,12 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flows import dvc_child
-from flows.dvc_child import stamp
 from rnnpipe.errors import NetworkError, RnnpipeError
-from rnnpipe.orphans import PARENT_VARIABLE
-from rnnpipe.progress import FILE_VARIABLE as PROGRESS_VARIABLE
-from rnnpipe.progress import FOLDER as PROGRESS_FOLDER
+from rnnpipe.runtime.parent import PARENT_VARIABLE
+from rnnpipe.runtime.progress import FILE_VARIABLE as PROGRESS_VARIABLE
+from rnnpipe.runtime.progress import FOLDER as PROGRESS_FOLDER
 
 StateName = Literal["Ran", "Skipped", "Cached", "Failed", "Cancelled"]
 
@@ -107,10 +105,6 @@ class StageNetworkError(StageFailedError):
     """A stage could not reach the network; trying again later can help."""
 
 
-class DagError(RnnpipeError):
-    """DVC cannot read ``dvc.yaml``."""
-
-
 def environment() -> dict[str, str]:
     """What child processes run in: this Python first, their own code, nobody to ask."""
     # Variables that name another repository or other code must not lead out of the folder.
@@ -131,98 +125,6 @@ def guarded(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", _GUARDED, str(os.getpid()), module, *arguments]
 
 
-def read_dag(folder: Path, pipeline: Path = Path("dvc.yaml")) -> Mapping[str, tuple[str, ...]]:
-    """Ask DVC for the stages of a pipeline, each with those it needs, in an order that can be run.
-
-    Stages of other pipelines that it needs are among them. A stage of another ``dvc.yaml`` than
-    the root's has the name by which DVC takes it: ``pipelines/NAME/dvc.yaml:STAGE``.
-
-    Args:
-        folder: root of the project.
-        pipeline: its ``dvc.yaml``, relative to the root.
-
-    Raises:
-        DagError: ``dvc.yaml`` cannot be read; the message holds DVC's words.
-    """
-    return read_plan(folder, pipeline).needs
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run has before it.
-
-    Attributes:
-        needs: the stages, each with those it needs, in an order that can be run.
-        unchanged: of the stages that have nothing to do, the stamp of each file and folder that
-            this depends on, by its path (:func:`flows.dvc_child.stamp`).
-    """
-
-    needs: Mapping[str, tuple[str, ...]]
-    unchanged: Mapping[str, Mapping[str, str | None]]
-
-    @classmethod
-    def of(cls, text: str) -> "Plan":
-        """Read what :mod:`flows.dvc_child` prints."""
-        found = json.loads(text)
-        needs = {stage: set(needed) for stage, needed in found["needs"].items()}
-        return cls(_in_order(needs), found["unchanged"])
-
-    def nothing_to_do(self, stage: str, folder: Path) -> bool:
-        """Tell whether a stage had nothing to do, and nothing that it depends on was touched since.
-
-        Args:
-            stage: its name.
-            folder: root of the project that was asked about.
-        """
-        stamps = self.unchanged.get(stage, {})
-        return bool(stamps) and all(stamp(folder / path) == was for path, was in stamps.items())
-
-    def skip(self, stage: str, folder: Path) -> Outcome | None:
-        """Give what becomes of a stage that has :meth:`nothing_to_do`, without a process for it."""
-        unchanged = self.nothing_to_do(stage, folder)
-        return Outcome(stage, "Skipped", 0.0, "unchanged") if unchanged else None
-
-
-def read_plan(folder: Path, pipeline: Path = Path("dvc.yaml")) -> Plan:
-    """Ask DVC, once, for the stages of a pipeline and which of them have nothing to do.
-
-    Args:
-        folder: root of the project.
-        pipeline: its ``dvc.yaml``, relative to the root.
-
-    Raises:
-        DagError: ``dvc.yaml`` cannot be read; the message holds DVC's words.
-    """
-    done = subprocess.run(
-        [*dvc_child.COMMAND, "plan", pipeline.as_posix()],
-        cwd=folder,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise DagError(f"DVC cannot read the stages of {folder}: {done.stderr.strip()}")
-    return Plan.of(done.stdout)
-
-
-def short_name(stage: str) -> str:
-    """The name of a stage without that of its ``dvc.yaml``.
-
-    >>> short_name("pipelines/forecasting/dvc.yaml:train"), short_name("train")
-    ('train', 'train')
-    """
-    return stage.rpartition(":")[2]
-
-
-def _in_order(needs: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:
-    ordered: dict[str, tuple[str, ...]] = {}
-    while len(ordered) < len(needs):
-        stage = next(s for s in needs if s not in ordered and needs[s] <= ordered.keys())
-        ordered[stage] = tuple(name for name in ordered if name in needs[stage])
-    return ordered
-
-
 def run_stage(
     stage: str,
     folder: Path,
@@ -241,7 +143,7 @@ def run_stage(
         force: run it although nothing changed.
         on_line: called with level (as of ``logging``) and text of each line of output, at once.
         on_epoch: called with the figures of each epoch of a training, as
-            :class:`rnnpipe.progress.TrainingReport` writes them.
+            :class:`rnnpipe.runtime.progress.TrainingReport` writes them.
         on_steps: called with how far a training is within an epoch, every quarter of a minute.
         variables: more of them for the stage's environment.
 

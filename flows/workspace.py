@@ -25,12 +25,13 @@ import yaml
 from ruamel.yaml import YAML
 
 from flows import dvc_child
-from flows.stage import Plan, environment
+from flows.dag import Plan
+from flows.stage import environment
+from rnnpipe.config.load import PARAMS_FILE, Params, check_params
 from rnnpipe.errors import ParameterError, RnnpipeError
-from rnnpipe.files import atomic_file
-from rnnpipe.params import PARAMS_FILE, Params, check_params
-from rnnpipe.places import places_of
-from rnnpipe.sources import read_card
+from rnnpipe.storage.card import read_card
+from rnnpipe.storage.files import atomic_file
+from rnnpipe.storage.paths import paths_of
 
 RUNS = Path(".rnnpipe/runs")
 PUBLISH_LOCK = Path(".rnnpipe/publish.lock")
@@ -57,11 +58,11 @@ class Workspace:
     plan: Plan | None = None  # of its pipeline, as it was when the clone was made
 
     def close(self) -> None:
-        """Give the clone up; it stays until it is among the oldest."""
+        """Return the clone up; it stays until it is among the oldest."""
         self.lock.close()
 
     def remove(self) -> None:
-        """Give the clone up, and its place on the disk."""
+        """Return the clone up, and its place on the disk."""
         _remove(self.folder)
         self.folder.with_name(f"{self.folder.name}.lock").unlink(missing_ok=True)
         self.close()
@@ -106,7 +107,7 @@ def make_workspace(
         raise WorkspaceError(f"found {name[:100]!r}, expected a name of letters, digits, - and _")
     repository = repository.resolve()
     commit = commit_of(repository, commit)
-    params_file = places_of(problem).params
+    params_file = paths_of(problem).params
     params = check_overrides(read_committed(repository, params_file, commit), overrides)
     folder = repository / RUNS / name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +128,7 @@ def make_workspace(
             values = yaml.safe_load((folder / file).read_text(encoding="utf-8"))
             if source := (values.get("download") or {}).get("source"):
                 _copy_source(repository, folder, source)
-        pipeline = places_of(problem).pipeline / "dvc.yaml"
+        pipeline = paths_of(problem).pipeline / "dvc.yaml"
         share = (*dvc_child.COMMAND, "share", str(repository), pipeline.as_posix())
         plan = Plan.of(_command(folder, *share))
         with atomic_file(ready) as partial:
@@ -139,7 +140,7 @@ def make_workspace(
 
 
 def commit_of(repository: Path, name: str = "HEAD") -> str:
-    """Give the full name of a commit.
+    """Return the full name of a commit.
 
     Raises:
         WorkspaceError: there is none of this name.
@@ -148,7 +149,7 @@ def commit_of(repository: Path, name: str = "HEAD") -> str:
 
 
 def experiment_commit(repository: Path, begun: str, name: str) -> str:
-    """Give the commit of a DVC experiment that began at a commit; empty where there is none."""
+    """Return the commit of a DVC experiment that began at a commit; empty where there is none."""
     ref = f"refs/exps/{begun[:2]}/{begun[2:]}/{name}"
     return _git(repository, "for-each-ref", "--format=%(objectname)", ref).strip()
 
@@ -229,7 +230,7 @@ def save_experiment(
     folder, name = workspace.folder, workspace.name
     subject = f"{kind}{name}"
     # The pipeline alone: others may never have run here, and DVC wants every output that it saves.
-    pipeline = (places_of(workspace.params.problem).pipeline / "dvc.yaml").as_posix()
+    pipeline = (paths_of(workspace.params.problem).pipeline / "dvc.yaml").as_posix()
     # A pipeline's first run makes files that git does not know yet.
     new = _git(folder, "ls-files", "--others", "--exclude-standard").splitlines()
     included = [argument for path in new for argument in ("--include-untracked", path)]
@@ -293,13 +294,13 @@ def clean_workspaces(repository: Path, keep: int, experiments: int | None = None
 
 
 def uncommitted(repository: Path) -> list[str]:
-    """Give the paths of tracked files that differ from the last commit."""
+    """Return the paths of tracked files that differ from the last commit."""
     status = _git(repository, "status", "--porcelain", "--untracked-files=no")
     return [line[3:] for line in status.splitlines()]
 
 
 def changed_since(repository: Path, commit: str, *paths: str) -> list[str]:
-    """Give those of some tracked files, by git's patterns, that differ from a commit."""
+    """Return those of some tracked files, by git's patterns, that differ from a commit."""
     listed = _git(repository, "diff", "--name-only", commit, "--", *paths)
     return listed.splitlines()
 
@@ -340,7 +341,7 @@ def _hold(folder: Path) -> IO[str]:
 
 
 def _share(repository: Path, folder: Path) -> None:
-    """Give the clone the repository's private settings, git remote and committer."""
+    """Return the clone the repository's private settings, git remote and committer."""
     private = repository / ".dvc" / "config.local"
     if private.is_file():
         shutil.copy(private, folder / ".dvc" / "config.local")

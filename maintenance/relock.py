@@ -24,7 +24,7 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.sandbox import Sandbox, make_sandbox, write_generated_data
+from rnnpipe.project_copy import ProjectCopy, copy_project, write_generated_data
 
 CODE = "rnnpipe/"
 WORK = Path(".rnnpipe/relock")
@@ -130,7 +130,7 @@ def small_outputs(code: Path, folder: Path, cache: Path) -> dict[str, str]:
         cache: DVC cache that it shares with others of its kind, so that a stage whose code did
             not change is not run again.
     """
-    sandbox = make_sandbox(code, folder, share_cache=False)
+    sandbox = copy_project(code, folder, share_cache=False)
     sandbox.run(sys.executable, "-m", "dvc", "cache", "dir", "--local", str(cache.resolve()))
     write_generated_data(folder, REVIEWS)
     for pipeline, sections in SMALL.items():
@@ -145,7 +145,7 @@ def small_outputs(code: Path, folder: Path, cache: Path) -> dict[str, str]:
     return _reproduce(sandbox)
 
 
-def _reproduce(sandbox: Sandbox) -> dict[str, str]:
+def _reproduce(sandbox: ProjectCopy) -> dict[str, str]:
     sandbox.reproduce("--all-pipelines")
     outputs: dict[str, str] = {}
     for lock in _locks(sandbox.folder):

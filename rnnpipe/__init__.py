@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnnpipe.predict import load_model
+    from rnnpipe.problems.classification.predict import load_model
 
 __all__ = ["load_model"]
 
@@ -11,7 +11,7 @@ __all__ = ["load_model"]
 def __getattr__(name: str) -> Any:
     # Pandas and ONNX Runtime take their time, so `import rnnpipe` must not bring them along.
     if name == "load_model":
-        from rnnpipe.predict import load_model
+        from rnnpipe.problems.classification.predict import load_model
 
         return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

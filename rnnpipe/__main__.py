@@ -3,38 +3,18 @@
 import argparse
 import errno
 import importlib
+import importlib.util
 import json
 import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnpipe.errors import RnnpipeError
-
-if TYPE_CHECKING:
-    from rnnpipe.predict import Prediction
-
-_MOST_LISTED = 10
-
-STAGES = {
-    "download": "fetch the source named by download.source",
-    "prepare": "archive or table to one parquet table",
-    "validate": "check the table (Great Expectations)",
-    "sequences": "divide the reviews into splits, learn the vocabulary, encode",
-    "windows": "divide a series in time and scale it, ready to be cut into windows",
-    "validate_sequences": "check the sequences (Great Expectations)",
-    "pretrained": "fetch the language model that the training starts from, if one is named",
-    "word_vectors": "learn word vectors from co-occurrence, without labels",
-    "baseline": "fit the simple model that ours is shown beside",
-    "train": "train the recurrent network",
-    "gradient_flow": "measure how far the loss reaches back, before and after training",
-    "evaluate": "take the figures and draw the pictures",
-    "register": "judge the model and assemble its folder",
-    "report": "tell the whole story on one page that needs no server",
-}
+from rnnpipe.storage.paths import command_modules, problem_names, stage_files
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,37 +68,15 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run, command=name)
         return added
 
-    for stage, text in STAGES.items():
-        _with_params(command(stage, _stage, f"stage: {text}"))
+    for stage, file in sorted(stage_files().items()):
+        _with_params(command(stage, _stage, f"stage: {_told(file)}"))
 
     text = "print every parameter with its meaning, impact, range and value"
     _with_params(command("params", _params, text))
 
-    predict = command("predict", _predict, "judge new texts with a registered model")
-    predict.add_argument("text", nargs="*", help="texts to judge")
-    predict.add_argument(
-        "--file", help="CSV or parquet with a text column, or - for one text a line on stdin"
-    )
-    predict.add_argument("--column", default="text", help="the file's text column (default: text)")
-    predict.add_argument(
-        "--model", help="folder, version (v0.1.0) or stage (prod); default: the work tree's model"
-    )
-    predict.add_argument("--json", action="store_true", help="one JSON object a line")
-
-    forecast = command("forecast", _forecast, "tell how a series goes on, with a registered model")
-    forecast.add_argument("file", type=Path, help="CSV or parquet with times and the columns")
-    forecast.add_argument("--time-column", default="date", help="its column of times (date)")
-    forecast.add_argument("--steps", type=int, help="how many to tell (all that the model gives)")
-    forecast.add_argument("--model", help="folder, version or stage; default: the work tree's")
-    forecast.add_argument("--json", action="store_true", help="one JSON object a line, not CSV")
-
-    generate = command("generate", _generate, "go on with a text, by a registered language model")
-    generate.add_argument("text", help="the beginning; may be empty")
-    generate.add_argument("--temperature", type=float, default=0.8, help="0: always the likeliest")
-    generate.add_argument("--top-k", type=int, default=50, help="draw from so many; 0: from all")
-    generate.add_argument("--words", type=int, default=100, help="most words (100)")
-    generate.add_argument("--seed", type=int, default=1, help="another one: another text (1)")
-    generate.add_argument("--model", help="folder, version or stage; default: the work tree's")
+    for name, module in command_modules().items():
+        use = importlib.import_module(module)
+        use.add_arguments(command(name, use.run, _told(Path(str(use.__file__)))))
 
     publish = command("publish", _publish, "version the approved model: git tags, DVC push")
     publish.add_argument(
@@ -146,11 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--reviews", type=int, default=4000, help="size of the corpus (4000)")
     attempt = command("try", _try, "run the pipeline with another parameter file, in .try/NAME")
     attempt.add_argument("params", type=Path, help="a parameter file, such as params/notebook.yaml")
-    corpus = command("corpus", _corpus, "write a generated corpus in the IMDB archive's layout")
-    corpus.add_argument("out", type=Path, help="the archive to write (.tar.gz)")
-    corpus.add_argument("--reviews", type=int, default=4000, help="number of reviews (4000)")
-    corpus.add_argument("--seed", type=int, default=1, help="seed of the grammar (1)")
     return parser
+
+
+def _told(file: Path) -> str:
+    """What the first line of a stage's or a command's file says that it does."""
+    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    return first.partition(": ")[2].strip('." ')
 
 
 def _with_problem(command: argparse.ArgumentParser) -> None:
@@ -167,13 +127,15 @@ def _with_params(command: argparse.ArgumentParser) -> None:
 
 
 def _stage(options: Any) -> None:
-    from rnnpipe.orphans import die_with_dvc
-    from rnnpipe.params import load_params
+    from rnnpipe.config.load import load_params
+    from rnnpipe.runtime.parent import watch_parent
 
-    die_with_dvc()
+    watch_parent()
     params = load_params(options.params)
     _require_stage(options.command, params, options.params)
-    importlib.import_module(f"rnnpipe.stages.{options.command}").run(params)
+    shared = importlib.util.find_spec(f"rnnpipe.stages.{options.command}")
+    package = "stages" if shared else f"problems.{params.problem}.stages"
+    importlib.import_module(f"rnnpipe.{package}.{options.command}").run(params)
 
 
 def _require_stage(stage: str, params: Any, file: Path) -> None:
@@ -181,11 +143,10 @@ def _require_stage(stage: str, params: Any, file: Path) -> None:
     import yaml
 
     from rnnpipe.errors import ParameterError
-    from rnnpipe.params import PARAMS
-    from rnnpipe.places import places_of
+    from rnnpipe.storage.paths import paths_of
 
     def has_it(problem: str) -> bool:
-        pipeline = places_of(problem).pipeline / "dvc.yaml"
+        pipeline = paths_of(problem).pipeline / "dvc.yaml"
         if not pipeline.is_file():
             return False
         return stage in (yaml.safe_load(pipeline.read_text(encoding="utf-8")) or {}).get(
@@ -194,8 +155,8 @@ def _require_stage(stage: str, params: Any, file: Path) -> None:
 
     if has_it(params.problem):
         return
-    if others := [problem for problem in PARAMS if has_it(problem)]:
-        hints = " or ".join(f"--params {places_of(problem).params}" for problem in others)
+    if others := [problem for problem in problem_names() if has_it(problem)]:
+        hints = " or ".join(f"--params {paths_of(problem).params}" for problem in others)
         raise ParameterError(
             f"found {file}, of the problem {params.problem}, which has no stage {stage}; expected"
             f" {hints}"
@@ -203,7 +164,8 @@ def _require_stage(stage: str, params: Any, file: Path) -> None:
 
 
 def _params(options: Any) -> None:
-    from rnnpipe.params import describe_params, load_params
+    from rnnpipe.config.describe import describe_params
+    from rnnpipe.config.load import load_params
 
     params = load_params(options.params)
     values = params.model_dump(by_alias=True)
@@ -220,97 +182,22 @@ def _params(options: Any) -> None:
         )
 
 
-def _predict(options: Any) -> None:
-    if bool(options.text) == bool(options.file):
-        found = "both texts and --file" if options.file else "no text"
-        raise RnnpipeError(f'found {found}, expected rnnpipe predict "text", or --file reviews.csv')
-    # The texts first: a file that cannot be read should not wait for the model.
-    from rnnpipe.predict_input import read_texts
-
-    texts = read_texts(options.file, options.column) if options.file else options.text
-
-    from rnnpipe.predict import load_model
-
-    model = load_model(options.model)
-    predictions = model.predict(texts, progress=True)
-    for line in _prediction_lines(predictions, options.json):
-        print(line)
-    unknown = [row for row, found in enumerate(predictions, start=1) if not found.known_words]
-    if unknown and not options.json:
-        listed = ", ".join(map(str, unknown[:_MOST_LISTED]))
-        print(
-            f"rnnpipe: {len(unknown):,} of {len(texts):,} texts hold no word that the model knows,"
-            f" so their labels say nothing: text {listed}"
-            + (", …" if len(unknown) > _MOST_LISTED else ""),
-            file=sys.stderr,
-        )
-
-
-def _prediction_lines(predictions: "list[Prediction]", as_json: bool) -> Iterator[str]:
-    for prediction in predictions:
-        probability = round(prediction.probability, 4)
-        if as_json:
-            row = {"label": prediction.label, "probability": probability}
-            yield json.dumps(row | {"known_words": prediction.known_words})
-        else:
-            yield f"{prediction.label}  {probability:.4f}"
-
-
 def _problem(options: Any) -> str | None:
     from rnnpipe.errors import ParameterError
-    from rnnpipe.params import PARAMS
-    from rnnpipe.places import problem_named
+    from rnnpipe.storage.paths import current_name
 
     if options.problem is None:
         return None
-    name = problem_named(options.problem)
-    if name not in PARAMS:
-        raise ParameterError(f"problem is {name[:100]!r}, expected one of: {', '.join(PARAMS)}")
+    name = current_name(options.problem)
+    if name not in problem_names():
+        raise ParameterError(
+            f"problem is {name[:100]!r}, expected one of: {', '.join(problem_names())}"
+        )
     return name
 
 
-def _forecast(options: Any) -> None:
-    from rnnpipe.forecast import load_forecaster
-
-    model = load_forecaster(options.model)
-    found = model.forecast(options.file, options.time_column, options.steps)
-    if not options.json:
-        print(options.time_column, *found.names, sep=",")
-    for time, values in zip(found.times, found.values, strict=True):
-        moment = str(time).replace("T", " ").removesuffix(".000000")
-        numbers = [float(f"{value:.6g}") for value in values]
-        if options.json:
-            row = dict(zip(found.names, numbers, strict=True))
-            print(json.dumps({options.time_column: moment} | row))
-        else:
-            print(moment, *numbers, sep=",")
-
-
-def _generate(options: Any) -> None:
-    from rnnpipe.generation import Sampling, generate, load_language_model
-
-    sampling = Sampling(
-        temperature=options.temperature,
-        top_k=options.top_k,
-        most_words=options.words,
-        seed=options.seed,
-    )
-    model, vocabulary = load_language_model(options.model)
-    found = generate(model, vocabulary, options.text, sampling)
-    print(
-        " ".join(filter(None, [options.text.strip(), *found.words]))
-        + ("." if found.ended else " …")
-    )
-    if options.text.strip() and not found.known_words:
-        print(
-            "rnnpipe: the beginning holds no word that the model knows, so what follows has"
-            " nothing to do with it",
-            file=sys.stderr,
-        )
-
-
 def _publish(options: Any) -> None:
-    from rnnpipe.publishing import publish
+    from rnnpipe.registry.publishing import publish
 
     published = publish(
         Path(),
@@ -326,7 +213,7 @@ def _publish(options: Any) -> None:
 def _models(options: Any) -> None:
     from dataclasses import asdict
 
-    from rnnpipe.publishing import models
+    from rnnpipe.registry.publishing import models
 
     found = models(Path(), _problem(options))
     if options.json:
@@ -339,7 +226,7 @@ def _models(options: Any) -> None:
 
 
 def _promote(options: Any) -> None:
-    from rnnpipe.publishing import promote
+    from rnnpipe.registry.publishing import promote
 
     print(
         *promote(Path(), options.version, options.stage, name=_problem(options)).summary, sep="\n"
@@ -347,27 +234,21 @@ def _promote(options: Any) -> None:
 
 
 def _rollback(options: Any) -> None:
-    from rnnpipe.publishing import rollback
+    from rnnpipe.registry.publishing import rollback
 
     print(*rollback(Path(), options.stage, name=_problem(options)).summary, sep="\n")
 
 
 def _demo(options: Any) -> int:
-    from rnnpipe.sandbox import demo
+    from rnnpipe.project_copy import demo
 
     return demo(options.reviews)
 
 
 def _try(options: Any) -> int:
-    from rnnpipe.sandbox import attempt
+    from rnnpipe.project_copy import attempt
 
     return attempt(options.params)
-
-
-def _corpus(options: Any) -> None:
-    from rnnpipe.corpus import write_corpus
-
-    print(write_corpus(options.out, options.reviews, options.seed))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,16 @@ from typing import Any
 import pytest
 import stage_code
 from filelock import FileLock
+from hypothesis import settings
 from projects import ROOT, copy, keep_root, make_quick, make_small
 from xdist.scheduler import LoadScopeScheduling
 
-from rnnpipe.params import Params, load_params
-from rnnpipe.sandbox import Sandbox, environment
+from rnnpipe.config.load import Params, load_params
+from rnnpipe.project_copy import ProjectCopy, environment
+
+# How long an example takes is the machine's affair.
+settings.register_profile("rnnpipe", deadline=None)
+settings.load_profile("rnnpipe")
 
 Executed = dict[tuple[str, ...], set[Path]]
 # What runs pipelines, flows and servers.
@@ -76,7 +81,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished_and_executed(shared: Path) -> tuple[Sandbox, Executed]:
+def finished_and_executed(shared: Path) -> tuple[ProjectCopy, Executed]:
     """The project after one ``dvc repro -P`` on small data, committed; what each stage executed.
 
     All pipelines: ``dvc exp apply`` and ``dvc push`` want the outputs of each. Tests copy it, none
@@ -90,18 +95,18 @@ def finished_and_executed(shared: Path) -> tuple[Sandbox, Executed]:
             stage_code.noting(sandbox, notes).reproduce("--all-pipelines")
             sandbox.commit("Run the pipelines")
             (shared / "finished.done").touch()
-    sandbox = Sandbox(folder.resolve(), environment())
+    sandbox = ProjectCopy(folder.resolve(), environment())
     return sandbox, stage_code.executed(sandbox, notes)
 
 
 @pytest.fixture(scope="session")
-def finished(finished_and_executed: tuple[Sandbox, Executed]) -> Sandbox:
+def finished(finished_and_executed: tuple[ProjectCopy, Executed]) -> ProjectCopy:
     """The finished project alone."""
     return finished_and_executed[0]
 
 
 @pytest.fixture(scope="session")
-def finished_root(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+def finished_root(finished: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
     """The finished project with the root's pipeline alone: DVC reads half as much each time."""
     sandbox = copy(finished, tmp_path_factory.mktemp("root") / "project")
     keep_root(sandbox)
@@ -109,12 +114,12 @@ def finished_root(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def quick(finished_root: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+def quick(finished_root: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
     """The root's pipeline with stages that take a moment (``tests/projects.py``); to be copied."""
     return make_quick(finished_root, tmp_path_factory.mktemp("quick") / "project")
 
 
 @pytest.fixture(scope="session")
-def quick_pipelines(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+def quick_pipelines(finished: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
     """All pipelines with such stages; to be copied."""
     return make_quick(finished, tmp_path_factory.mktemp("quick") / "project")

@@ -3,9 +3,9 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from rnnpipe.language_models import build_language_model
-from rnnpipe.params import LanguageTrain
-from rnnpipe.tokens import Ragged, Vocabulary
+from rnnpipe.problems.language_model.network import build_language_model
+from rnnpipe.problems.language_model.params import LanguageTrain
+from rnnpipe.text.tokens import Ragged, Vocabulary
 
 VOCABULARY_SIZE = 20
 CELLS = ("simple_rnn", "lstm", "gru")

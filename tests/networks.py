@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
-from rnnpipe.models import build_classifier
+from rnnpipe.problems.classification.network import build_classifier
 
 VOCABULARY = 20
 BATCH = np.array([[3, 4, 5, 6, 7], [8, 9, 0, 0, 0], [2, 0, 0, 0, 0]], np.int32)

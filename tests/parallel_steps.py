@@ -8,11 +8,11 @@ import json
 import sys
 from pathlib import Path
 
-from rnnpipe import cluster
-from rnnpipe.classification import learn_to_classify
-from rnnpipe.models import build_classifier
-from rnnpipe.params import ClassificationParams
-from rnnpipe.training import fit, make_deterministic
+from rnnpipe.networks.distributed import cluster
+from rnnpipe.networks.training import fit, make_deterministic
+from rnnpipe.problems.classification.network import build_classifier
+from rnnpipe.problems.classification.params import ClassificationParams
+from rnnpipe.problems.classification.training import learn_to_classify
 
 # 130 rows: 64, 64, and 2; with three workers none of them divides, and of the last one gets none.
 SIZE, BATCH = 130, 64
@@ -41,22 +41,22 @@ def main(out: Path, workers: int) -> None:
         make_deterministic()
         params = ClassificationParams().train.model_copy(update=CHANGES)
         train = toy(SIZE, 1)
-        learner = learn_to_classify(
+        task = learn_to_classify(
             build_classifier(params, VOCABULARY, None), labelled(train, params), toy(50, 2), params
         )
         steps: list[list[float]] = []
 
         def start(optimizer):
-            take = learner.start(optimizer)
+            take = task.start(optimizer)
 
             def recording(batch):
-                taken = take(batch)
-                steps.append([taken.loss, taken.hits, taken.norm])
-                return taken
+                result = take(batch)
+                steps.append([result.loss, result.correct, result.norm])
+                return result
 
             return recording
 
-        recorded = dataclasses.replace(learner, start=start)
+        recorded = dataclasses.replace(task, start=start)
         history = fit(recorded, params, out.with_suffix(".npz"), lambda epoch: None, team)
         if team.rank == 0:
             out.write_text(json.dumps({"steps": steps, "history": history.report}))

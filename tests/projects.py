@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from rnnpipe.sandbox import Sandbox, make_demo
+from rnnpipe.project_copy import ProjectCopy, make_demo
 
 ROOT = Path(__file__).parents[1]
 DVC = (sys.executable, "-m", "dvc")
@@ -27,7 +27,7 @@ SMALL = {
 }
 
 
-def make_small(folder: Path) -> Sandbox:
+def make_small(folder: Path) -> ProjectCopy:
     """Make a project in which nothing has run, committed as ``Begin``."""
     sandbox = make_demo(ROOT, folder.resolve(), REVIEWS)
     for pipeline, values in SMALL.items():
@@ -36,14 +36,14 @@ def make_small(folder: Path) -> Sandbox:
     return sandbox
 
 
-def copy(sandbox: Sandbox, folder: Path) -> Sandbox:
+def copy(sandbox: ProjectCopy, folder: Path) -> ProjectCopy:
     """Copy a project with its git, its DVC cache, and its outputs; the copy is free to change."""
     folder = folder.resolve()
     shutil.copytree(sandbox.folder, folder, symlinks=True)
-    return Sandbox(folder, sandbox.environment)
+    return ProjectCopy(folder, sandbox.environment)
 
 
-def keep_root(sandbox: Sandbox) -> None:
+def keep_root(sandbox: ProjectCopy) -> None:
     """Take the pipelines beside the root's out of a project; committed.
 
     With their files go their results, which ``dvc exp apply`` would ask for.
@@ -62,7 +62,7 @@ def set_params(folder: Path, values: Mapping[str, object]) -> None:
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def fails(sandbox: Sandbox, *command: str, **environment: str) -> str:
+def fails(sandbox: ProjectCopy, *command: str, **environment: str) -> str:
     """Run a command that must fail, and return all that it printed."""
     done = subprocess.run(
         command,
@@ -123,7 +123,7 @@ def changed(path, change):
 
 
 def train(params, network):
-    from rnnpipe.progress import TrainingReport
+    from rnnpipe.runtime.progress import TrainingReport
 
     settings = params["train"]
     rows = []
@@ -146,12 +146,12 @@ def train(params, network):
 def quick(stage, file):
     import yaml
 
-    from rnnpipe.orphans import die_with_dvc
-    from rnnpipe.places import places_of
+    from rnnpipe.runtime.parent import watch_parent
+    from rnnpipe.storage.paths import paths_of
 
-    die_with_dvc()
+    watch_parent()
     params = yaml.safe_load(file.read_text())
-    places = places_of(params["problem"])
+    paths = paths_of(params["problem"])
     for out in outputs(stage, file.parent):
         out.parent.mkdir(parents=True, exist_ok=True)
         if (RECORDED / out).is_dir():
@@ -160,15 +160,15 @@ def quick(stage, file):
         else:
             shutil.copyfile(RECORDED / out, out)
     if stage == "train":
-        train(params, places.network)
+        train(params, paths.network)
     if stage == "evaluate":
-        trained = hashlib.sha256((places.network / "history.json").read_bytes()).digest()[0]
+        trained = hashlib.sha256((paths.network / "history.json").read_bytes()).digest()[0]
 
         def other(metrics):  # another network, another figure
             first = next(name for name, value in metrics.items() if isinstance(value, float))
             metrics[first] = round(metrics[first] * (1 - 1e-5 * (1 + trained)), 6)
 
-        changed(places.metrics, other)
+        changed(paths.metrics, other)
 
 
 def main(arguments=None):
@@ -186,7 +186,7 @@ if __name__ == "__main__":
 """
 
 
-def quicken(sandbox: Sandbox, recorded: Sandbox, real: Sequence[str] = ()) -> None:
+def quicken(sandbox: ProjectCopy, recorded: ProjectCopy, real: Sequence[str] = ()) -> None:
     """Have a project's stages take a moment, under real dvc, git and Prefect; committed.
 
     Args:
@@ -201,7 +201,7 @@ def quicken(sandbox: Sandbox, recorded: Sandbox, real: Sequence[str] = ()) -> No
     sandbox.commit("Make the stages quick")
 
 
-def make_quick(finished: Sandbox, folder: Path, real: Sequence[str] = ()) -> Sandbox:
+def make_quick(finished: ProjectCopy, folder: Path, real: Sequence[str] = ()) -> ProjectCopy:
     """Copy a finished project and make its stages quick."""
     sandbox = copy(finished, folder)
     quicken(sandbox, finished, real)

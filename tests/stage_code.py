@@ -8,11 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from rnnpipe.places import places_of
-from rnnpipe.sandbox import Sandbox
-
-# The command line runs in every stage; where files lie stands in dvc.yaml, too.
-EXEMPT = {"__init__", "__main__", "errors", "orphans", "params", "places"}
+from maintenance.dependencies import is_left_out
+from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.storage.paths import paths_of
 
 # Python imports a module of this name first of all.
 _SITECUSTOMIZE = """
@@ -29,13 +27,13 @@ atexit.register(note)
 """
 
 
-def noting(sandbox: Sandbox, folder: Path) -> Sandbox:
+def noting(sandbox: ProjectCopy, folder: Path) -> ProjectCopy:
     """The sandbox with an environment in which each stage notes into a folder what it executes."""
     (folder / "sitecustomize.py").write_text(_SITECUSTOMIZE.replace("FOLDER", str(folder)))
-    return Sandbox(sandbox.folder, {**sandbox.environment, "PYTHONPATH": str(folder)})
+    return ProjectCopy(sandbox.folder, {**sandbox.environment, "PYTHONPATH": str(folder)})
 
 
-def executed(sandbox: Sandbox, folder: Path) -> dict[tuple[str, ...], set[Path]]:
+def executed(sandbox: ProjectCopy, folder: Path) -> dict[tuple[str, ...], set[Path]]:
     """The files that the stages noted, relative to the project, by the stages' arguments."""
     notes = [json.loads(path.read_text()) for path in folder.glob("*.json")]
     return {
@@ -44,15 +42,12 @@ def executed(sandbox: Sandbox, folder: Path) -> dict[tuple[str, ...], set[Path]]
     }
 
 
-def check_named(sandbox: Sandbox, problem: str, stage: str, files: set[Path]) -> None:
-    """Fail when a stage's ``deps`` lack a file that it executes, or name code that it does not."""
-    lock = sandbox.folder / places_of(problem).pipeline / "dvc.lock"
+def check_named(sandbox: ProjectCopy, problem: str, stage: str, files: set[Path]) -> None:
+    """Fail when a stage's ``deps`` lack a file that it executes."""
+    lock = sandbox.folder / paths_of(problem).pipeline / "dvc.lock"
     deps = [dep["path"] for dep in yaml.safe_load(lock.read_text())["stages"][stage]["deps"]]
     named = {path for dep in deps for path in (sandbox.folder / dep).rglob("*.py")}
     named = {path.relative_to(sandbox.folder) for path in named}
     named |= {path for path in map(Path, deps) if path.suffix == ".py"}
-    assert not {path for path in files - named if path.stem not in EXEMPT}
-    # Which of validation's rooms are entered depends on what is found.
-    assert not {
-        path for path in named - files if path.parts[1] != "validation" and path.stem not in EXEMPT
-    }
+    missing = {path for path in files - named if not is_left_out(path)}
+    assert not missing

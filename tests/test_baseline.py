@@ -8,10 +8,10 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from rnnpipe import baseline
-from rnnpipe.baseline import fit_baseline
-from rnnpipe.params import Baseline
-from rnnpipe.tokens import Ragged
+from rnnpipe.problems.classification import linear_model as baseline
+from rnnpipe.problems.classification.linear_model import fit_baseline
+from rnnpipe.problems.classification.params import Baseline
+from rnnpipe.text.tokens import Ragged
 
 LINES = st.lists(st.lists(st.integers(1, 9), min_size=0, max_size=12), min_size=1, max_size=8)
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import bench, cells, growth, seeds, steps
-from rnnpipe.corpus import write_corpus
 from rnnpipe.errors import ParameterError, RnnpipeError
-from rnnpipe.files import read_json
-from rnnpipe.reviews import prepare_archive
-from rnnpipe.sources import read_card
+from rnnpipe.problems.classification.archive import prepare_archive
+from rnnpipe.problems.classification.generated import write_corpus
+from rnnpipe.storage.card import read_card
+from rnnpipe.storage.files import read_json
 
 ROOT = Path(__file__).parents[1]
 MEDIANS = {
@@ -140,8 +140,9 @@ def test_the_rows_are_the_cells_and_the_files_named():
 
 
 def test_the_weights_of_a_network_are_counted(tmp_path):
-    from rnnpipe.models import build_classifier, save_network
-    from rnnpipe.params import Train
+    from rnnpipe.networks.saving import save_network
+    from rnnpipe.problems.classification.network import build_classifier
+    from rnnpipe.problems.classification.params import Train
 
     params = Train(
         cell="gru",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rnnpipe.__main__ import STAGES, main
+from rnnpipe.__main__ import main
+from rnnpipe.storage.paths import command_modules, stage_files
 
 ROOT = Path(__file__).parents[1]
 
@@ -14,7 +15,16 @@ def test_help_names_every_stage_and_command(capsys):
         main(["--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out.split()
-    for name in (*STAGES, "params", "predict", "publish", "models", "promote", "rollback", "demo"):
+    for name in (
+        *stage_files(),
+        *command_modules(),
+        "params",
+        "publish",
+        "models",
+        "promote",
+        "rollback",
+        "demo",
+    ):
         assert name in shown
 
 

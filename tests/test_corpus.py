@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from rnnpipe.corpus import NEGATIVE, POSITIVE, write_corpus
 from rnnpipe.errors import SourceError
-from rnnpipe.reviews import prepare_archive
+from rnnpipe.problems.classification.archive import prepare_archive
+from rnnpipe.problems.classification.generated import NEGATIVE, POSITIVE, write_corpus
 
 DIGEST_400_7 = "baf30fd69678e730ff1bce13e1475897b3ac76a3e25ce8886381a16c78ab4637"
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from rnnpipe.files import read_json
+from rnnpipe.storage.files import read_json
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "vanishing-gradients.md").read_text()

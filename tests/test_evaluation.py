@@ -6,15 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from rnnpipe.evaluation import (
-    CLASSIFICATION_METRICS,
-    bootstrap,
-    calibration_error,
-    curves,
-    flatten,
-    mcnemar,
-    paired_test,
-)
+from rnnpipe.metrics.classification import CLASSIFICATION_METRICS, calibration_error, curves
+from rnnpipe.metrics.interval import bootstrap, flatten
+from rnnpipe.metrics.paired import mcnemar, paired_test
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.sampled_from([0.01, 0.2, 0.4, 0.5, 0.6, 0.75, 0.99])),

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnpipe.errors import RegistryError, TrainingError
-from rnnpipe.exporting.classifier import save_classifier
-from rnnpipe.exporting.graph import require_exportable
-from rnnpipe.files import sha256_file
-from rnnpipe.inference import ExportedNetwork
-from rnnpipe.models import build_classifier
-from rnnpipe.recurrent import fused
-from rnnpipe.sequences import Padding
-from rnnpipe.tokens import Ragged
+from rnnpipe.networks.onnx_graph import require_exportable
+from rnnpipe.networks.recurrent import fused
+from rnnpipe.problems.classification.export import save_classifier
+from rnnpipe.problems.classification.exported import ExportedNetwork
+from rnnpipe.problems.classification.network import build_classifier
+from rnnpipe.storage.files import sha256_file
+from rnnpipe.text.batching import Padding
+from rnnpipe.text.tokens import Ragged
 
 pytestmark = pytest.mark.network
 
@@ -149,7 +149,7 @@ def test_a_layer_without_a_rule_is_refused(tmp_path):
 def test_weights_beyond_the_format_are_refused_with_what_to_lower(build, monkeypatch):
     network = build()
     require_exportable(network)
-    monkeypatch.setattr("rnnpipe.exporting.graph._MOST_BYTES", 100)
+    monkeypatch.setattr("rnnpipe.networks.onnx_graph._MOST_BYTES", 100)
     with pytest.raises(TrainingError, match=r"sequences\.vocabulary_size"):
         require_exportable(network)
 
@@ -182,7 +182,7 @@ def test_sequences_are_answered_in_their_order_whatever_batch_they_ride_in(
 
 def test_predicting_loads_nothing_heavy():
     code = (
-        "import sys, rnnpipe.predict\n"
+        "import sys, rnnpipe.problems.classification.predict\n"
         "print({'tensorflow', 'keras', 'onnx', 'sklearn'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from rnnpipe.files import (
+from rnnpipe.storage.files import (
     atomic_directory,
     atomic_file,
     read_json,

@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_windows import WINDOWS, series
 
-from rnnpipe.files import sha256_file
-from rnnpipe.forecast_metrics import (
+from rnnpipe.problems.forecasting.linear_forecaster import seasonal_naive
+from rnnpipe.problems.forecasting.metrics import (
     block_bootstrap,
     column_table,
     examples,
     flatten_errors,
     forecast_metrics,
 )
-from rnnpipe.linear_forecaster import seasonal_naive
-from rnnpipe.plots import draw_error_by_step, draw_forecasts
-from rnnpipe.windows import WindowedSeries
+from rnnpipe.problems.forecasting.plots import draw_error_by_step, draw_forecasts
+from rnnpipe.series.windows import WindowedSeries
+from rnnpipe.storage.files import sha256_file
 
 
 def naive(past):

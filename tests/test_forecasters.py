@@ -8,15 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import CELLS, STEPS, first_states
 
+from rnnpipe.config.series import Windows
 from rnnpipe.errors import RegistryError
-from rnnpipe.exporting.classifier import save_classifier
-from rnnpipe.exporting.forecaster import save_forecaster
-from rnnpipe.files import sha256_file
-from rnnpipe.forecasters import build_forecaster, forecast_loss
-from rnnpipe.inference import ExportedForecaster
-from rnnpipe.models import load_network, save_network
-from rnnpipe.params import ForecastTrain, Windows
-from rnnpipe.recurrent import fused
+from rnnpipe.networks.recurrent import fused
+from rnnpipe.networks.saving import load_network, save_network
+from rnnpipe.problems.classification.export import save_classifier
+from rnnpipe.problems.forecasting.export import save_forecaster
+from rnnpipe.problems.forecasting.exported import ExportedForecaster
+from rnnpipe.problems.forecasting.network import build_forecaster, forecast_loss
+from rnnpipe.problems.forecasting.params import ForecastTrain
+from rnnpipe.storage.files import sha256_file
 
 pytestmark = pytest.mark.network
 
@@ -175,7 +176,7 @@ def test_a_saved_forecaster_comes_back_and_its_bytes_are_its_own(tmp_path, decod
 
 
 def test_a_classifier_is_no_forecaster(tmp_path, params):
-    from rnnpipe.models import build_classifier
+    from rnnpipe.problems.classification.network import build_classifier
 
     train = params.train.model_copy(update={"hidden_size": 4, "bigram_buckets": 64})
     save_classifier(build_classifier(train, 20, None), tmp_path / "network.onnx")

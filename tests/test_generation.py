@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnpipe.errors import ParameterError, RegistryError
-from rnnpipe.exporting.language_model import save_language_model
-from rnnpipe.generation import (
+from rnnpipe.problems.language_model.export import save_language_model
+from rnnpipe.problems.language_model.generation import (
     ExportedLanguageModel,
     Sampling,
     continue_ids,
     draw,
     generate,
 )
-from rnnpipe.tokens import Vocabulary
+from rnnpipe.text.tokens import Vocabulary
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
 pytestmark = pytest.mark.network
@@ -141,7 +141,7 @@ def test_a_broken_file_is_refused(tmp_path, content):
 
 def test_generating_loads_nothing_heavy():
     code = (
-        "import sys, rnnpipe.generation\n"
+        "import sys, rnnpipe.problems.language_model.generation\n"
         "print({'tensorflow', 'keras', 'onnx', 'sklearn'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)

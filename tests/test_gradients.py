@@ -8,8 +8,8 @@ import pytest
 from networks import BATCH, CELLS, STEPS, VOCABULARY, first_states, pool, small_network
 from scipy.special import expit
 
-from rnnpipe import gradients
-from rnnpipe.gradients import GradientFlow, flow_table, measure_gradient_flow, summarize
+from rnnpipe.networks import gradients
+from rnnpipe.networks.gradients import GradientFlow, flow_table, measure_gradient_flow, summarize
 
 pytestmark = pytest.mark.network
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rnnpipe.imports import lean_imports
+from rnnpipe.runtime.imports import lean_imports
 
 
 @pytest.fixture
@@ -67,7 +67,9 @@ def test_what_is_hidden_comes_back_after_an_error_and_the_collector_goes_on():
 @pytest.mark.parametrize(
     ("module", "without"),
     [
-        pytest.param("rnnpipe.backend", "matplotlib sklearn pandas", marks=pytest.mark.network),
+        pytest.param(
+            "rnnpipe.networks.backend", "matplotlib sklearn pandas", marks=pytest.mark.network
+        ),
         ("rnnpipe.validation.library", "sqlalchemy matplotlib scipy.optimize"),
     ],
 )

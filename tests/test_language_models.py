@@ -6,20 +6,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnpipe.language_models import (
-    build_language_model,
-    compile_step,
-    count_words,
-    draw_candidates,
-    exact_losses,
-    judge,
-    learn_batch,
-    sampled_losses,
-)
-from rnnpipe.models import load_network, save_network
-from rnnpipe.optimizers import Optimizer
-from rnnpipe.params import LanguageTrain
-from rnnpipe.text_windows import cut_windows
+from rnnpipe.networks.optimizers import Optimizer
+from rnnpipe.networks.saving import load_network, save_network
+from rnnpipe.problems.language_model.judging import exact_losses, judge
+from rnnpipe.problems.language_model.network import build_language_model
+from rnnpipe.problems.language_model.params import LanguageTrain
+from rnnpipe.problems.language_model.sampling import count_words, draw_candidates, sampled_losses
+from rnnpipe.problems.language_model.training import compile_step, learn_batch
+from rnnpipe.text.windows import cut_windows
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, drawn, ragged, small_language_model
 
 pytestmark = pytest.mark.network
@@ -44,7 +38,7 @@ def losses_word_by_word(model, sequences, direction):
 def test_the_figures_are_those_of_one_word_after_the_other(cell):
     model, sequences = small_language_model(cell=cell, num_layers=2), drawn(5)
     for direction, found in enumerate(judge(model, sequences, np.arange(5))):
-        assert found.nats == pytest.approx(
+        assert found.total_nll == pytest.approx(
             losses_word_by_word(model, sequences, direction), rel=1e-5
         )
         assert found.predictions == len(sequences.values) + 5
@@ -53,12 +47,12 @@ def test_the_figures_are_those_of_one_word_after_the_other(cell):
 def test_the_figures_depend_on_neither_batch_nor_window_nor_block(monkeypatch):
     model, sequences = small_language_model(), drawn(30)
     rows = np.arange(30)
-    expected = [found.nats for found in judge(model, sequences, rows)]
+    expected = [found.total_nll for found in judge(model, sequences, rows)]
     for batch, window, block in [(1, 3, 7), (7, 1, 20), (30, 100, 1)]:
-        monkeypatch.setattr("rnnpipe.language_models._JUDGED_BATCH", batch)
-        monkeypatch.setattr("rnnpipe.language_models._JUDGED_WINDOW", window)
-        monkeypatch.setattr("rnnpipe.language_models._JUDGED_WORDS", block)
-        found = [direction.nats for direction in judge(model, sequences, rows)]
+        monkeypatch.setattr("rnnpipe.problems.language_model.judging._JUDGED_BATCH", batch)
+        monkeypatch.setattr("rnnpipe.problems.language_model.judging._JUDGED_WINDOW", window)
+        monkeypatch.setattr("rnnpipe.problems.language_model.judging._JUDGED_WORDS", block)
+        found = [direction.total_nll for direction in judge(model, sequences, rows)]
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -80,7 +74,7 @@ def test_a_new_model_knows_how_frequent_words_are():
     shares = counts / counts.sum()
     entropy = -(shares[counts > 0] * np.log(shares[counts > 0])).sum()
     found = judge(model, sequences, rows)[0]
-    assert found.nats / found.predictions == pytest.approx(entropy, abs=0.01)
+    assert found.total_nll / found.predictions == pytest.approx(entropy, abs=0.01)
 
 
 @pytest.mark.parametrize("direction", [0, 1])
@@ -138,7 +132,7 @@ def test_over_all_words_the_sampled_loss_and_its_gradients_are_the_exact_ones(se
 @pytest.mark.parametrize("block", [1, 3, VOCABULARY_SIZE])
 @pytest.mark.parametrize("spread", [0.0, 1.0, 300.0])
 def test_the_exact_loss_is_the_softmax_s_whatever_the_scores_and_blocks(monkeypatch, block, spread):
-    monkeypatch.setattr("rnnpipe.language_models._JUDGED_WORDS", block)
+    monkeypatch.setattr("rnnpipe.problems.language_model.judging._JUDGED_WORDS", block)
     random = np.random.default_rng(1)
     predicted = random.normal(0, 1, (9, 3)).astype(np.float32)
     table = tf.Variable(spread * random.normal(0, 1, (VOCABULARY_SIZE, 3)).astype(np.float32))
@@ -201,8 +195,8 @@ def test_a_step_tells_the_summed_loss_and_carries_the_state_on():
     counts = count_words(sequences, np.arange(6), VOCABULARY_SIZE)
     random = np.random.default_rng(1)
     learnt = learn_batch(step, model, sequences, np.arange(6), counts, params, random)
-    expected = [found.nats for found in judge(model, sequences, np.arange(6))]
-    np.testing.assert_allclose(learnt.nats, expected, rtol=1e-4)
+    expected = [found.total_nll for found in judge(model, sequences, np.arange(6))]
+    np.testing.assert_allclose(learnt.total_nll, expected, rtol=1e-4)
     assert learnt.predictions == len(sequences.values) + 6
     assert learnt.gradient_norm > 0
 

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from rnnpipe.linear_forecaster import (
+from rnnpipe.config.series import Windows
+from rnnpipe.problems.forecasting.linear_forecaster import (
     LinearForecaster,
     choose_linear_forecaster,
     fit_linear_forecasters,
     seasonal_naive,
 )
-from rnnpipe.params import Windows
-from rnnpipe.series import cut, divide, window_starts
+from rnnpipe.series.table import cut, divide, window_starts
 
 
 @pytest.mark.parametrize("ridge", [1e-6, 0.1])

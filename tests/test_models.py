@@ -9,8 +9,9 @@ import pytest
 from networks import BATCH, CELLS, STEPS, VOCABULARY, first_states, pool, small_network
 
 from rnnpipe.errors import RegistryError
-from rnnpipe.files import sha256_file
-from rnnpipe.models import build_classifier, load_network, save_network
+from rnnpipe.networks.saving import load_network, save_network
+from rnnpipe.problems.classification.network import build_classifier
+from rnnpipe.storage.files import sha256_file
 
 pytestmark = pytest.mark.network
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnpipe.ngrams import _discounts, learn_ngrams
+from rnnpipe.text.ngrams import _discounts, learn_ngrams
 from tests.language import VOCABULARY_SIZE, drawn, ragged, texts
 
 pytestmark = pytest.mark.network
@@ -39,7 +39,7 @@ def test_judging_multiplies_the_probabilities_of_one_word_after_the_other(order)
         for place, word in enumerate([*text, 0])
     )
     found = model.judge(judged, np.arange(len(judged)))
-    assert found.nats == pytest.approx(nats, rel=1e-12)
+    assert found.total_nll == pytest.approx(nats, rel=1e-12)
     assert found.predictions == len(judged.values) + len(judged)
 
 
@@ -47,9 +47,9 @@ def test_judging_does_not_depend_on_how_many_words_are_judged_at_once(monkeypatc
     model, judged = learn(drawn(60), 3), drawn(50, seed=2)
     rows = np.arange(len(judged))
     whole = model.judge(judged, rows)
-    monkeypatch.setattr("rnnpipe.ngrams._BLOCK", 7)
+    monkeypatch.setattr("rnnpipe.text.ngrams._BLOCK", 7)
     in_blocks = model.judge(judged, rows)
-    assert in_blocks.nats == pytest.approx(whole.nats, rel=1e-12)
+    assert in_blocks.total_nll == pytest.approx(whole.total_nll, rel=1e-12)
     assert in_blocks.predictions == whole.predictions
 
 

@@ -14,8 +14,8 @@ from language import drawn
 from networks import BATCH
 from test_forecasters import past
 
-from rnnpipe.language_models import judge_texts
-from rnnpipe.models import load_network, save_network
+from rnnpipe.networks.saving import load_network, save_network
+from rnnpipe.problems.language_model.judging import judge_texts
 
 pytestmark = pytest.mark.network
 

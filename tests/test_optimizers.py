@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rnnpipe.backend import keras, tf
-from rnnpipe.optimizers import Optimizer
+from rnnpipe.networks.backend import keras, tf
+from rnnpipe.networks.optimizers import Optimizer
 
 pytestmark = pytest.mark.network
 

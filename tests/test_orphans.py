@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rnnpipe.orphans import PARENT_VARIABLE
+from rnnpipe.runtime.parent import PARENT_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 STAGE = """
 import time
-from rnnpipe.orphans import die_with_dvc
-die_with_dvc()
+from rnnpipe.runtime.parent import watch_parent
+watch_parent()
 print('up', flush=True)
 time.sleep(60)
 """

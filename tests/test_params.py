@@ -4,19 +4,13 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from rnnpipe.config.describe import describe_params
+from rnnpipe.config.load import check_params, load_params, merge_params, read_values
+from rnnpipe.config.series import Windows
 from rnnpipe.errors import ParameterError
-from rnnpipe.params import (
-    PARAMS,
-    ForecastTrain,
-    SeriesValidate,
-    Windows,
-    check_params,
-    describe_params,
-    load_params,
-    merge_params,
-    read_values,
-)
-from rnnpipe.places import places_of
+from rnnpipe.problems.classification.params import ClassificationParams
+from rnnpipe.problems.forecasting.params import ForecastTrain, SeriesValidate
+from rnnpipe.storage.paths import paths_of, problem_names
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,15 +21,17 @@ def values():
 
 
 def test_the_projects_own_files_are_valid(tmp_path):
-    for problem in PARAMS:
-        base = ROOT / places_of(problem).params
+    for problem in problem_names():
+        base = ROOT / paths_of(problem).params
         assert load_params(base).problem == problem
     # A search's space is no set of parameters; tests/flows/test_space.py checks it.
     for path in sorted(set((ROOT / "params").glob("*.yaml")) - {ROOT / "params/search.yaml"}):
         # A name that ends in a problem's is for that problem, all others are for sentiment.
-        problem = next((name for name in PARAMS if path.stem.endswith(name)), "classification")
+        problem = next(
+            (name for name in problem_names() if path.stem.endswith(name)), "classification"
+        )
         changes, merged = read_values(path), tmp_path / path.name
-        params = merge_params(ROOT / places_of(problem).params, changes, merged)
+        params = merge_params(ROOT / paths_of(problem).params, changes, merged)
         assert load_params(merged) == params
         for section, values in changes.items():
             assert params.model_dump(by_alias=True)[section].items() >= values.items()
@@ -129,7 +125,9 @@ def test_parameters_are_frozen(values):
 
 def test_every_parameter_is_described(values):
     described = {
-        knob.name for knob in describe_params() if knob.allowed and knob.meaning and knob.impact
+        knob.name
+        for knob in describe_params(ClassificationParams)
+        if knob.allowed and knob.meaning and knob.impact
     }
     written = {"problem"} | {
         f"{section}.{key}"
@@ -141,7 +139,7 @@ def test_every_parameter_is_described(values):
 
 
 def test_the_notebooks_knobs_are_all_here():
-    described = {knob.name.rpartition(".")[2] for knob in describe_params()}
+    described = {knob.name.rpartition(".")[2] for knob in describe_params(ClassificationParams)}
     assert described >= {
         "hidden_size",
         "num_layers",

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnpipe import registry
 from rnnpipe.__main__ import main
-from rnnpipe.exporting.classifier import save_classifier
-from rnnpipe.files import write_json
-from rnnpipe.params import Params
-from rnnpipe.predict import Model, load_model
-from rnnpipe.tokens import FIRST_WORD_ID, Vocabulary
+from rnnpipe.config.load import Params
+from rnnpipe.problems.classification.export import save_classifier
+from rnnpipe.problems.classification.predict import Model, load_model
+from rnnpipe.registry.folder import MODEL_FILES
+from rnnpipe.storage.files import write_json
+from rnnpipe.text.tokens import FIRST_WORD_ID, Vocabulary
 from tests.networks import VOCABULARY, small_network
 
 pytestmark = pytest.mark.network
@@ -26,7 +26,7 @@ LENGTH = 5  # words that are read of a text, the last ones
 def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that holds what predictions are made from."""
     made = tmp_path_factory.mktemp("model")
-    for name in registry.MODEL_FILES:
+    for name in MODEL_FILES:
         (made / name).touch()
     save_classifier(small_network(params), made / "network.onnx")
     Vocabulary(WORDS).save(made / "vocabulary.json")

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rnnpipe.errors import SourceError
-from rnnpipe.predict_input import read_texts
+from rnnpipe.problems.classification.predict_input import read_texts
 
 TEXTS = ["plain", "with, comma", 'with "quotes"', "two\nlines", "", "ça"]
 

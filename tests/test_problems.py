@@ -1,96 +1,76 @@
-"""The contract that every problem keeps, and a fourth one, tiny, that the stages carry unchanged."""
+"""The contract that every problem keeps, and a fourth one, tiny, that is picked up by its folder."""
 
-import dataclasses
 import importlib
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Literal
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from pydantic import Field
+import yaml
 
 from rnnpipe import problems
-from rnnpipe.backend import keras, tf
+from rnnpipe.__main__ import main
+from rnnpipe.config.describe import describe_params
+from rnnpipe.config.load import check_params, load_params
 from rnnpipe.errors import ParameterError, TrainingError
-from rnnpipe.exporting.comparison import require_equal
-from rnnpipe.files import read_json
-from rnnpipe.params import PARAMS, Params, Training, check_params, describe_params, load_params
-from rnnpipe.places import places_of
+from rnnpipe.problems import problem_by, problem_of
 from rnnpipe.problems.problem import Problem
-from rnnpipe.report import read_dag
-from rnnpipe.selection import Selection, Wording
-from rnnpipe.training import Learner, Taken, tensorflow_variables
+from rnnpipe.reporting.dag import read_dag
+from rnnpipe.reporting.wording import Wording
+from rnnpipe.storage.files import read_json
+from rnnpipe.storage.paths import command_modules, paths_of, problem_names
 
 pytestmark = pytest.mark.network
 
 ROOT = Path(__file__).parents[1]
-FUNCTIONS = (
-    "prepare",
-    "baseline",
-    "learn",
-    "export",
-    "check_export",
-    "evaluate",
-    "assemble",
-)
-NAMES = sorted(problems.PROBLEMS)
-
-
-def problem(name: str) -> Problem:
-    found: Problem = importlib.import_module(problems.PROBLEMS[name]).PROBLEM
-    return found
+NAMES = problem_names()
 
 
 @pytest.fixture(params=NAMES)
 def each(request) -> Problem:
-    return problem(request.param)
+    return problem_by(request.param)
 
 
 def test_a_problem_is_known_under_its_own_name(each):
-    assert set(PARAMS) == set(problems.PROBLEMS)
-    assert problems.PROBLEMS[each.name].endswith(each.name)
-    params = load_params(ROOT / each.places.params)
-    assert problems.problem_of(params) is each
+    params = load_params(ROOT / each.paths.params)
+    assert problem_of(params) is each
     assert params.problem == each.name
 
 
 def test_its_parameter_file_holds_every_parameter_and_the_defaults_are_allowed(each):
-    params = load_params(ROOT / each.places.params)
-    held = {
-        f"{section}.{key}"
-        for section, values in params.model_dump(by_alias=True).items()
-        if isinstance(values, dict)
-        for key in values
-    }
+    params = load_params(ROOT / each.paths.params)
     described = {knob.name for knob in describe_params(type(params)) if "." in knob.name}
-    import yaml
-
-    written = yaml.safe_load((ROOT / each.places.params).read_text())
+    written = yaml.safe_load((ROOT / each.paths.params).read_text())
     named = {
         f"{section}.{key}"
         for section, values in written.items()
         if isinstance(values, dict)
         for key in values
     }
-    assert named == described <= held
+    assert named == described
     assert check_params({"problem": each.name}) is not None
 
 
-def test_each_of_its_functions_can_be_found(each):
-    functions = [getattr(each, name) for name in FUNCTIONS] + list(each.checks.values())
-    for function in functions:
-        module, _, name = function.names.partition(":")
-        assert callable(getattr(importlib.import_module(module), name))
+def test_its_reports_know_what_they_speak_of(each):
+    wording = each.wording()
+    assert isinstance(wording, Wording)
+    assert wording.metric(each.selection.metric)
+    assert wording.gate(f"validation_{each.selection.metric}")
+    assert all(wording.step(name) for name in each.lineage)
+
+
+def test_it_brings_a_command_and_a_demo_that_tries_it(each):
+    demo = importlib.import_module(f"rnnpipe.problems.{each.name}.demo")
+    assert command_modules()[demo.COMMAND[0]].startswith(f"rnnpipe.problems.{each.name}.")
+    assert (ROOT / "params" / f"demo_{each.name}.yaml").is_file()
+
+
+def test_what_it_lacks_another_pipeline_prepares():
+    with pytest.raises(ParameterError, match="language_model has no stage prepare"):
+        problem_by("language_model").prepare(Path("raw"), Path("table"), None)
 
 
 def test_it_is_compared_by_a_figure_that_a_parameter_bounds(each):
-    params = load_params(ROOT / each.places.params)
+    params = load_params(ROOT / each.paths.params)
     assert isinstance(getattr(params.register_, each.selection.bound), float)
     assert isinstance(params.register_.require_better_than_baseline, bool)
     assert each.selection.better in ("higher", "lower")
@@ -99,21 +79,21 @@ def test_it_is_compared_by_a_figure_that_a_parameter_bounds(each):
 
 
 def test_its_pipeline_writes_what_the_registry_and_the_flow_read(each):
-    dag = read_dag(ROOT / each.places.pipeline / "dvc.yaml")
+    dag = read_dag(ROOT / each.paths.pipeline / "dvc.yaml")
     assert {"baseline", "train", "evaluate", "register", "report"} <= set(dag)
-    text = (ROOT / each.places.pipeline / "dvc.yaml").read_text()
-    for path in (each.places.metrics, each.places.decision, each.places.model, each.places.network):
+    text = (ROOT / each.paths.pipeline / "dvc.yaml").read_text()
+    for path in (each.paths.metrics, each.paths.decision, each.paths.model, each.paths.network):
         assert f"- {path.as_posix()}" in text
     root = (ROOT / "dvc.yaml").read_text()
     assert (
-        f"  {each.places.model_name}:\n    path: {each.places.model.as_posix()}\n" in root
+        f"  {each.paths.model_name}:\n    path: {each.paths.model.as_posix()}\n" in root
     )  # artifacts
 
 
 def test_no_two_problems_share_a_place():
-    places = [places_of(name) for name in NAMES]
+    paths = [paths_of(name) for name in NAMES]
     for part in ("reports", "network", "model", "decision", "params"):
-        assert len({getattr(place, part) for place in places}) == len(NAMES)
+        assert len({getattr(place, part) for place in paths}) == len(NAMES)
 
 
 def test_no_branch_on_a_problems_name_stands_anywhere():
@@ -129,186 +109,61 @@ def test_an_unknown_problem_is_named(value):
         check_params({"problem": value})
 
 
-# --- A fourth problem --------------------------------------------------------------------
+# --- A fourth problem: tests/problems/slope, through the stages as they are -----------------------
 
-
-class SlopeRegister(Training):
-    max_validation_mse: float = 0.5
-    require_better_than_baseline: bool = True
-
-
-class SlopeParams(Params):
-    """What is the slope of a line through the origin?"""
-
-    problem: Literal["slope"] = "slope"
-    train: Training = Training()
-    evaluate: Training = Field(Training())
-    register_: SlopeRegister = Field(SlopeRegister(), alias="register")
-
-
-PLACES = places_of("slope")
-TABLE = PLACES.data / "points.parquet"
-
-
-def points(split: str) -> tuple[np.ndarray, np.ndarray]:
-    table = pq.read_table(TABLE).to_pandas()
-    rows = table[table["split"] == split]
-    return rows["x"].to_numpy(np.float32)[:, None], rows["y"].to_numpy(np.float32)
-
-
-def prepare(raw: Path, table: Path, params: SlopeParams) -> None:
-    rows = pd.read_csv(raw)
-    rows["split"] = np.resize(["train", "train", "validation", "test"], len(rows))
-    table.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pandas(rows, preserve_index=False), table)
-
-
-def error(predicted: np.ndarray, split: str) -> float:
-    return float(np.mean((predicted - points(split)[1]) ** 2))
-
-
-def baseline(params: SlopeParams) -> dict[str, float]:
-    return {"mean": float(points("train")[1].mean())}
-
-
-def learn(params: SlopeParams) -> Learner:
-    keras.utils.set_random_seed(params.train.seed)
-    value = keras.Input((1,))
-    network = keras.Model(value, keras.layers.Dense(1, use_bias=False)(value))
-    x, y = points("train")
-
-    def start(optimizer):
-        def take(rows):
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean((network(x[rows])[:, 0] - y[rows]) ** 2)
-            norm = optimizer.step(tape.gradient(loss, tensorflow_variables(network)), None)
-            return Taken(float(loss), len(rows), float(norm))
-
-        return take
-
-    return Learner(
-        network,
-        lambda epoch: np.array_split(np.random.default_rng(epoch).permutation(len(x)), 8),
-        start,
-        lambda loss, hits: {},
-        lambda: {"loss": error(network(points("validation")[0]).numpy()[:, 0], "validation")},
-    )
-
-
-def export(network: keras.Model, path: Path) -> None:
-    path.write_text(json.dumps(float(network.weights[0].numpy()[0, 0])))
-
-
-def check_export(params: SlopeParams, network: keras.Model, path: Path) -> None:
-    exported = np.array(json.loads(path.read_text()))
-    require_equal(exported, network.weights[0].numpy()[0, 0], "the slope")
-
-
-def evaluate(params: SlopeParams) -> dict[str, object]:
-    slope = json.loads((PLACES.network / "network.onnx").read_text())
-    mean = read_json(PLACES.reports / "baseline.json")["mean"]
-    ours, theirs = (
-        {
-            split: {"mse": error(line(points(split)[0][:, 0]), split)}
-            for split in ("validation", "test")
-        }
-        for line in (lambda x: slope * x, lambda x: np.full(len(x), mean))
-    )
-    return ours["test"] | {
-        "n": len(points("test")[0]),
-        "validation": ours["validation"],
-        "baseline": theirs["test"] | {"validation": theirs["validation"]},
-    }
-
-
-def assemble(params: SlopeParams, lineage) -> str:
-    from rnnpipe.registry import assemble as build
-    from rnnpipe.registry import card
-
-    metrics = PLACES.reports / "metrics.json"
-    return build(
-        PLACES.model,
-        files={"network.onnx": PLACES.network / "network.onnx", "metrics.json": metrics},
-        params={"problem": "slope"},
-        card=card(
-            "slope",
-            "A line.",
-            "the mean",
-            ["mse"],
-            read_json(metrics),
-            lineage,
-            use="Lines.",
-            limits=["Lines."],
-            loading="Read it.",
-        ),
-        scores=lambda path: pq.write_table(
-            pa.table({"id": ["all"], "truth_sha256": ["0"], "loss": [0.0]}), path
-        ),
-    )
+SLOPE = Path(__file__).with_name("problems")
+PATHS = paths_of("slope")
 
 
 @pytest.fixture
-def slope(tmp_path, monkeypatch) -> SlopeParams:
-    """Parameters of the fourth problem, made known, in a folder with its data."""
-    module = ModuleType("rnnpipe_slope")
-    module.PROBLEM = Problem(
-        name="slope",
-        table=TABLE,
-        selection=Selection("mse", "lower", "max_validation_mse"),
-        wording=Wording("points", "mean", "the mean of all"),
-        shaping=frozenset({"problem", "train"}),
-        prepare=prepare,
-        checks={},
-        baseline=baseline,
-        inputs=(TABLE,),
-        learn=learn,
-        export=export,
-        check_export=check_export,
-        evaluate=evaluate,
-        steps={"points": TABLE, "network": PLACES.network},
-        suites=(),
-        assemble=assemble,
-    )
-    monkeypatch.setitem(sys.modules, "rnnpipe_slope", module)
-    monkeypatch.setitem(problems.PROBLEMS, "slope", "rnnpipe_slope")
-    monkeypatch.setitem(PARAMS, "slope", SlopeParams)
+def slope(tmp_path, monkeypatch):
+    """Parameters of the fourth problem, whose folder stands among the others, and its data."""
+    folders = [*problems.__path__, str(SLOPE)]
+    monkeypatch.setattr(problems, "__path__", folders)
+    monkeypatch.setattr(problems.__spec__, "submodule_search_locations", folders)
     monkeypatch.chdir(tmp_path)
-    x = np.random.default_rng(1).normal(size=200)
-    raw = PLACES.data / "raw"
-    raw.mkdir(parents=True)
-    pd.DataFrame({"x": x, "y": 3 * x}).to_csv(raw / "points.csv", index=False)
-    PLACES.pipeline.mkdir(parents=True)
-    (PLACES.pipeline / "dvc.yaml").write_text("stages: {train: {cmd: x, outs: [models/slope]}}")
-    values = {"problem": "slope", "train": {"epochs": 30, "patience": 30, "learning_rate": 0.1}}
-    return check_params(values)
+    importlib.import_module("rnnpipe.problems.slope.demo").write_data(tmp_path, 0)
+    PATHS.pipeline.mkdir(parents=True)
+    # Under its own name DVC would take it for a pipeline of the project.
+    (PATHS.pipeline / "dvc.yaml").write_text((SLOPE / "pipeline.yaml").read_text())
+    PATHS.params.write_text((SLOPE / "params.yaml").read_text())
+    return PATHS.params
 
 
-def run(params: SlopeParams, *stages: str) -> None:
+def run(params: Path, *stages: str) -> None:
     for stage in stages:
-        importlib.import_module(f"rnnpipe.stages.{stage}").run(params)
+        assert main([stage, "--params", str(params)]) == 0, stage
 
 
-def test_a_fourth_problem_goes_through_the_same_stages(slope):
-    run(slope, "prepare", "baseline", "train", "evaluate", "register")
-    decision = read_json(PLACES.decision)
+STAGES = ("download", "prepare", "baseline", "train", "evaluate", "register", "report")
+
+
+def test_a_fourth_problem_is_picked_up_and_goes_through_the_same_stages(slope, capsys):
+    assert "slope" in problem_names()
+    run(slope, *STAGES)
+    decision = read_json(PATHS.decision)
     assert decision["verdict"] == "approved"
     assert [gate["name"] for gate in decision["reasons"]] == [
         "validation_mse",
         "better_than_baseline",
     ]
-    assert json.loads((PLACES.network / "network.onnx").read_text()) == pytest.approx(3, abs=0.1)
-    text = (PLACES.model / "README.md").read_text()
-    assert "| mse |" in text
+    assert json.loads((PATHS.network / "network.onnx").read_text()) == pytest.approx(3, abs=0.1)
+    assert "| mse |" in (PATHS.model / "README.md").read_text()
+    page = (PATHS.reports / "index.html").read_text()
+    assert "Squared error of the slope" in page
+    capsys.readouterr()
+    assert main(["slope", "--digits", "0"]) == 0
+    assert capsys.readouterr().out == "3\n"
 
 
 def test_a_network_whose_export_answers_otherwise_is_not_kept(slope, monkeypatch):
-    run(slope, "prepare", "baseline")
-    found = problems.problem_of(slope)
-    wrong = dataclasses.replace(found, export=lambda network, path: path.write_text("2.5"))
-    monkeypatch.setattr(sys.modules["rnnpipe_slope"], "PROBLEM", wrong)
-    with pytest.raises(TrainingError, match="differs from the trained one by up to 0.5"):
-        run(slope, "train")
-    assert not PLACES.network.exists()
-    monkeypatch.setattr(sys.modules["rnnpipe_slope"], "PROBLEM", found)
+    run(slope, "download", "prepare", "baseline")
+    found = problem_by("slope")
+    stage = importlib.import_module("rnnpipe.stages.train")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(found), "export", lambda self, network, path: path.write_text("2.5"))
+        with pytest.raises(TrainingError, match="differs from the trained one by up to 0.5"):
+            stage.run(load_params(slope))
+        assert not PATHS.network.exists()
     run(slope, "train")  # goes on from its checkpoint
-    assert (PLACES.network / "network.onnx").is_file()
+    assert (PATHS.network / "network.onnx").is_file()

@@ -13,7 +13,7 @@ import termios
 
 import pytest
 
-from rnnpipe.progress import FILE_VARIABLE, TrainingReport, progress_file, track
+from rnnpipe.runtime.progress import FILE_VARIABLE, TrainingReport, progress_file, track
 
 STEPS = 10
 
@@ -131,7 +131,7 @@ def test_where_nobody_knows_how_many_there_are_the_number_so_far_is_told(caplog)
 
 AT_A_TERMINAL = """
 import time
-from rnnpipe.progress import TrainingReport
+from rnnpipe.runtime.progress import TrainingReport
 with TrainingReport("classification", 2, "reviews", every=0.0) as report:
     for epoch in (1, 2):
         for step in range(1, 6):

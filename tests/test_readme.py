@@ -1,32 +1,57 @@
-"""The README's figures come from the committed reports, and its commands exist."""
+"""The pages' figures come from the committed reports, and the commands and files they name exist."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 from benchmarks import tables
+from rnnpipe.storage.paths import stage_files
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+]
 
 
-def test_its_figures_are_those_of_the_reports():
-    assert tables.filled(README, ROOT / "reports") == README
+def test_their_figures_are_those_of_the_reports():
+    texts = {page: (ROOT / page).read_text() for page in tables.PAGES}
+    for page, text in texts.items():
+        up = "../" * (len(page.parts) - 1)
+        assert tables.filled(text, ROOT / "reports", up=up) == text, page
     for name in tables.TABLES:
-        assert re.search(rf"<!-- {name} -->\n\S.*\n<!-- end {name} -->", README, re.DOTALL), name
+        found = re.compile(rf"<!-- {name} -->\n\S.*\n<!-- end {name} -->", re.DOTALL)
+        assert sum(bool(found.search(text)) for text in texts.values()) == 1, name
 
 
-def test_every_make_target_it_names_exists():
+def test_the_readme_is_read_in_three_minutes():
+    assert len(README.split()) < 1500
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_it_names_exists(page):
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make ([a-z]+)", README)) <= targets
+    assert set(re.findall(r"`make ([a-z]+)", (ROOT / page).read_text())) <= targets
 
 
-def test_every_stage_stands_in_its_table_and_its_diagram():
-    from rnnpipe.__main__ import STAGES
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_it_leads_to_is_there(page):
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not target.startswith(("http://", "https://")):
+            assert ((ROOT / page).parent / target).exists(), target
 
-    for stage in STAGES:
-        assert f"| {stage} |" in README
-        assert re.search(rf"(-->|^) *{stage}\b|{stage} -->", README, re.MULTILINE)
+
+def test_every_stage_stands_in_a_table_and_in_a_diagram():
+    pages = "".join((ROOT / "docs" / name).read_text() for name in ("pipeline.md", "problems.md"))
+    for stage in stage_files():
+        assert f"| {stage} |" in pages
+        assert re.search(rf"(-->|^) *{stage}\b|{stage} -->", pages, re.MULTILINE)
 
 
 def test_nothing_is_left_to_fill_in():
-    assert not re.search(r"@[A-Z_0-9]+@", README)
+    for page in PAGES:
+        assert not re.search(r"@[A-Z_0-9]+@", (ROOT / page).read_text())

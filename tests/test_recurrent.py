@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnpipe.backend import keras, tf
-from rnnpipe.recurrent import Recurrent, fused
+from rnnpipe.networks.backend import keras, tf
+from rnnpipe.networks.recurrent import Recurrent, fused
 
 CELLS = {
     "simple_rnn": keras.layers.SimpleRNN,
@@ -263,7 +263,11 @@ def test_judging_is_float32_whatever_the_training(monkeypatch):
 )
 def test_falls_back_where_it_cannot_be_compiled(environment, available, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", "from rnnpipe.recurrent import fused; print(fused.available())"],
+        [
+            sys.executable,
+            "-c",
+            "from rnnpipe.networks.recurrent import fused; print(fused.available())",
+        ],
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), **environment},
         capture_output=True,
         text=True,

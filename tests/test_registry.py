@@ -13,12 +13,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnpipe import registry
 from rnnpipe.errors import RegistryError
-from rnnpipe.files import sha256_directory, sha256_file, write_json
-from rnnpipe.params import Register
-from rnnpipe.registry import Decision, Lineage, Tag
-from rnnpipe.selection import Selection
+from rnnpipe.problems.classification.params import Register
+from rnnpipe.registry.card import card as model_card
+from rnnpipe.registry.comparison import compare
+from rnnpipe.registry.decision import (
+    Decision,
+    Lineage,
+    parse_decision,
+    read_decision,
+    trace,
+)
+from rnnpipe.registry.decision import decide as decide_on
+from rnnpipe.registry.find import find
+from rnnpipe.registry.folder import MODEL_FILES, check_model, write_predictions
+from rnnpipe.registry.folder import assemble as assemble_folder
+from rnnpipe.registry.selection import Selection
+from rnnpipe.registry.versions import Tag, known_stages, registered
+from rnnpipe.registry.versions import histories as histories_of
+from rnnpipe.storage.files import sha256_directory, sha256_file, write_json
 
 NAME = "sentiment"
 SELECTION = Selection("accuracy", "higher", "min_validation_accuracy")
@@ -51,7 +64,7 @@ def decide(
     passed: tuple[bool, bool] = (True, True),
     better: bool = False,
 ) -> Decision:
-    return registry.decide(
+    return decide_on(
         NAME,
         Register(min_validation_accuracy=0.85, require_better_than_baseline=better),
         SELECTION,
@@ -102,7 +115,7 @@ def test_without_the_gate_the_baseline_is_recorded_all_the_same() -> None:
 def test_the_gate_looks_at_validation_alone() -> None:
     figures = metrics(0.9, baseline=0.89)
     figures["baseline"] = figures["baseline"] | {"accuracy": 0.99}
-    judged = registry.decide(
+    judged = decide_on(
         NAME,
         Register(),
         SELECTION,
@@ -116,7 +129,7 @@ def test_the_gate_looks_at_validation_alone() -> None:
 
 def judge(figures: dict[str, Any], selection: Selection = SELECTION, **rules: Any) -> Decision:
     given = Namespace(**{"require_better_than_baseline": True} | rules)
-    return registry.decide(
+    return decide_on(
         NAME, given, selection, model="0" * 64, metrics=figures, suites=[], lineage=LINEAGE
     )
 
@@ -147,7 +160,7 @@ def test_a_decision_of_an_older_version_can_be_read() -> None:
     values = asdict(decide())
     del values["baseline_p_value"]
     values["lineage"] |= values["lineage"].pop("steps")
-    decision = registry.parse_decision(json.dumps(values), "here")
+    decision = parse_decision(json.dumps(values), "here")
     assert decision == replace(decide(), baseline_p_value=None)
 
 
@@ -157,7 +170,7 @@ def test_truthy_is_not_passed() -> None:
 
 def test_missing_figure_is_named() -> None:
     with pytest.raises(RegistryError, match="'validation'"):
-        registry.decide(
+        decide_on(
             NAME,
             Register(min_validation_accuracy=0.85, require_better_than_baseline=False),
             SELECTION,
@@ -171,18 +184,18 @@ def test_missing_figure_is_named() -> None:
 @given(accuracy=st.floats(0, 1), baseline=st.floats(0, 1), better=st.booleans())
 def test_decision_survives_its_file(accuracy: float, baseline: float, better: bool) -> None:
     decision = decide(accuracy, baseline=baseline, better=better)
-    assert registry.parse_decision(json.dumps(asdict(decision)), "here") == decision
+    assert parse_decision(json.dumps(asdict(decision)), "here") == decision
 
 
 def test_missing_decision(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="dvc repro"):
-        registry.read_decision(tmp_path / "registration.json")
+        read_decision(tmp_path / "registration.json")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "sentiment", "reasons": 3}'])
 def test_file_that_is_no_decision(text: str) -> None:
     with pytest.raises(RegistryError, match="somewhere is no decision"):
-        registry.parse_decision(text, "somewhere")
+        parse_decision(text, "somewhere")
 
 
 # --- The folder --------------------------------------------------------------------------
@@ -218,12 +231,12 @@ def inputs(folder: Path, texts: list[str], probabilities: list[float]) -> dict[s
 def assemble(target: Path, files: dict[str, Path]) -> str:
     given = dict(files)
     predictions, reviews = given.pop("predictions"), given.pop("reviews")
-    return registry.assemble(
+    return assemble_folder(
         target,
         files={path.name: path for path in given.values()},
         params={"problem": NAME, "train": {"sequence_length": 400}},
         card="# A model",
-        scores=lambda path: registry.write_predictions(path, predictions, reviews),
+        scores=lambda path: write_predictions(path, predictions, reviews),
     )
 
 
@@ -233,8 +246,8 @@ def test_equal_inputs_give_equal_bytes_anywhere(tmp_path: Path) -> None:
     two = assemble(tmp_path / "b/c/other", inputs(tmp_path / "b/in", texts, probabilities))
     assert one == two == sha256_directory(tmp_path / "a/model")
     files = sorted(path.name for path in (tmp_path / "a/model").iterdir())
-    assert files == sorted([*registry.MODEL_FILES, "vocabulary.json"])
-    registry.check_model(tmp_path / "a/model")
+    assert files == sorted([*MODEL_FILES, "vocabulary.json"])
+    check_model(tmp_path / "a/model")
 
 
 def test_folder_holds_hashes_and_no_texts(tmp_path: Path) -> None:
@@ -248,7 +261,7 @@ def test_folder_holds_hashes_and_no_texts(tmp_path: Path) -> None:
 
 
 def test_card_shows_figures_with_intervals_beside_the_baseline() -> None:
-    card = registry.card(
+    card = model_card(
         NAME,
         "A network.",
         "a linear model",
@@ -290,24 +303,24 @@ def test_every_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "model/network.keras").unlink()
     (tmp_path / "model/params.json").unlink()
     with pytest.raises(RegistryError, match=r"network\.keras, params\.json missing"):
-        registry.check_model(tmp_path / "model")
+        check_model(tmp_path / "model")
 
 
 def test_no_folder_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="no model folder"):
-        registry.check_model(tmp_path / "nothing")
+        check_model(tmp_path / "nothing")
 
 
 def test_trace_names_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match=r"reviews\.parquet is missing"):
-        registry.trace({"reviews": tmp_path / "reviews.parquet", "network": tmp_path}, params={})
+        trace({"reviews": tmp_path / "reviews.parquet", "network": tmp_path}, params={})
 
 
 def test_trace_takes_the_content_digest_from_the_reviews(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     table = pa.table({"id": ["a"]}).replace_schema_metadata({"content_digest": "abc"})
     pq.write_table(table, tmp_path / "table")
-    lineage = registry.trace(
+    lineage = trace(
         {"reviews": tmp_path / "table", "network": tmp_path / "folder"},
         params={"problem": NAME, "train": {"cell": "lstm", "gradient_clip_norm": None}},
     )
@@ -351,20 +364,20 @@ def rows(n: int, wrong: set[int], first: int = 0) -> list[tuple[str, int, float]
 def test_compares_on_the_shared_texts_only(whole: Path, tmp_path: Path) -> None:
     champion = with_predictions(whole, tmp_path / "a", rows(800, set(range(90, 110))))
     challenger = with_predictions(whole, tmp_path / "b", rows(800, {105, 700}, first=100))
-    compared = registry.compare(champion, challenger)
+    compared = compare(champion, challenger)
     assert compared.shared == 700
     # Of the shared texts, 100 to 109 trip the champion; 105 and 700 trip the challenger.
     assert (compared.challenger_only, compared.champion_only) == (9, 1)
     assert compared.p_value == pytest.approx(11 / 1024)
     assert compared.verdict == "better"
-    assert registry.compare(challenger, champion).verdict == "not better"
+    assert compare(challenger, champion).verdict == "not better"
 
 
 @pytest.mark.parametrize(("shared", "comparable"), [(499, False), (500, True)])
 def test_needs_500_shared_texts(whole: Path, tmp_path: Path, shared: int, comparable: bool) -> None:
     champion = with_predictions(whole, tmp_path / "a", rows(600, set(range(600))))
     challenger = with_predictions(whole, tmp_path / "b", rows(600, set(), first=600 - shared))
-    compared = registry.compare(champion, challenger)
+    compared = compare(champion, challenger)
     assert compared.shared == shared
     assert (compared.p_value is not None) == comparable
     assert (compared.verdict == "not comparable") != comparable
@@ -372,7 +385,7 @@ def test_needs_500_shared_texts(whole: Path, tmp_path: Path, shared: int, compar
 
 def test_equal_models_are_not_better(whole: Path, tmp_path: Path) -> None:
     model = with_predictions(whole, tmp_path / "a", rows(600, {3}))
-    assert registry.compare(model, model).p_value == 1.0
+    assert compare(model, model).p_value == 1.0
 
 
 def test_repeated_and_relabelled_texts_count_once_or_not(whole: Path, tmp_path: Path) -> None:
@@ -380,12 +393,12 @@ def test_repeated_and_relabelled_texts_count_once_or_not(whole: Path, tmp_path: 
     relabelled = [("t0", 1, 1.0), *rows(600, set())[1:], ("t5", 1, 1.0)]
     one = with_predictions(whole, tmp_path / "a", champion)
     two = with_predictions(whole, tmp_path / "b", relabelled)
-    assert registry.compare(one, two).shared == 599
+    assert compare(one, two).shared == 599
 
 
 def test_half_is_negative_as_in_the_evaluation(whole: Path, tmp_path: Path) -> None:
     model = with_predictions(whole, tmp_path / "a", [("t", 1, 0.5), ("u", 0, 0.5)])
-    assert registry.compare(model, model).challenger == 0.5
+    assert compare(model, model).challenger == 0.5
 
 
 # --- Tags --------------------------------------------------------------------------------
@@ -401,7 +414,7 @@ VERSIONS = [
 
 
 def test_versions_are_sorted_as_numbers() -> None:
-    assert list(registry.registered(VERSIONS)) == [
+    assert list(registered(VERSIONS)) == [
         "v0.1.0",
         "v0.2.0",
         "v0.3.0",
@@ -412,29 +425,29 @@ def test_versions_are_sorted_as_numbers() -> None:
 
 def test_deregistered_version_is_gone() -> None:
     gone = replace(VERSIONS[0], cancelled=True)
-    assert "v0.10.0" not in registry.registered([*VERSIONS, gone])
+    assert "v0.10.0" not in registered([*VERSIONS, gone])
 
 
 def test_second_rollback_goes_further_back() -> None:
     steps = [tag(1), tag(2), tag(3)]
     back = [tag(2, message="Roll back prod"), tag(1, message="Roll back prod")]
-    histories = [registry.histories([*VERSIONS, *steps, *back[:done]])["prod"] for done in range(3)]
+    histories = [histories_of([*VERSIONS, *steps, *back[:done]])["prod"] for done in range(3)]
     assert histories == [["v0.1.0", "v0.2.0", "v0.3.0"], ["v0.1.0", "v0.2.0"], ["v0.1.0"]]
 
 
 def test_promotion_by_hand_is_no_rollback() -> None:
     tags = [*VERSIONS, tag(1), tag(2), tag(1)]
-    assert registry.histories(tags)["prod"] == ["v0.1.0", "v0.2.0", "v0.1.0"]
+    assert histories_of(tags)["prod"] == ["v0.1.0", "v0.2.0", "v0.1.0"]
 
 
 def test_unassigned_version_leaves_the_stage() -> None:
     tags = [*VERSIONS, tag(1), tag(2), replace(tag(2), cancelled=True)]
-    assert registry.histories(tags)["prod"] == ["v0.1.0"]
+    assert histories_of(tags)["prod"] == ["v0.1.0"]
 
 
 @given(st.lists(st.integers(1, 3), max_size=8))
 def test_stage_holds_what_was_assigned_last(numbers: list[int]) -> None:
-    histories = registry.histories([*VERSIONS, *map(tag, numbers)])
+    histories = histories_of([*VERSIONS, *map(tag, numbers)])
     if numbers:
         assert histories["prod"][-1] == f"v0.{numbers[-1]}.0"
     else:
@@ -445,23 +458,23 @@ def test_stage_holds_what_was_assigned_last(numbers: list[int]) -> None:
 
 
 def test_finds_by_path(whole: Path, tmp_path: Path) -> None:
-    assert registry.find(str(whole), tmp_path) == whole
+    assert find(str(whole), tmp_path) == whole
 
 
 def test_path_that_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="no model folder"):
-        registry.find(str(tmp_path / "missing"), tmp_path)
+        find(str(tmp_path / "missing"), tmp_path)
 
 
 def test_work_tree_model_comes_first(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "models" / NAME)
-    assert registry.find(None, tmp_path, NAME) == tmp_path / "models" / NAME
+    assert find(None, tmp_path, NAME) == tmp_path / "models" / NAME
 
 
 def test_stages_are_those_of_the_gto_file(tmp_path: Path) -> None:
-    assert registry.known_stages(tmp_path) == ("dev", "staging", "prod")
+    assert known_stages(tmp_path) == ("dev", "staging", "prod")
     (tmp_path / ".gto").write_text("stages: [try, live]\n")
-    assert registry.known_stages(tmp_path) == ("try", "live")
+    assert known_stages(tmp_path) == ("try", "live")
 
 
 def with_losses(whole: Path, target: Path, losses: list[float], truth: str = "t") -> Path:
@@ -486,11 +499,11 @@ def test_losses_are_compared_in_pairs(
     noisy = [loss - gain + (0.01 if i % 2 else -0.01) for i, loss in enumerate(hard)]
     champion = with_losses(whole, tmp_path / "champion", hard)
     challenger = with_losses(whole, tmp_path / "challenger", noisy)
-    found = registry.compare(champion, challenger)
+    found = compare(champion, challenger)
     assert found.verdict == verdict
     assert found.shared == 60
     assert found.champion - found.challenger == pytest.approx(gain)
-    assert registry.compare(champion, champion).verdict == "not better"
+    assert compare(champion, champion).verdict == "not better"
     assert "paired t-test" in str(found)
 
 
@@ -499,8 +512,8 @@ def test_losses_of_other_data_or_another_problem_are_not_comparable(
 ) -> None:
     champion = with_losses(whole, tmp_path / "champion", [1.0] * 60)
     other = with_losses(whole, tmp_path / "other", [0.5] * 60, truth="u")
-    found = registry.compare(champion, other)
+    found = compare(champion, other)
     assert (found.shared, found.verdict) == (0, "not comparable")
     answers = with_predictions(whole, tmp_path / "answers", [("a", 1, 0.9)])
     with pytest.raises(RegistryError, match="two problems"):
-        registry.compare(champion, answers)
+        compare(champion, answers)

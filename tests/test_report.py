@@ -14,15 +14,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnpipe import report
+from rnnpipe.config.load import load_params
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.files import write_json
-from rnnpipe.params import load_params
-from rnnpipe.places import places_of
-from rnnpipe.problems import wording_of
-from rnnpipe.problems.classification import PROBLEM
-from rnnpipe.report import Story, build_page, compare, direct, draw, read_dag, read_story
+from rnnpipe.problems.classification.problem import PROBLEM
+from rnnpipe.problems.classification.wording import WORDING
+from rnnpipe.reporting.dag import direct, read_dag
+from rnnpipe.reporting.diagram import draw
+from rnnpipe.reporting.figures import compare
+from rnnpipe.reporting.page import build_page
+from rnnpipe.reporting.story import MAX_PICTURE_BYTES, Story, read_story
 from rnnpipe.stages import report as stage
+from rnnpipe.storage.files import write_json
+from rnnpipe.storage.paths import paths_of
 
 ROOT = Path(__file__).parents[1]
 PIXEL = bytes.fromhex(
@@ -123,8 +126,8 @@ def page(story: Story) -> str:
         story,
         confidence=0.95,
         meanings={"train.cell": "recurrent cell"},
-        wording=wording_of("classification"),
-        places=places_of("classification"),
+        wording=WORDING,
+        paths=paths_of("classification"),
     )
 
 
@@ -272,7 +275,7 @@ def test_with_no_report_at_all_the_page_still_stands(story):
 
 
 def test_a_picture_that_is_too_large_is_left_out_and_told(story):
-    large = PIXEL + bytes(report.MAX_PICTURE_BYTES)
+    large = PIXEL + bytes(MAX_PICTURE_BYTES)
     content = page(replace(story, pictures={"training": PIXEL, "huge": large}))
     assert len(content) < 100_000
     assert "too large" in content
@@ -353,6 +356,7 @@ def test_a_figure_is_better_only_outside_its_interval(ours, half, theirs, loss):
             "loss": loss,
         },
         {"accuracy": theirs, "loss": theirs},
+        WORDING,
     )
     within = ours - half <= theirs <= ours + half
     assert accuracy.verdict == ("even" if within else "better" if ours > theirs else "worse")
@@ -362,7 +366,7 @@ def test_a_figure_is_better_only_outside_its_interval(ours, half, theirs, loss):
 
 
 def test_without_another_nothing_is_compared():
-    assert [figure.verdict for figure in compare({"accuracy": 0.9}, None)] == ["unknown"]
+    assert [figure.verdict for figure in compare({"accuracy": 0.9}, None, WORDING)] == ["unknown"]
 
 
 # --- The diagram ---
@@ -466,7 +470,9 @@ def test_the_stage_writes_the_page_of_a_folder(story, tmp_path, monkeypatch):
     stage.run(params)
     assert Path("reports/index.html").read_bytes() == first
     assert_loads_nothing(first.decode())
-    assert list(read_story(tmp_path, PROBLEM.places, PROBLEM.suites).pictures) == [
+    assert list(
+        read_story(tmp_path, PROBLEM.paths, PROBLEM.validation_reports, WORDING).pictures
+    ) == [
         "training",
         "confusion",
         "<odd>",
@@ -481,4 +487,4 @@ def test_a_broken_report_is_named(tmp_path, content):
     path.parent.mkdir()
     path.write_text(content, errors="surrogateescape")
     with pytest.raises(RnnpipeError, match=r"metrics\.json"):
-        read_story(tmp_path, PROBLEM.places, PROBLEM.suites)
+        read_story(tmp_path, PROBLEM.paths, PROBLEM.validation_reports, WORDING)

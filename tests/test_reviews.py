@@ -20,18 +20,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import rnnpipe.reviews
-import rnnpipe.tables
+import rnnpipe.problems.classification.archive
+import rnnpipe.problems.classification.reviews
+import rnnpipe.storage.tables
 from rnnpipe.errors import IntegrityError, RnnpipeError, SourceError
-from rnnpipe.params import Prepare
-from rnnpipe.reviews import (
-    SCHEMA,
-    Prepared,
-    _hashed_split,
-    content_digest,
-    prepare_archive,
-    prepare_table,
-)
+from rnnpipe.problems.classification.archive import prepare_archive
+from rnnpipe.problems.classification.own_table import _hashed_split, prepare_table
+from rnnpipe.problems.classification.params import Prepare
+from rnnpipe.problems.classification.reviews import SCHEMA, Prepared, content_digest
 
 IMDB = Path(__file__).parents[1] / "../shared/data/aclImdb_v1.tar.gz"
 IMDB_DIGEST = "55899aab0fa834fc01938978b72d77f4a3c37ec93ba833312fbb346bfd506c4f"
@@ -161,19 +157,23 @@ def test_the_lines_that_name_films_end_in_any_way(
     st.lists(
         st.builds(
             "{}/{}_{}.txt".format,
-            st.sampled_from(rnnpipe.reviews._FOLDERS),
+            st.sampled_from(rnnpipe.problems.classification.archive._FOLDERS),
             st.one_of(st.integers(0, 120), st.integers(0, 999_999_999)),
             st.integers(0, 10),
         )
     )
 )
 def test_keys_name_their_paths_and_sort_as_they_do(paths):
-    keys = [rnnpipe.reviews._key(path) for path in paths]
-    assert [rnnpipe.reviews._path(key) for key in keys] == paths
-    assert [rnnpipe.reviews._path(key) for key in sorted(keys)] == sorted(paths)
+    keys = [rnnpipe.problems.classification.archive._key(path) for path in paths]
+    assert [rnnpipe.problems.classification.archive._path(key) for key in keys] == paths
+    assert [rnnpipe.problems.classification.archive._path(key) for key in sorted(keys)] == sorted(
+        paths
+    )
     # As they stand in memory.
-    packed = np.array(keys, f"S{rnnpipe.reviews._KEY_BYTES}")
-    assert [rnnpipe.reviews._path(key) for key in np.sort(packed)] == sorted(paths)
+    packed = np.array(keys, f"S{rnnpipe.problems.classification.archive._KEY_BYTES}")
+    assert [
+        rnnpipe.problems.classification.archive._path(key) for key in np.sort(packed)
+    ] == sorted(paths)
 
 
 @settings(max_examples=30, deadline=None)
@@ -217,7 +217,7 @@ def test_the_digest_changes_with_every_review(data: st.DataObject) -> None:
 def test_long_tables_are_written_in_groups(
     tmp_path: Path, prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rnnpipe.reviews, "ROW_GROUP", 3)
+    monkeypatch.setattr(rnnpipe.problems.classification.reviews, "ROW_GROUP", 3)
     prepare(tarred(small()))
     metadata = pq.read_metadata(tmp_path / "reviews.parquet")
     assert [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)] == [3, 3, 2]
@@ -259,7 +259,7 @@ def test_texts_set_aside_come_back_as_if_they_had_been_kept(
         for path in sorted(reviews)
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rnnpipe.reviews, "ROW_GROUP", group)
+        patch.setattr(rnnpipe.problems.classification.reviews, "ROW_GROUP", group)
         archive, out = Path(name) / "archive", Path(name) / "out.parquet"
         archive.write_bytes(tarred(dict(members)))
         prepared = prepare_archive(archive, out, digest_of(files))
@@ -279,7 +279,7 @@ def test_a_failure_half_way_leaves_nothing_behind(
     out = tmp_path / "reviews.parquet"
     if before is not None:
         out.write_bytes(before)
-    monkeypatch.setattr(rnnpipe.reviews, "ROW_GROUP", 3)
+    monkeypatch.setattr(rnnpipe.problems.classification.reviews, "ROW_GROUP", 3)
     files = small() | {"train/pos/1_10.txt": b"\xff"}  # in the last of three groups
     with pytest.raises(SourceError, match="not UTF-8"):
         prepare(tarred(files), digest_of(files))
@@ -430,7 +430,7 @@ def test_a_name_that_is_no_reviews(refuse: Callable[..., str], path: str) -> Non
 def test_a_review_of_absurd_size(
     refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rnnpipe.reviews, "MAX_REVIEW_BYTES", 100)
+    monkeypatch.setattr(rnnpipe.problems.classification.archive, "MAX_REVIEW_BYTES", 100)
     member = tarfile.TarInfo("aclImdb/train/pos/2_9.txt")
     assert "unpacks to 101 bytes, expected at most 100" in refuse(with_member(member, b"x" * 101))
 
@@ -454,14 +454,14 @@ def test_a_long_name_of_absurd_size_is_not_fetched(refuse: Callable[..., str], k
 
 
 def test_a_bomb(refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rnnpipe.reviews, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(rnnpipe.problems.classification.archive, "MAX_UNPACKED_BYTES", 1 << 20)
     member = tarfile.TarInfo("aclImdb/zeros")
     message = refuse(gzip.compress(with_member(member, bytes(2 << 20))))
     assert "unpacks to more than 1,048,576 bytes" in message
 
 
 def test_too_many_members(refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rnnpipe.reviews, "MAX_MEMBERS", 13)
+    monkeypatch.setattr(rnnpipe.problems.classification.archive, "MAX_MEMBERS", 13)
     assert "more than 13 members" in refuse(tarred(small()))
 
 
@@ -648,8 +648,8 @@ def test_a_table_is_read_a_few_rows_at_a_time(
     write(pa.table(columns), own)
     tables = []
     for rows, size in ((5_000, 64 << 20), (7, 600)):
-        monkeypatch.setattr(rnnpipe.tables, "_BATCH_ROWS", rows)
-        monkeypatch.setattr(rnnpipe.tables, "_BLOCK_BYTES", size)
+        monkeypatch.setattr(rnnpipe.storage.tables, "_BATCH_ROWS", rows)
+        monkeypatch.setattr(rnnpipe.storage.tables, "_BLOCK_BYTES", size)
         prepare_table(own, out, params(group_column="group"))
         tables.append(out.read_bytes())
     assert tables[0] == tables[1]

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.tables import filled
 from docs import scale
-from rnnpipe.files import read_json
+from rnnpipe.storage.files import read_json
 
 ROOT = Path(__file__).parents[1]
 PAGE = scale.PAGE.read_text(encoding="utf-8")

@@ -12,19 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnpipe import sequences
-from rnnpipe.files import sha256_directory
-from rnnpipe.params import Sequences
-from rnnpipe.sequences import (
-    VALIDATION_SHARE,
-    Padding,
-    build_sequences,
-    draw_batches,
-    in_validation,
-    load_split,
-    sorted_batches,
-)
-from rnnpipe.tokens import Ragged, Vocabulary
+from rnnpipe.config.text import Sequences
+from rnnpipe.storage.files import sha256_directory
+from rnnpipe.text import splits
+from rnnpipe.text.batching import Padding, draw_batches, sorted_batches
+from rnnpipe.text.sequences import load_split
+from rnnpipe.text.splits import VALIDATION_SHARE, build_sequences, in_validation
+from rnnpipe.text.tokens import Ragged, Vocabulary
 
 PARAMS = Sequences(vocabulary_size=50, min_count=1, use_unlabelled=True)
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60).map(np.array)
@@ -263,7 +257,7 @@ def test_words_set_aside_come_back_as_if_they_had_been_kept(drawn, size, min_cou
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
         for constant in ("CHUNK", "_BLOCK", "_INDEX_ROWS"):
-            patch.setattr(sequences, constant, size)
+            patch.setattr(splits, constant, size)
         write_reviews(folder / "reviews.parquet", rows)
         report = build_sequences(folder / "reviews.parquet", folder / "sequences", params)
         assert {path.name for path in folder.iterdir()} == {"reviews.parquet", "sequences"}
@@ -291,7 +285,7 @@ def test_a_failure_half_way_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(*_args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sequences, "_index", fail)
+    monkeypatch.setattr(splits, "_index", fail)
     with pytest.raises(OSError, match="No space"):
         build_sequences(tmp_path / "reviews.parquet", tmp_path / "sequences", PARAMS)
     assert [path.name for path in tmp_path.iterdir()] == ["reviews.parquet"]

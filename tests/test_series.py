@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError
-from rnnpipe.params import Windows
-from rnnpipe.series import (
+from rnnpipe.series.table import (
     SPLITS,
     Scaler,
     Series,

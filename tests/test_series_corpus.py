@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
+from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError
-from rnnpipe.files import sha256_file
-from rnnpipe.forecast_metrics import forecast_metrics
-from rnnpipe.linear_forecaster import choose_linear_forecaster, seasonal_naive
-from rnnpipe.params import SeriesValidate, Windows
-from rnnpipe.series import read_series, require_regular, write_series
-from rnnpipe.series_corpus import NAMES, write_series_corpus
-from rnnpipe.validation import series_facts
-from rnnpipe.windows import WindowedSeries
+from rnnpipe.problems.forecasting.facts import series_facts
+from rnnpipe.problems.forecasting.generated import NAMES, write_series_corpus
+from rnnpipe.problems.forecasting.linear_forecaster import choose_linear_forecaster, seasonal_naive
+from rnnpipe.problems.forecasting.metrics import forecast_metrics
+from rnnpipe.problems.forecasting.params import SeriesValidate
+from rnnpipe.series.table import read_series, require_regular, write_series
+from rnnpipe.series.windows import WindowedSeries
+from rnnpipe.storage.files import sha256_file
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):

@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rnnpipe.config.series import Windows
 from rnnpipe.errors import DataValidationError, SourceError
-from rnnpipe.params import SeriesValidate, Windows
-from rnnpipe.validation import Verdict, check, require, series_facts, series_suite
+from rnnpipe.problems.forecasting.expectations import series_suite
+from rnnpipe.problems.forecasting.facts import series_facts
+from rnnpipe.problems.forecasting.params import SeriesValidate
+from rnnpipe.validation.verdict import Verdict, check, require
 
 LIMITS = SeriesValidate(max_deviations=8.0, ranges={"load": [-50, 50]})
 WINDOWS = Windows(train=60, validation=20, test=20, look_back=10, horizons=[2, 8], season=5)

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnpipe.errors import IntegrityError, NetworkError, SourceError
-from rnnpipe.sources import MIRROR_VARIABLE, Fetched, _may_lead_to, _shown, fetch, read_card
+from rnnpipe.storage.addresses import may_lead_to, shown_address
+from rnnpipe.storage.card import read_card
+from rnnpipe.storage.download import MIRROR_VARIABLE, Fetched, fetch
 
 ROOT = Path(__file__).parents[1]
 BODY = bytes(range(256)) * 4096  # 1 MiB
@@ -573,7 +575,7 @@ def test_passwords_and_tokens_stay_out_of_messages_logs_and_names(
 @settings(max_examples=50, deadline=None)
 @given(user=st.text("abc@:", max_size=8), query=st.text("ab=&?", min_size=1, max_size=8))
 def test_nothing_secret_is_shown(user: str, query: str) -> None:
-    assert _shown(f"https://{user}@host/x.csv?{query}") == "https://host/x.csv?…"
+    assert shown_address(f"https://{user}@host/x.csv?{query}") == "https://host/x.csv?…"
 
 
 @pytest.mark.parametrize(
@@ -588,4 +590,4 @@ def test_nothing_secret_is_shown(user: str, query: str) -> None:
     ],
 )
 def test_a_redirect_never_becomes_less_secure(address: str, following: str, allowed: bool) -> None:
-    assert _may_lead_to(address, following) is allowed
+    assert may_lead_to(address, following) is allowed

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnpipe.text_windows import BOUNDARY_ID, count_predictions, cut_windows
+from rnnpipe.text.windows import BOUNDARY_ID, count_predictions, cut_windows
 from tests.language import ragged, texts
 
 pytestmark = pytest.mark.network

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnpipe import tokens
 from rnnpipe.errors import RegistryError
-from rnnpipe.files import read_json, write_json
-from rnnpipe.tokens import CHUNK, UNKNOWN_ID, StoredIds, Vocabulary, concatenate, split_words
+from rnnpipe.storage.files import read_json, write_json
+from rnnpipe.text import tokens
+from rnnpipe.text.tokens import CHUNK, UNKNOWN_ID, StoredIds, Vocabulary, concatenate, split_words
 
 TEXTS = st.lists(st.text(max_size=60), min_size=1, max_size=12)
 

@@ -1,21 +1,23 @@
 import numpy as np
 import pytest
 
-from rnnpipe.backend import tf
-from rnnpipe.classification import (
-    Lesson,
+from rnnpipe.errors import TrainingError
+from rnnpipe.networks.backend import tf
+from rnnpipe.networks.optimizers import Optimizer
+from rnnpipe.networks.saving import save_network
+from rnnpipe.networks.training import draw_fraction, fit, make_deterministic, tensorflow_variables
+from rnnpipe.problems.classification.network import build_classifier, split_at_vectors
+from rnnpipe.problems.classification.training import (
+    TrainingSet,
     compile_forward,
     compile_step,
     learn_to_classify,
     predict_logits,
 )
-from rnnpipe.errors import TrainingError
-from rnnpipe.files import sha256_file
-from rnnpipe.models import build_classifier, save_network, split_at_vectors
-from rnnpipe.optimizers import Optimizer
-from rnnpipe.sequences import Padding, Split
-from rnnpipe.tokens import Ragged
-from rnnpipe.training import draw_fraction, fit, make_deterministic, tensorflow_variables
+from rnnpipe.storage.files import sha256_file
+from rnnpipe.text.batching import Padding
+from rnnpipe.text.sequences import Split
+from rnnpipe.text.tokens import Ragged
 
 pytestmark = pytest.mark.network
 
@@ -67,16 +69,16 @@ def train_params(params):
     )
 
 
-def labelled(train: Split, params) -> Lesson:
+def labelled(train: Split, params) -> TrainingSet:
     rows = draw_fraction(np.arange(len(train)), params)
-    return Lesson(train.sequences, rows, train.labels[rows].astype(np.float32))
+    return TrainingSet(train.sequences, rows, train.labels[rows].astype(np.float32))
 
 
 def run(params, checkpoint, train=None, on_epoch=lambda epoch: None, lesson=None):
     model = build_classifier(params, VOCABULARY, None)
     lesson = lesson or labelled(toy(600, 1) if train is None else train, params)
-    learner = learn_to_classify(model, lesson, toy(200, 2), params)
-    history = fit(learner, params, checkpoint, on_epoch)
+    task = learn_to_classify(model, lesson, toy(200, 2), params)
+    history = fit(task, params, checkpoint, on_epoch)
     return model, history
 
 
@@ -112,7 +114,7 @@ def test_patience_ends_a_training_that_gets_no_better(train_params, tmp_path):
 def test_a_teacher_is_learnt_from_as_labels_are(train_params, tmp_path):
     taught = toy(1500, 3)  # by a teacher who is all but sure
     targets = np.where(taught.labels == 1, 0.9, 0.1).astype(np.float32)
-    lesson = Lesson(taught.sequences, np.arange(len(taught)), targets)
+    lesson = TrainingSet(taught.sequences, np.arange(len(taught)), targets)
     params = train_params.model_copy(update={"epochs": 8, "patience": 8})
     _, history = run(params, tmp_path / "t.npz", lesson=lesson)
     assert history.epochs[-1].figures["validation_accuracy"] > 0.93

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from rnnpipe.backend import keras
 from rnnpipe.errors import RegistryError, TrainingError
-from rnnpipe.models import build_classifier
-from rnnpipe.tokens import Vocabulary
-from rnnpipe.transfer import Start, start_from
+from rnnpipe.networks.backend import keras
+from rnnpipe.networks.transfer import Start, start_from
+from rnnpipe.problems.classification.network import build_classifier
+from rnnpipe.text.tokens import Vocabulary
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
 pytestmark = pytest.mark.network

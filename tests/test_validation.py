@@ -13,19 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rnnpipe.config.load import load_params
 from rnnpipe.errors import DataValidationError, SourceError
-from rnnpipe.files import read_json, write_json
-from rnnpipe.params import Validate, load_params
-from rnnpipe.stages import validate, validate_sequences
-from rnnpipe.validation import (
-    Verdict,
-    check,
-    require,
-    review_facts,
-    review_suite,
-    sequence_facts,
-    sequence_suite,
-)
+from rnnpipe.problems.classification.expectations import review_suite, sequence_suite
+from rnnpipe.problems.classification.facts import review_facts, sequence_facts
+from rnnpipe.problems.classification.params import Validate
+from rnnpipe.problems.classification.stages import validate_sequences
+from rnnpipe.stages import validate
+from rnnpipe.storage.files import read_json, write_json
+from rnnpipe.validation.verdict import Verdict, check, require
 
 ROOT = Path(__file__).parents[1]
 LIMITS = Validate(

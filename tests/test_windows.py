@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError
-from rnnpipe.params import Windows
-from rnnpipe.series import Series
-from rnnpipe.windows import WindowedSeries, draw_windows, latest_window
+from rnnpipe.series.table import Series
+from rnnpipe.series.windows import WindowedSeries, draw_windows, latest_window
 
 WINDOWS = Windows(train=60, validation=20, test=20, look_back=10, horizons=[2, 8], season=5)
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnpipe import word_vectors
-from rnnpipe.tokens import Ragged
-from rnnpipe.word_vectors import learn_word_vectors
+from rnnpipe.text import word_vectors
+from rnnpipe.text.tokens import Ragged
+from rnnpipe.text.word_vectors import learn_word_vectors
 
 
 def ragged(lines) -> Ragged:

@@ -1,29 +1,24 @@
-"""What can be learnt: one file a problem, each a value that the stages are handed."""
+"""What can be learnt: one folder a problem, found by its name.
+
+Named, not imported: a stage executes, and depends on, the folder of its own problem alone.
+"""
+
+from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from rnnpipe.params import Params
-from rnnpipe.problems.problem import Problem
-from rnnpipe.selection import Wording
-
-# Named, not imported: a stage executes, and depends on, the file of its own problem alone.
-PROBLEMS = {
-    "classification": "rnnpipe.problems.classification",
-    "language_model": "rnnpipe.problems.language_model",
-    "forecasting": "rnnpipe.problems.forecasting",
-}
+if TYPE_CHECKING:
+    from rnnpipe.config.load import Params
+    from rnnpipe.problems.problem import Problem
 
 
-def problem_of(params: Params) -> Problem:
-    """Give the problem that the parameters name."""
-    return _named(params.problem)
+def problem_of(params: Params) -> Problem[Any]:
+    """Return the problem that the parameters name."""
+    return problem_by(params.problem)
 
 
-def wording_of(name: str) -> Wording:
-    """Tell how a problem's reports speak."""
-    return _named(name).wording
-
-
-def _named(name: str) -> Problem:
-    problem: Problem = import_module(PROBLEMS[name]).PROBLEM
+def problem_by(name: str) -> Problem[Any]:
+    """Return a problem by its name."""
+    problem: Problem[Any] = import_module(f"rnnpipe.problems.{name}.problem").PROBLEM
     return problem

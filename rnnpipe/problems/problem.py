@@ -1,76 +1,106 @@
-"""What a problem is to the stages: names, places and functions, no branch anywhere."""
+"""What a problem is to the stages: what it is called, where it lies, and what it does; no branch."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from rnnpipe.places import Places, places_of
-from rnnpipe.selection import Selection, Wording
+from rnnpipe.config.load import Params
+from rnnpipe.errors import ParameterError
+from rnnpipe.registry.selection import Selection
+from rnnpipe.storage.paths import ProblemPaths, paths_of
+
+if TYPE_CHECKING:
+    from rnnpipe.networks.training import TrainingTask
+    from rnnpipe.registry.decision import Lineage
+    from rnnpipe.reporting.wording import Wording
+    from rnnpipe.validation.verdict import Checks
+
+P = TypeVar("P", bound=Params)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A problem as a value: whatever differs from one problem to the next.
+class Problem(ABC, Generic[P]):
+    """Whatever differs from one problem to the next, for the parameters ``P``.
 
-    Its functions are given the problem's own parameters and read and write below its places.
-    They stand here by name (:class:`Later`): a stage executes, and depends on, what it needs alone.
+    A method imports what it calls when it is called, so that a stage executes, and depends on, what
+    it needs alone: ``make deps`` follows the imports of the methods that a stage calls, and only
+    those.
 
     Attributes:
-        name: of the problem, of its model, and of its pipeline's folder.
+        name: of the problem, of its folder in ``rnnpipe/problems/`` and in ``pipelines/``.
         table: what ``prepare`` writes.
         selection: how its models are compared.
-        wording: how its reports speak.
-        shaping: the sections of its parameters that shape what is learnt; the others only judge.
-        prepare: what was downloaded (a file) to one table (another).
-        checks: facts and expectations, by the stage that checks them
-            (:class:`rnnpipe.validation.Checks`).
-        baseline: fits the simple model that ours is shown beside; returns its report.
+        model_sections: the sections of its parameters that shape what is learnt; the others only
+            judge.
         inputs: files and folders that decide what the training learns.
-        learn: a fresh network with all that its training needs
-            (:class:`rnnpipe.training.Learner`).
-        export: writes a trained network, to a file, in the form that is used
-            (:mod:`rnnpipe.exporting`).
-        check_export: asks a trained network and what was exported of it the same, given parameters,
-            network and file; refuses where they differ.
-        evaluate: takes every figure and draws every picture; it alone opens the test split.
-            Returns the content of ``metrics.json``.
-        steps: results that a model's lineage names, the table first.
-        suites: the validation reports that the verdict depends on.
-        assemble: writes the model's folder from the lineage; see :mod:`rnnpipe.registry`.
+        lineage: results that a model's lineage names, the table first.
+        validation_reports: reports that the verdict depends on.
     """
 
-    name: str
-    table: Path
-    selection: Selection
-    wording: Wording
-    shaping: frozenset[str]
-    prepare: Callable[[Path, Path, Any], None]
-    checks: Mapping[str, Callable[[Any], Any]]
-    baseline: Callable[[Any], Mapping[str, Any]]
-    inputs: Sequence[Path]
-    learn: Callable[[Any], Any]
-    export: Callable[[Any, Path], None]
-    check_export: Callable[[Any, Any, Path], None]
-    evaluate: Callable[[Any], Mapping[str, Any]]
-    steps: Mapping[str, Path]
-    suites: Sequence[Path]
-    assemble: Callable[[Any, Any], str]
+    name: ClassVar[str]
+    table: ClassVar[Path]
+    selection: ClassVar[Selection]
+    model_sections: ClassVar[frozenset[str]]
+    inputs: ClassVar[Sequence[Path]]
+    lineage: ClassVar[Mapping[str, Path]]
+    validation_reports: ClassVar[Sequence[Path]]
 
     @property
-    def places(self) -> Places:
+    def paths(self) -> ProblemPaths:
         """Where its files lie."""
-        return places_of(self.name)
+        return paths_of(self.name)
+
+    @abstractmethod
+    def wording(self) -> "Wording":
+        """Return how its reports speak."""
+
+    def prepare(self, raw: Path, table: Path, params: P) -> None:
+        """Read what was downloaded, a file, and write one table.
+
+        Raises:
+            ParameterError: another problem's pipeline prepares the table.
+        """
+        raise _elsewhere(self.name, "prepare")
+
+    def validate(self, params: P) -> "Checks":
+        """Return facts about the table, and what is expected of them.
+
+        Raises:
+            ParameterError: another problem's pipeline has checked the table.
+        """
+        raise _elsewhere(self.name, "validate")
+
+    @abstractmethod
+    def baseline(self, params: P) -> Mapping[str, Any]:
+        """Fit the simple model that ours is shown beside, keep what it predicts, return a report."""
+
+    @abstractmethod
+    def learn(self, params: P) -> "TrainingTask":
+        """Return a fresh network with all that its training needs."""
+
+    @abstractmethod
+    def export(self, network: Any, path: Path) -> None:
+        """Write a trained network, to a file, in the form that is used."""
+
+    @abstractmethod
+    def check_export(self, params: P, network: Any, path: Path) -> None:
+        """Ask a trained network and what was exported of it the same.
+
+        Raises:
+            TrainingError: they answer differently.
+        """
+
+    @abstractmethod
+    def evaluate(self, params: P) -> Mapping[str, Any]:
+        """Measure and draw; this alone opens the test split. Return ``metrics.json``'s content."""
+
+    @abstractmethod
+    def assemble(self, params: P, lineage: "Lineage") -> str:
+        """Write the folder in which its model is registered, and return its SHA-256."""
 
 
-@dataclass(frozen=True)
-class Later:
-    """A function that is imported when it is called first, by its ``package.module:function``."""
-
-    names: str
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Call it."""
-        module, _, function = self.names.partition(":")
-        return getattr(import_module(module), function)(*arguments)
+def _elsewhere(problem: str, stage: str) -> ParameterError:
+    return ParameterError(
+        f"the problem {problem} has no stage {stage}: what it learns from is prepared by another"
+        " problem's pipeline; run that one (dvc repro)"
+    )

@@ -2,15 +2,15 @@
 
 import logging
 
-from rnnpipe.files import write_json
-from rnnpipe.params import Params
+from rnnpipe.config.load import Params
 from rnnpipe.problems import problem_of
+from rnnpipe.storage.files import write_json
 
 
 def run(params: Params) -> None:
     """Fit it, keep what it predicts, and report its figures."""
     problem = problem_of(params)
     report = problem.baseline(params)
-    write_json(problem.places.reports / "baseline.json", report)
+    write_json(problem.paths.reports / "baseline.json", report)
     shown = ", ".join(f"{name} {value:,}" for name, value in report.items())
     logging.getLogger(__name__).info("baseline: %s", shown)

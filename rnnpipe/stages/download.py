@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from rnnpipe.params import Params
+from rnnpipe.config.load import Params
 from rnnpipe.problems import problem_of
-from rnnpipe.sources import fetch
+from rnnpipe.storage.download import fetch
 
 # Outside the stage's outputs, which DVC removes before a run: a broken transfer can go on.
 PARTIALS = Path(".rnnpipe/partial")
@@ -12,5 +12,5 @@ PARTIALS = Path(".rnnpipe/partial")
 
 def run(params: Params) -> None:
     problem = problem_of(params)
-    raw, name = problem.places.data / "raw", problem.table.stem
+    raw, name = problem.paths.data / "raw", problem.table.stem
     fetch(params.download.source, raw, PARTIALS, table_name=name)

@@ -1,13 +1,13 @@
 """Stage prepare: what was downloaded to one table."""
 
+from rnnpipe.config.load import Params
 from rnnpipe.errors import SourceError
-from rnnpipe.params import Params
 from rnnpipe.problems import problem_of
 
 
 def run(params: Params) -> None:
     problem = problem_of(params)
-    raw = problem.places.data / "raw"
+    raw = problem.paths.data / "raw"
     files = sorted(raw.iterdir()) if raw.is_dir() else []
     if len(files) != 1:
         raise SourceError(

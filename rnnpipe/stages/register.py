@@ -3,10 +3,10 @@
 import logging
 from dataclasses import asdict
 
-from rnnpipe.files import read_json, write_json
-from rnnpipe.params import Params
+from rnnpipe.config.load import Params
 from rnnpipe.problems import problem_of
-from rnnpipe.registry import decide, trace
+from rnnpipe.registry.decision import decide, trace
+from rnnpipe.storage.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -14,19 +14,19 @@ logger = logging.getLogger(__name__)
 def run(params: Params) -> None:
     """Write ``models/PROBLEM`` and, beside it, the decision on it."""
     problem = problem_of(params)
-    places = problem.places
+    paths = problem.paths
     lineage = trace(
-        problem.steps,
-        params.model_dump(mode="json", by_alias=True, include=set(problem.shaping)),
+        problem.lineage,
+        params.model_dump(mode="json", by_alias=True, include=set(problem.model_sections)),
     )
     decision = decide(
-        places.model_name,
+        paths.model_name,
         params.register_,
         problem.selection,
         model=problem.assemble(params, lineage),
-        metrics=read_json(places.reports / "metrics.json"),
-        suites=[read_json(path) for path in problem.suites],
+        metrics=read_json(paths.reports / "metrics.json"),
+        suites=[read_json(path) for path in problem.validation_reports],
         lineage=lineage,
     )
-    write_json(places.decision, asdict(decision))
+    write_json(paths.decision, asdict(decision))
     logger.info("%s %s: %s", decision.name, decision.verdict, "; ".join(map(str, decision.reasons)))

@@ -4,29 +4,31 @@ import logging
 import os
 from pathlib import Path
 
-from rnnpipe.files import atomic_file
-from rnnpipe.params import Params, describe_params
-from rnnpipe.places import places_of
-from rnnpipe.problems import PROBLEMS, problem_of
-from rnnpipe.report import build_page, read_story
+from rnnpipe.config.describe import describe_params
+from rnnpipe.config.load import Params
+from rnnpipe.problems import problem_of
+from rnnpipe.reporting.page import build_page
+from rnnpipe.reporting.story import read_story
+from rnnpipe.storage.files import atomic_file
+from rnnpipe.storage.paths import paths_of, problem_names
 
 
 def run(params: Params) -> None:
     """Read what the other stages reported and write ``index.html`` among the reports."""
     problem = problem_of(params)
-    places = problem.places
-    path = places.reports / "index.html"
+    paths, wording = problem.paths, problem.wording()
+    path = paths.reports / "index.html"
     others = {
-        name: os.path.relpath(places_of(name).reports / path.name, places.reports)
-        for name in PROBLEMS
+        name: os.path.relpath(paths_of(name).reports / path.name, paths.reports)
+        for name in problem_names()
         if name != problem.name
     }
     page = build_page(
-        read_story(Path(), places, problem.suites),
+        read_story(Path(), paths, problem.validation_reports, wording),
         confidence=params.evaluate.confidence,
         meanings={param.name: param.meaning for param in describe_params(type(params))},
-        wording=problem.wording,
-        places=places,
+        wording=wording,
+        paths=paths,
         others=others,
     )
     with atomic_file(path) as partial:

@@ -4,19 +4,22 @@ import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from dvclive import Live
 
-from rnnpipe import cluster, models, training
-from rnnpipe.exporting.graph import require_exportable
-from rnnpipe.files import atomic_directory, sha256_directory, sha256_file, write_json
-from rnnpipe.params import Params
+from rnnpipe.config.load import Params
+from rnnpipe.networks import training
+from rnnpipe.networks.distributed import cluster
+from rnnpipe.networks.distributed.process_group import ProcessGroup
+from rnnpipe.networks.onnx_graph import require_exportable
+from rnnpipe.networks.recurrent import fused
+from rnnpipe.networks.saving import save_network
+from rnnpipe.networks.training import Epoch
 from rnnpipe.problems import problem_of
 from rnnpipe.problems.problem import Problem
-from rnnpipe.progress import TrainingReport
-from rnnpipe.recurrent import fused
-from rnnpipe.team import Alone
-from rnnpipe.training import Epoch
+from rnnpipe.runtime.progress import TrainingReport
+from rnnpipe.storage.files import atomic_directory, sha256_directory, sha256_file, write_json
 
 CHECKPOINTS = Path(".rnnpipe/checkpoints")
 
@@ -27,21 +30,21 @@ def run(params: Params) -> None:
         _train(params, team)
 
 
-def _train(params: Params, team: Alone) -> None:
+def _train(params: Params, team: ProcessGroup) -> None:
     training.make_deterministic()
     problem = problem_of(params)
-    learner = problem.learn(params)
-    require_exportable(learner.network)
+    task = problem.learn(params)
+    require_exportable(task.network)
     checkpoint = CHECKPOINTS / problem.name / f"{_key(problem, params)}.npz"
     if team.rank:
-        training.fit(learner, params.train, checkpoint, lambda epoch: None, team)
+        training.fit(task, params.train, checkpoint, lambda epoch: None, team)
         return
     for abandoned in set(checkpoint.parent.glob("*.npz")) - {checkpoint}:
         abandoned.unlink()
-    live_folder = str(problem.places.reports / "train")
+    live_folder = str(problem.paths.reports / "train")
     with (
         Live(live_folder, dvcyaml=None, save_dvc_exp=False, report=None) as live,
-        TrainingReport(problem.name, params.train.epochs, learner.unit) as report,
+        TrainingReport(problem.name, params.train.epochs, task.unit) as report,
     ):
 
         def on_epoch(epoch: Epoch) -> None:
@@ -51,17 +54,17 @@ def _train(params: Params, team: Alone) -> None:
                     live.log_metric(name, value)
             live.next_step()
 
-        history = training.fit(learner, params.train, checkpoint, on_epoch, team, report.step)
-    with atomic_directory(problem.places.network) as folder:
-        models.save_network(learner.network, folder / "network.keras")
-        problem.export(learner.network, folder / "network.onnx")
-        problem.check_export(params, learner.network, folder / "network.onnx")
+        history = training.fit(task, params.train, checkpoint, on_epoch, team, report.step)
+    with atomic_directory(problem.paths.network) as folder:
+        save_network(task.network, folder / "network.keras")
+        problem.export(task.network, folder / "network.onnx")
+        problem.check_export(params, task.network, folder / "network.onnx")
         write_json(folder / "history.json", history.report)
     checkpoint.unlink(missing_ok=True)
     logging.getLogger(__name__).info("kept the weights of epoch %d", history.best_epoch)
 
 
-def _key(problem: Problem, params: Params) -> str:
+def _key(problem: Problem[Any], params: Params) -> str:
     """Name this training by everything that decides its outcome."""
     modules = [
         Path(module.__file__)

@@ -7,7 +7,7 @@ Its own pages load sixteen files from other servers. Ours renders the same conte
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnpipe.files import atomic_directory
+from rnnpipe.storage.files import atomic_directory
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult

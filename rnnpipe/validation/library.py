@@ -1,6 +1,6 @@
 """Great Expectations, imported once, and without what it brings for databases and drawings."""
 
-from rnnpipe.imports import lean_imports
+from rnnpipe.runtime.imports import lean_imports
 
 with lean_imports(
     hidden=("botocore", "boto3", "matplotlib", "pyspark", "sqlalchemy"),

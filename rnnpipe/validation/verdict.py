@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnpipe.errors import DataValidationError
-from rnnpipe.files import write_json
+from rnnpipe.storage.files import write_json
 from rnnpipe.validation.data_docs import write_page
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ os.environ["RNNPIPE_RETRY_SECONDS"] = "0.1"
 
 import projects
 
-from rnnpipe.sandbox import Sandbox
+from rnnpipe.project_copy import ProjectCopy
 
 Change = Callable[[Path, dict[str, object]], None]
 
@@ -56,19 +56,19 @@ def prefect_server(empty_database: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def project(quick: Sandbox, tmp_path: Path) -> Sandbox:
+def project(quick: ProjectCopy, tmp_path: Path) -> ProjectCopy:
     """A copy of the finished root pipeline whose stages take a moment, free to change."""
     return projects.copy(quick, tmp_path / "project")
 
 
 @pytest.fixture
-def project_of_all(quick_pipelines: Sandbox, tmp_path: Path) -> Sandbox:
+def project_of_all(quick_pipelines: ProjectCopy, tmp_path: Path) -> ProjectCopy:
     """The same with all pipelines."""
     return projects.copy(quick_pipelines, tmp_path / "project")
 
 
 @pytest.fixture
-def real_project(finished_root: Sandbox, tmp_path: Path) -> Sandbox:
+def real_project(finished_root: ProjectCopy, tmp_path: Path) -> ProjectCopy:
     """A copy of the finished root pipeline with its real stages, free to change."""
     return projects.copy(finished_root, tmp_path / "project")
 

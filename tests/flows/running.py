@@ -1,4 +1,4 @@
-"""A real ``python -m flows.up`` in a folder of its own, for tests."""
+"""A real ``python -m flows.serving.up`` in a folder of its own, for tests."""
 
 import os
 import re
@@ -19,7 +19,8 @@ import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from flows.up import STATE, marked
+from flows.serving.children import marked
+from flows.serving.environment import STATE
 
 T = TypeVar("T")
 READY_SECONDS = 180
@@ -72,7 +73,7 @@ class Up:
         self.lines: list[str] = []
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.up", "--port", str(self.port)],
+            [sys.executable, "-m", "flows.serving.up", "--port", str(self.port)],
             cwd=self.folder,
             env={**outer, "PYTHONPATH": "", **environment},
             text=True,

@@ -17,14 +17,11 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import ArtifactSort
 
-from flows import artifacts
-from flows.pages import PAGES_VARIABLE
-from rnnpipe.files import write_json
-from rnnpipe.problems import wording_of
-from rnnpipe.report import (
-    direct,
-    read_dag,
-)
+from flows.artifacts import documents, markdown, show
+from flows.serving.pages import PAGES_VARIABLE
+from rnnpipe.problems.classification.wording import WORDING
+from rnnpipe.reporting.dag import direct, read_dag
+from rnnpipe.storage.files import write_json
 
 ROOT = Path(__file__).parents[2]
 PAGE = Path("reports/index.html")
@@ -126,7 +123,7 @@ def decision(verdict: str = "approved", name: str = "sentiment") -> dict[str, An
 
 @given(st.text() | st.text("|\\`*_[]()<>#!&~$-+=:\n\t ab"))
 def test_any_text_stays_one_cell_and_reads_as_it_is(value):
-    found = Reader(artifacts.table(("one", "two"), [(artifacts.text(value), "end")], "lr"))
+    found = Reader(markdown.table(("one", "two"), [(markdown.text(value), "end")], "lr"))
     assert found.tags["td"] == 2
     assert found.cells[3].strip() == "end"
     assert set(found.tags) == {"table", "thead", "tbody", "tr", "th", "td"}
@@ -152,7 +149,7 @@ def runs(draw: st.DrawFn) -> tuple[dict[str, tuple[str, ...]], dict[str, Any], l
 @given(runs())
 def test_every_stage_stands_in_the_diagram_with_its_state(run):
     dag, outcomes, running = run
-    lines = artifacts.mermaid(dag, outcomes, running).splitlines()
+    lines = documents.mermaid(dag, outcomes, running).splitlines()
     boxes = [re.fullmatch(r'  (s\d+)\["([^"<>`]*)<br/>(.*?)"\]:::(\w+)', line) for line in lines]
     found = {name: box for name, box in zip(dag, [box for box in boxes if box], strict=True) if box}
     for name, box in found.items():
@@ -177,7 +174,7 @@ def test_every_stage_stands_in_the_diagram_with_its_state(run):
 @given(runs())
 def test_the_table_below_the_diagram_holds_all_that_dvc_yaml_holds(run):
     dag, outcomes, running = run
-    found = Reader(artifacts.dag_markdown(dag, outcomes, running))
+    found = Reader(documents.dag_markdown(dag, outcomes, running))
     assert not {"script", "img", "a", "h1"} & set(found.tags)
     assert found.tags["td"] == 6 * len(dag)
     rows = [found.cells[start : start + 6] for start in range(6, len(found.cells), 6)]
@@ -189,7 +186,7 @@ def test_the_table_below_the_diagram_holds_all_that_dvc_yaml_holds(run):
 @given(runs())
 def test_no_message_breaks_the_summary(run):
     dag, outcomes, _ = run
-    found = Reader(artifacts.summary_markdown("night-1", outcomes, dag, Path("nowhere")))
+    found = Reader(documents.summary_markdown("night-1", outcomes, dag, Path("nowhere")))
     assert not {"script", "img", "a", "h1", "table"} & set(found.tags)
     assert "dvc exp apply night-1" in found.text
     failed = [stage for stage, one in outcomes.items() if one.state == "Failed"]
@@ -198,7 +195,7 @@ def test_no_message_breaks_the_summary(run):
 
 def test_a_run_in_which_nothing_changed_says_so():
     outcomes = {stage: outcome("Skipped") for stage in DAG}
-    summary = artifacts.summary_markdown("", outcomes, DAG, Path("nowhere"))
+    summary = documents.summary_markdown("", outcomes, DAG, Path("nowhere"))
     assert "Nothing new" in summary
     assert "dvc exp apply" not in summary
 
@@ -208,14 +205,14 @@ def test_a_failed_run_shows_its_last_lines_and_what_it_did_not_reach():
         "download": outcome(),
         "prepare": outcome("Failed", "the digest differs", ("expected a", "found b")),
     }
-    found = Reader(artifacts.summary_markdown("", outcomes, DAG, Path("nowhere")))
+    found = Reader(documents.summary_markdown("", outcomes, DAG, Path("nowhere")))
     for part in ("Failed in prepare", "the digest differs", "found b", "not reached: validate"):
         assert part in found.text
 
 
 @pytest.mark.parametrize("champion", [None, {"version": "v0.3.0", **metrics(0.7)}])
 def test_figures_stand_beside_baseline_and_champion(champion):
-    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion, wording_of("classification")))
+    found = Reader(documents.metrics_markdown(metrics(0.9), champion, WORDING))
     assert ("▲\u00a0+0.2000" in found.cells) == bool(champion)
     assert ("▲\u00a0−0.2000" in found.cells) == bool(champion), "of a loss, less is better"
     assert "▲\u00a0+0.1000" in found.cells
@@ -226,34 +223,32 @@ def test_figures_stand_beside_baseline_and_champion(champion):
 
 
 def test_a_worse_model_is_called_worse():
-    found = Reader(
-        artifacts.metrics_markdown(metrics(0.6), metrics(0.7), wording_of("classification"))
-    )
+    found = Reader(documents.metrics_markdown(metrics(0.6), metrics(0.7), WORDING))
     assert "▼\u00a0−0.1000" in found.cells
 
 
 def test_a_champion_with_odd_figures_hurts_nobody():
     champion = {"version": HOSTILE, "accuracy": "high", "validation": [], "loss": None}
-    found = Reader(artifacts.metrics_markdown(metrics(0.9), champion, wording_of("classification")))
+    found = Reader(documents.metrics_markdown(metrics(0.9), champion, WORDING))
     assert "script" not in found.tags
     assert found.tags["th"] == 14
 
 
 def test_a_refused_model_shows_its_reasons():
-    found = Reader(artifacts.decision_markdown(decision("refused")))
+    found = Reader(documents.decision_markdown(decision("refused"), WORDING))
     assert "Refused" in found.text
     assert "Accuracy on validation: found 0.7000, required at least 0.8500" in found.text
 
 
 def test_an_approved_model_is_approved():
-    found = Reader(artifacts.decision_markdown(decision()))
+    found = Reader(documents.decision_markdown(decision(), WORDING))
     assert "Approved" in found.text
     assert "less the baseline's figure: −0.1000 (McNemar p = 0.021)" in found.text
     assert "does not hold" not in found.text
 
 
 def test_warnings_are_explained_and_no_review_is_named():
-    found = Reader(artifacts.suite_markdown(suite(), Path("nowhere"), Path("docs")))
+    found = Reader(documents.suite_markdown(suite(), Path("nowhere"), Path("docs"), WORDING))
     assert "Warning" in found.text
     assert "The sequences stage drops these from train" in found.text
     assert "12043" not in found.text
@@ -264,10 +259,10 @@ def test_reports_of_hostile_texts_stay_texts():
     refused["reasons"][0]["name"] = HOSTILE
     refused["lineage"] |= {"source": HOSTILE, "params": [f"{HOSTILE} = {HOSTILE}"]}
     for page in (
-        artifacts.suite_markdown(suite(HOSTILE, HOSTILE), Path("nowhere"), Path("docs")),
-        artifacts.decision_markdown(refused),
-        artifacts.lineage_markdown(refused),
-        artifacts.sequences_markdown({"dropped_" + HOSTILE: 3, "unknown_share": HOSTILE}),
+        documents.suite_markdown(suite(HOSTILE, HOSTILE), Path("nowhere"), Path("docs"), WORDING),
+        documents.decision_markdown(refused, WORDING),
+        documents.lineage_markdown(refused, WORDING),
+        documents.sequences_markdown({"dropped_" + HOSTILE: 3, "unknown_share": HOSTILE}, WORDING),
     ):
         found = Reader(page)
         assert not {"script", "img", "a", "code", "h1"} & set(found.tags)
@@ -276,13 +271,13 @@ def test_reports_of_hostile_texts_stay_texts():
 
 def test_the_best_epoch_is_marked():
     rows = [{"epoch": n, "loss": 0.5, "validation_loss": loss} for n, loss in ((1, 0.3), (2, 0.4))]
-    assert "★ best so far" in artifacts.training_markdown(rows, 4).splitlines()[-2]
-    assert "Epoch 2 of at most 4" in artifacts.training_markdown(rows, 4)
-    assert "★ kept" in artifacts.training_markdown(rows, 2, 2).splitlines()[-1]
+    assert "★ best so far" in documents.training_markdown(rows, 4).splitlines()[-2]
+    assert "Epoch 2 of at most 4" in documents.training_markdown(rows, 4)
+    assert "★ kept" in documents.training_markdown(rows, 2, 2).splitlines()[-1]
 
 
 def test_pictures_come_along_in_the_page():
-    found = Reader(artifacts.pictures_markdown({"roc": PIXEL, HOSTILE: PIXEL}))
+    found = Reader(documents.pictures_markdown({"roc": PIXEL, HOSTILE: PIXEL}, WORDING))
     assert found.tags["img"] == 2
     assert all(address.startswith("data:image/png;base64,") for address in found.addresses)
 
@@ -290,20 +285,20 @@ def test_pictures_come_along_in_the_page():
 def test_a_page_is_a_link_only_where_pages_are_served(tmp_path, monkeypatch):
     folder = tmp_path / "night 1"
     monkeypatch.delenv(PAGES_VARIABLE, raising=False)
-    assert Reader(artifacts.link(folder, PAGE)).addresses == []
-    assert str(folder / PAGE) in Reader(artifacts.link(folder, PAGE)).text
+    assert Reader(markdown.link(folder, PAGE)).addresses == []
+    assert str(folder / PAGE) in Reader(markdown.link(folder, PAGE)).text
     monkeypatch.setenv(PAGES_VARIABLE, "http://127.0.0.1:4201/")
-    assert Reader(artifacts.link(folder, PAGE)).addresses == []
+    assert Reader(markdown.link(folder, PAGE)).addresses == []
     (folder / PAGE).parent.mkdir(parents=True)
     (folder / PAGE).touch()
-    assert Reader(artifacts.link(folder, PAGE)).addresses == [
+    assert Reader(markdown.link(folder, PAGE)).addresses == [
         "http://127.0.0.1:4201/night%201/reports/index.html"
     ]
 
 
 def test_neither_tensorflow_nor_great_expectations_is_loaded():
     code = (
-        "import sys, flows.artifacts\n"
+        "import sys, flows.artifacts.show\n"
         "print({'tensorflow', 'great_expectations', 'pandas', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run(
@@ -349,26 +344,26 @@ def test_a_whole_run_shows_itself(prefect_server, reported):
 
     @task
     def train() -> None:
-        progress = artifacts.TrainingProgress(4)
+        progress = show.TrainingProgress(4)
         for epoch in (1, 2):
             progress.epoch({"epoch": epoch, "loss": 0.5, "validation_loss": 0.4, "seconds": 2.0})
             now = shown(began)
             seen.append((now["training-progress"][-1].data, now["training"][-1].data))
-        artifacts.show_stage("train", reported, None)
+        show.show_stage("train", reported, None)
 
     @flow
     def pipeline() -> None:
         outcomes: dict[str, Any] = {}
         for stage in DAG:
-            artifacts.show_dag(DAG, outcomes, [stage])
+            show.show_dag(DAG, outcomes, [stage])
             if stage == "train":
                 train()
             else:
-                artifacts.show_stage(stage, reported, None)
+                show.show_stage(stage, reported, None)
             outcomes[stage] = outcome()
-        artifacts.show_stage("report", reported, None)
-        artifacts.show_dag(DAG, outcomes)
-        artifacts.show_summary("night-1", outcomes, DAG, reported)
+        show.show_stage("report", reported, None)
+        show.show_dag(DAG, outcomes)
+        show.show_summary("night-1", outcomes, DAG, reported)
 
     pipeline()
     found = shown(began)
@@ -398,7 +393,7 @@ def test_a_whole_run_shows_itself(prefect_server, reported):
 def test_every_run_has_artifacts_of_its_own(prefect_server):
     @flow
     def pipeline() -> None:
-        artifacts.show_dag(DAG, {})
+        show.show_dag(DAG, {})
 
     began = datetime.now(UTC)
     pipeline()
@@ -410,7 +405,7 @@ def test_a_stage_without_a_report_shows_nothing(prefect_server, tmp_path):
     @flow
     def pipeline() -> None:
         for stage in (*DAG, "report", "unheard_of"):
-            artifacts.show_stage(stage, tmp_path, None)
+            show.show_stage(stage, tmp_path, None)
 
     began = datetime.now(UTC)
     pipeline()
@@ -424,18 +419,16 @@ def test_a_stage_without_a_report_shows_nothing(prefect_server, tmp_path):
 def handed(monkeypatch) -> dict[str, list[Any]]:
     """What would be put on the server: texts by key, and the progress with what it says."""
     found: dict[str, list[Any]] = {"progress": []}
+    monkeypatch.setattr(show, "_show", lambda key, page, _: found.setdefault(key, []).append(page))
     monkeypatch.setattr(
-        artifacts, "_show", lambda key, page, _: found.setdefault(key, []).append(page)
+        show, "_show_progress", lambda share, words: found["progress"].append((share, words))
     )
-    monkeypatch.setattr(
-        artifacts, "_show_progress", lambda share, words: found["progress"].append((share, words))
-    )
-    monkeypatch.setattr(artifacts, "_find", lambda key: found.get(key))
+    monkeypatch.setattr(show, "_find", lambda key: found.get(key))
     return found
 
 
 def test_a_training_moves_within_its_epochs(handed):
-    progress = artifacts.TrainingProgress(2)
+    progress = show.TrainingProgress(2)
     steps = {"epoch": 1, "step": 120, "steps": 400, "loss": 0.43211, "unit": "reviews"}
     progress.steps(steps | {"passed": 0.15, "per_second": 2340.4, "seconds_left": 610.0})
     progress.epoch({"epoch": 1, "loss": 0.4, "validation_loss": 0.3, "seconds": 215.0})
@@ -448,22 +441,22 @@ def test_a_training_moves_within_its_epochs(handed):
 
 def test_a_trial_moves_within_its_epochs(monkeypatch):
     found = []
-    monkeypatch.setattr(artifacts, "_show_progress", lambda *values: found.append(values))
+    monkeypatch.setattr(show, "_show_progress", lambda *values: found.append(values))
     steps = {"epoch": 2, "step": 10, "steps": 40, "loss": 0.5, "unit": "words", "passed": 0.3125}
-    artifacts.show_trial_steps("rnn-003", steps | {"per_second": 10.0, "seconds_left": 1.0}, 4)
+    show.show_trial_steps("rnn-003", steps | {"per_second": 10.0, "seconds_left": 1.0}, 4)
     ((share, words, key),) = found
     assert (share, key) == (31.25, "rnn-003")
     assert words == "rnn-003. Epoch 2 of at most 4, step 10 of 40: loss 0.5, 10 words/s, 1 min left"
 
 
 def test_the_seconds_of_the_epochs_stay_when_the_training_has_ended(handed, reported):
-    progress = artifacts.TrainingProgress(2)
+    progress = show.TrainingProgress(2)
     for epoch, seconds in ((1, 215.5), (2, 198.0)):
         progress.epoch({"epoch": epoch, "loss": 0.5, "validation_loss": 0.4, "seconds": seconds})
-    artifacts.show_stage("train", reported, None, "classification", progress.seconds)
+    show.show_stage("train", reported, None, "classification", progress.seconds)
     for seconds in ("215.5", "198.0"):
         assert seconds in handed["training"][-2]
         assert seconds in handed["training"][-1]
     # What DVC brought back from its cache nobody has timed.
-    artifacts.show_stage("train", reported, None)
+    show.show_stage("train", reported, None)
     assert "215.5" not in handed["training"][-1]

@@ -28,8 +28,9 @@ from prefect.states import Cancelling
 from projects import DVC, keep_root, make_small, quicken
 from running import ACTIVE, Up, wait_for
 
-from flows.up import STATE, environment, marked
-from rnnpipe.sandbox import Sandbox
+from flows.serving.children import marked
+from flows.serving.environment import STATE, environment
+from rnnpipe.project_copy import ProjectCopy
 
 ROOT = Path(__file__).parents[2]
 STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 
 @pytest.fixture(scope="module")
-def sandbox(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+def sandbox(finished: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
     """A project in which nothing has run, with one more deployment and the finished one's cache.
 
     What is killed in it dies in the midst of a quick stage; tests/pipeline kills the real ones.
@@ -67,7 +68,7 @@ def sandbox(finished: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sand
 
 
 @pytest.fixture(scope="module")
-def up(sandbox: Sandbox, empty_database: Path) -> Iterator[Up]:
+def up(sandbox: ProjectCopy, empty_database: Path) -> Iterator[Up]:
     """The one server of this module; at the end nothing of it may be left."""
     running = Up(sandbox.folder, outer=sandbox.environment, database=empty_database)
     try:
@@ -230,7 +231,7 @@ def test_what_a_run_made_comes_back_and_the_next_one_skips_all(up, sandbox, kill
 
 
 @pytest.fixture(scope="module")
-def skipped(up: Up, sandbox: Sandbox, scheduled: FlowRun) -> FlowRun:
+def skipped(up: Up, sandbox: ProjectCopy, scheduled: FlowRun) -> FlowRun:
     """A run on the tree that holds what the scheduled run made, with nothing left to do."""
     (name,) = [
         line.split("/")[-1]

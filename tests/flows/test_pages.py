@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from flows import artifacts
-from flows.pages import PAGES_VARIABLE, served_pages
-from rnnpipe.params import PARAMS
-from rnnpipe.places import places_of
+from flows.artifacts import documents, markdown, show
+from flows.serving.pages import PAGES_VARIABLE, served_pages
+from rnnpipe.problems import problem_by
+from rnnpipe.storage.paths import paths_of, problem_names
 
 REPORT = "reports/index.html"
 DOCS = "reports/data_docs/reviews/index.html"
@@ -48,20 +48,22 @@ def test_the_pages_of_a_run_are_served_and_may_do_nothing(runs, port):
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("problem", PARAMS)
+@pytest.mark.parametrize("problem", problem_names())
 @pytest.mark.parametrize("page", ["index.html", "data_docs/reviews/index.html"])
 def test_whatever_page_of_a_run_an_artifact_links_to_is_served(
     runs, port, monkeypatch, problem, page
 ):
     monkeypatch.setenv(PAGES_VARIABLE, f"http://127.0.0.1:{port}")
-    folder, reports = runs / "a-run", places_of(problem).reports
+    folder, reports = runs / "a-run", paths_of(problem).reports
     file = folder / reports / page
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(problem)
     suite = {"suite": "reviews", "passed": True, "expectations": []}
-    shown = artifacts.link(folder, reports / page)
+    shown = markdown.link(folder, reports / page)
     if "data_docs" in page:
-        shown = artifacts.suite_markdown(suite, folder, reports / "data_docs")
+        shown = documents.suite_markdown(
+            suite, folder, reports / "data_docs", problem_by(problem).wording()
+        )
     (address,) = re.findall(r"\(<(http[^>]+)>\)", shown)
     with served_pages(runs, "127.0.0.1", port, None):
         answer = get(port, urlsplit(address).path)
@@ -70,14 +72,14 @@ def test_whatever_page_of_a_run_an_artifact_links_to_is_served(
 
 def test_a_run_shows_the_data_docs_of_its_own_problem(runs, monkeypatch):
     shown = {}
-    monkeypatch.setattr(artifacts, "_show", lambda key, page, _: shown.update({key: page}))
+    monkeypatch.setattr(show, "_show", lambda key, page, _: shown.update({key: page}))
     monkeypatch.setenv(PAGES_VARIABLE, "http://127.0.0.1:4201")
     reports = runs / "a-run/reports/forecasting"
     (reports / "data_docs/series").mkdir(parents=True)
     (reports / "data_docs/series/index.html").touch()
     (reports / "validation.json").write_text('{"suite": "series", "expectations": []}')
     stage = "pipelines/forecasting/dvc.yaml:validate"
-    artifacts.show_stage(stage, runs / "a-run", None, "forecasting")
+    show.show_stage(stage, runs / "a-run", None, "forecasting")
     address = "http://127.0.0.1:4201/a-run/reports/forecasting/data_docs/series/index.html"
     assert f"(<{address}>)" in shown["validate"]
 

@@ -12,11 +12,11 @@ from flows import ranks
 from flows.pipeline import pipeline
 from flows.ranks import MEETING, Spread, own_address, run_rank
 from flows.workspace import RUNS
-from rnnpipe.sandbox import Sandbox
+from rnnpipe.project_copy import ProjectCopy
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_training_by_two_tasks_of_dask(finished_root: Sandbox, tmp_path):
+def test_a_training_by_two_tasks_of_dask(finished_root: ProjectCopy, tmp_path):
     project = make_quick(finished_root, tmp_path / "project", real=["train"])
     overrides = {"train.workers": 2}
     state = pipeline(overrides, runner="dask", repository=str(project.folder), return_state=True)

@@ -24,18 +24,19 @@ from projects import DVC, is_stage, processes
 from s3_server import BUCKET, KEY_ID, SECRET, credentials, serving
 
 import flows.pipeline
-from flows.pipeline import REFUSED_EVENT, PipelineFailedError, Story, pipeline
+from flows.dag import read_dag
+from flows.pipeline import PipelineFailedError, Story, pipeline
 from flows.run import main
-from flows.stage import read_dag
+from flows.told import REFUSED_EVENT
 from flows.workspace import RUNS, clean_workspaces, make_workspace
 from rnnpipe.errors import NetworkError, ParameterError
-from rnnpipe.files import read_json, sha256_directory, write_json
-from rnnpipe.sandbox import Sandbox
+from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.storage.files import read_json, sha256_directory, write_json
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def run(project: Sandbox, *arguments: object, **parameters: object) -> State:
+def run(project: ProjectCopy, *arguments: object, **parameters: object) -> State:
     return pipeline(*arguments, repository=str(project.folder), **parameters, return_state=True)
 
 
@@ -99,12 +100,12 @@ def refusals(state: State) -> list[str]:
     return [event["payload"]["run"] for event in found]
 
 
-def experiments(project: Sandbox) -> list[str]:
+def experiments(project: ProjectCopy) -> list[str]:
     refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
     return [ref.rsplit("/", 1)[1] for ref in refs]
 
 
-def standing(project: Sandbox) -> tuple[str, ...]:
+def standing(project: ProjectCopy) -> tuple[str, ...]:
     """All of a project that a run must leave alone."""
     return (
         project.run("git", "status", "--porcelain"),
@@ -163,7 +164,7 @@ def test_a_stage_whose_input_changes_while_the_run_is_under_way_is_not_skipped(
 ):
     def plan_and_touch(*arguments, **more):
         workspace = make_workspace(*arguments, **more)
-        code = workspace.folder / "rnnpipe/report.py"
+        code = workspace.folder / "rnnpipe/reporting/page.py"
         code.write_text(code.read_text() + "# changed\n")
         return workspace
 
@@ -284,7 +285,7 @@ def test_a_language_model_needs_stages_of_the_root(project_of_all):
 def test_an_unknown_problem_is_refused_before_any_task(project):
     state = run(project, problem="translation")
     assert state.is_failed()
-    assert "expected one of: sentiment, language_model, forecasting" in state.message
+    assert "expected one of: classification, forecasting, language_model" in state.message
 
 
 def test_a_wrong_hash_is_not_tried_again(project):
@@ -303,7 +304,7 @@ def test_two_runs_at_once_leave_a_dirty_tree_alone_and_come_back_by_name(project
     (project.folder / "params.yaml").write_text(
         (project.folder / "params.yaml").read_text().replace("seed: 1", "seed: 7")
     )
-    (project.folder / "rnnpipe/plots.py").write_text("this is no Python (")
+    (project.folder / "rnnpipe/reporting/plots.py").write_text("this is no Python (")
     (project.folder / "notes.txt").write_text("mine")
     before = standing(project)
     children = [
@@ -312,7 +313,7 @@ def test_two_runs_at_once_leave_a_dirty_tree_alone_and_come_back_by_name(project
     shown = [child.communicate()[0] for child in children]
     assert [child.returncode for child in children] == [0, 0], shown
     assert standing(project) == before
-    assert (project.folder / "rnnpipe/plots.py").read_text() == "this is no Python ("
+    assert (project.folder / "rnnpipe/reporting/plots.py").read_text() == "this is no Python ("
     names = experiments(project)
     assert len(names) == 2
     project.run("git", "checkout", "--quiet", ".")
@@ -371,7 +372,7 @@ def test_a_run_publishes_to_s3_or_not_at_all_and_tells_no_secret(project, tmp_pa
         if value is not None:
             monkeypatch.setenv(name, value)
             environment[name] = value
-    project = Sandbox(project.folder, environment)
+    project = ProjectCopy(project.folder, environment)
     project.run("git", "init", "--quiet", "--bare", str(tmp_path / "origin"))
     project.run("git", "remote", "add", "origin", "../origin")
     with serving() as server:
@@ -394,7 +395,7 @@ def test_a_run_publishes_to_s3_or_not_at_all_and_tells_no_secret(project, tmp_pa
 
         (branch,) = project.run("git", "ls-remote", "--heads", "origin").split()[1::2]
         branch = branch.removeprefix("refs/heads/")
-        clone = Sandbox(tmp_path / "clone", project.environment)
+        clone = ProjectCopy(tmp_path / "clone", project.environment)
         project.run(
             "git", "clone", "--quiet", "--branch", branch, str(tmp_path / "origin"), "../clone"
         )
@@ -418,7 +419,7 @@ def test_data_of_ones_own_that_git_does_not_know_come_along(project):
     write_json(project.folder / "data/own.json", card)
     workspace = make_workspace(project.folder, "own", {"download.source": "data/own.json"})
     workspace.close()
-    clone = Sandbox(workspace.folder, project.environment)
+    clone = ProjectCopy(workspace.folder, project.environment)
     assert read_json(workspace.folder / "data/own.json") == card
     assert (workspace.folder / card["address"]).is_file()
     assert clone.run("git", "status", "--porcelain").split() == ["M", "params.yaml"]
@@ -458,7 +459,7 @@ def test_without_a_server_a_run_brings_its_own_and_takes_it_along(project, empty
 # Ended in the middle -------------------------------------------------------------------------
 
 
-def start(project: Sandbox, server: str, *arguments: str) -> "subprocess.Popen[str]":
+def start(project: ProjectCopy, server: str, *arguments: str) -> "subprocess.Popen[str]":
     """``python -m flows.run`` in a process group of its own, as a worker starts it."""
     return subprocess.Popen(
         [sys.executable, "-m", "flows.run", *arguments],
@@ -496,7 +497,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect
     (clone,) = [path for path in (project.folder / RUNS).iterdir() if path.is_dir()]
     # Its lock died with it: nothing bars the name, and what had run is not lost.
     make_workspace(project.folder, clone.name, {"train.hidden_size": 9}).close()
-    status = json.loads(Sandbox(clone, project.environment).run(*DVC, "status", "--json"))
+    status = json.loads(ProjectCopy(clone, project.environment).run(*DVC, "status", "--json"))
     assert "train" in status
     assert "download" not in status
     assert "up to date" in project.run(*DVC, "status", "dvc.yaml")

@@ -12,12 +12,14 @@ from optuna.trial import TrialState
 from projects import DVC, copy, processes, set_params
 from running import wait_for
 
-import flows.search
-from flows.search import SearchError, _shown
-from flows.study import StudyError, load_study
-from flows.up import STATE
-from rnnpipe.files import read_json
-from rnnpipe.sandbox import Sandbox
+import flows.search.command
+import flows.search.flow
+from flows.search.command import _shown
+from flows.search.flow import SearchError
+from flows.search.study import StudyError, load_study
+from flows.serving.environment import STATE
+from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.storage.files import read_json
 
 TRIALS = 3
 EPOCHS = 40  # of a twentieth of a second each: a trial can be met at its work
@@ -29,7 +31,7 @@ RAY = pytest.param(
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 
 
-def searched(sandbox: Sandbox) -> Sandbox:
+def searched(sandbox: ProjectCopy) -> ProjectCopy:
     """A project with a network that is easy to better and a small space, brought up to date."""
     set_params(sandbox.folder, {"train.hidden_size": 4, "train.learning_rate": 0.0005})
     path = sandbox.folder / "params.yaml"
@@ -53,8 +55,8 @@ def searched(sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture(scope="module")
 def sandbox(
-    quick: Sandbox, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Sandbox:
+    quick: ProjectCopy, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> ProjectCopy:
     """Trainings of a moment, whose loss follows from their parameters."""
     made = searched(copy(quick, tmp_path_factory.mktemp("search") / "project"))
     (made.folder / STATE).mkdir(parents=True)
@@ -62,7 +64,7 @@ def sandbox(
     return made
 
 
-def start(sandbox: Sandbox, *arguments: str, server: str = "") -> "subprocess.Popen[str]":
+def start(sandbox: ProjectCopy, *arguments: str, server: str = "") -> "subprocess.Popen[str]":
     """Begin a search, on a server of its own where none is named."""
     known = {"PREFECT_API_URL": server} if server else {}
     return subprocess.Popen(
@@ -75,11 +77,11 @@ def start(sandbox: Sandbox, *arguments: str, server: str = "") -> "subprocess.Po
     )
 
 
-def trials(sandbox: Sandbox, name: str) -> list[tuple[int, dict[str, object], float]]:
+def trials(sandbox: ProjectCopy, name: str) -> list[tuple[int, dict[str, object], float]]:
     return [(t.number, t.params, t.value) for t in load_study(sandbox.folder, name).trials]
 
 
-def kill_half_way(sandbox: Sandbox, name: str, *arguments: str) -> None:
+def kill_half_way(sandbox: ProjectCopy, name: str, *arguments: str) -> None:
     """Kill a search, and nothing but its own process, when a trial has ended and another trains."""
 
     def half_way() -> bool:
@@ -98,7 +100,7 @@ def kill_half_way(sandbox: Sandbox, name: str, *arguments: str) -> None:
     wait_for("all to be gone", 180, lambda: not list(processes(sandbox.folder)))
 
 
-def assert_whole(sandbox: Sandbox, name: str, printed: str) -> None:
+def assert_whole(sandbox: ProjectCopy, name: str, printed: str) -> None:
     """A search has ended well: all trials, their experiments, the report, and nothing else."""
     study = load_study(sandbox.folder, name)
     assert [t.number for t in study.trials] == list(range(TRIALS))
@@ -162,10 +164,10 @@ def test_of_a_finished_search_more_trials_can_be_asked_for(sandbox, prefect_serv
 
 def test_the_best_is_written_as_a_change_to_review(sandbox, tmp_path, monkeypatch, capsys):
     project = copy(sandbox, tmp_path / "project")
-    monkeypatch.setattr(flows.search, "ROOT", project.folder)
+    monkeypatch.setattr(flows.search.command, "ROOT", project.folder)
     path = project.folder / "params.yaml"
     before = yaml.safe_load(path.read_text())
-    assert flows.search.main(["apply", "dask"]) == 0
+    assert flows.search.command.main(["apply", "dask"]) == 0
     after = yaml.safe_load(path.read_text())
     best = load_study(project.folder, "dask").best_trial
     assert path.read_text().startswith("# As the project wants it.\n")
@@ -175,9 +177,9 @@ def test_the_best_is_written_as_a_change_to_review(sandbox, tmp_path, monkeypatc
         before[section].pop(name)
     assert after == before  # what was set for all trials is no part of the best
     capsys.readouterr()
-    assert flows.search.main(["show", "dask"]) == 0
+    assert flows.search.command.main(["show", "dask"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2 + TRIALS  # head and default
-    assert flows.search.main(["apply", "nosuch"]) == 1
+    assert flows.search.command.main(["apply", "nosuch"]) == 1
     told = capsys.readouterr().err
     assert "known: " in told
     assert "Traceback" not in told
@@ -246,7 +248,9 @@ def test_a_trial_that_cannot_be_is_a_result_and_not_the_end(real_project, prefec
 @pytest.mark.usefixtures("prefect_server")
 def test_what_cannot_be_searched_ends_at_once_and_says_why(sandbox):
     def refused(**parameters: str) -> str:
-        state = flows.search.search(**parameters, repository=str(sandbox.folder), return_state=True)
+        state = flows.search.flow.search(
+            **parameters, repository=str(sandbox.folder), return_state=True
+        )
         assert state.is_failed()
         return state.message
 
@@ -272,7 +276,9 @@ def test_a_search_without_a_report_is_named(tmp_path):
 @pytest.mark.usefixtures("prefect_server")
 def test_one_search_of_a_name_at_a_time(sandbox):
     # The kernel's lock bars this process, too; that it dies with its holder, the killed ones show.
-    with flows.search._alone(sandbox.folder, "alone"):
-        state = flows.search.search(name="alone", repository=str(sandbox.folder), return_state=True)
+    with flows.search.flow._alone(sandbox.folder, "alone"):
+        state = flows.search.flow.search(
+            name="alone", repository=str(sandbox.folder), return_state=True
+        )
     assert state.is_failed()
     assert "is at work" in state.message

@@ -6,9 +6,9 @@ import matplotlib.image
 import optuna
 import pytest
 
-from flows.search_report import page, read_summary, summarize, write_report
-from flows.space import Space
-from flows.study import Reporting, open_study, propose
+from flows.search.report import page, read_summary, summarize, write_report
+from flows.search.space import Space
+from flows.search.study import Reporting, open_study, propose
 
 KEYS = [
     "train.learning_rate", "train.dropout_rate", "train.word_dropout_rate",

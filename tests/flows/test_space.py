@@ -7,17 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.space import (
-    Space,
-    check_space,
-    divide_stages,
-    read_space,
-    training_stage,
-)
-from flows.stage import read_dag as read_dag_anew
+from flows.dag import read_dag as read_dag_anew
+from flows.search.space import Space, check_space, divide_stages, read_space, training_stage
 from rnnpipe.errors import ParameterError
-from rnnpipe.params import PARAMS
-from rnnpipe.places import places_of
+from rnnpipe.storage.paths import paths_of, problem_names
 
 ROOT = Path(__file__).parents[2]
 read_dag = cache(read_dag_anew)
@@ -38,7 +31,7 @@ def space(**values: object) -> Space:
 
 
 def checked(problem: str = "classification", **values: object) -> None:
-    text = (ROOT / places_of(problem).params).read_text()
+    text = (ROOT / paths_of(problem).params).read_text()
     check_space(space(problem=problem, **values), text, "search.yaml")
 
 
@@ -138,9 +131,9 @@ def test_what_is_no_search_is_refused(tmp_path, content):
         read_space(path)
 
 
-@pytest.mark.parametrize("problem", PARAMS)
+@pytest.mark.parametrize("problem", problem_names())
 def test_trials_share_what_their_parameters_do_not_touch(problem):
-    dag = read_dag(ROOT, places_of(problem).pipeline / "dvc.yaml")
+    dag = read_dag(ROOT, paths_of(problem).pipeline / "dvc.yaml")
     train = training_stage(problem, dag)
     shared, own = divide_stages(space(problem=problem), dag, ROOT)
     assert own == [train]
@@ -149,7 +142,7 @@ def test_trials_share_what_their_parameters_do_not_touch(problem):
 
 
 def test_what_comes_before_the_training_is_run_by_each_trial():
-    dag = read_dag(ROOT, places_of("classification").pipeline / "dvc.yaml")
+    dag = read_dag(ROOT, paths_of("classification").pipeline / "dvc.yaml")
     shared, own = divide_stages(space(space={"sequences.vocabulary_size": [1000, 2000]}), dag, ROOT)
     assert own[0] == "sequences"
     assert own[-1] == "train"
@@ -157,6 +150,6 @@ def test_what_comes_before_the_training_is_run_by_each_trial():
 
 
 def test_what_the_training_does_not_see_cannot_be_searched():
-    dag = read_dag(ROOT, places_of("classification").pipeline / "dvc.yaml")
+    dag = read_dag(ROOT, paths_of("classification").pipeline / "dvc.yaml")
     with pytest.raises(ParameterError, match="evaluate"):
         divide_stages(space(space={"evaluate.seed": [1, 2]}), dag, ROOT)

@@ -14,21 +14,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.dag import DagError, read_dag, read_plan
 from flows.stage import (
-    DagError,
     Outcome,
     StageFailedError,
     StageNetworkError,
     following,
-    read_dag,
-    read_plan,
     run_stage,
     stop_stages,
 )
 from rnnpipe.errors import ParameterError
-from rnnpipe.files import read_json, write_json
-from rnnpipe.params import PARAMS
-from rnnpipe.places import places_of
+from rnnpipe.storage.files import read_json, write_json
+from rnnpipe.storage.paths import paths_of, problem_names
 
 
 class Seen:
@@ -91,9 +88,9 @@ def test_the_dag_is_that_of_dvc_yaml(finished):
         before.add(name)
 
 
-@pytest.mark.parametrize("problem", PARAMS)
+@pytest.mark.parametrize("problem", problem_names())
 def test_a_finished_pipeline_has_nothing_to_do(project_of_all, problem):
-    plan = read_plan(project_of_all.folder, places_of(problem).pipeline / "dvc.yaml")
+    plan = read_plan(project_of_all.folder, paths_of(problem).pipeline / "dvc.yaml")
     assert plan.unchanged.keys() == plan.needs.keys()
     assert all(plan.nothing_to_do(stage, project_of_all.folder) for stage in plan.needs)
 
@@ -103,7 +100,7 @@ def test_whatever_a_stage_depends_on_is_noticed_when_it_is_touched(project):
     plan = read_plan(folder)
     stamps = plan.unchanged[stage]
     assert {"dvc.yaml", "dvc.lock", "params.yaml", "reports/metrics.json"} <= stamps.keys()
-    assert {"models/network", "data/predictions", "rnnpipe/plots.py"} <= stamps.keys()
+    assert {"models/network", "data/predictions", "rnnpipe/reporting/plots.py"} <= stamps.keys()
     for path in map(folder.joinpath, stamps):
         file = next(f for f in sorted(path.rglob("*")) if f.is_file()) if path.is_dir() else path
         content, times = file.read_bytes(), file.stat()
@@ -154,7 +151,7 @@ def test_an_unchanged_stage_is_skipped(project, seen):
 def test_a_forced_stage_runs_and_its_lines_keep_their_level(project, seen):
     outcome = seen.run("sequences", project.folder, force=True)
     assert outcome.state == "Ran"
-    (line,) = [(level, text) for level, text in seen.lines if text.startswith("rnnpipe.stages")]
+    (line,) = [(level, text) for level, text in seen.lines if text.startswith("rnnpipe.problems")]
     assert line[0] == logging.INFO
     assert "token ids" in line[1]
     # What DVC advises holds for a work tree of one's own.

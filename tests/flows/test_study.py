@@ -7,8 +7,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
-from flows.space import Space
-from flows.study import (
+from flows.search.space import Space
+from flows.search.study import (
     STORAGE_VARIABLE,
     Reporting,
     StudyError,

@@ -1,4 +1,4 @@
-"""``python -m flows.up``: what it refuses, what it starts, and that nothing outlives it."""
+"""``python -m flows.serving.up``: what it refuses, what it starts, and that nothing outlives it."""
 
 import http.client
 import json
@@ -21,7 +21,8 @@ import yaml
 from prefect.client.schemas.objects import StateType
 from running import Up, free_port, wait_for
 
-from flows.up import MARK, STATE, UpError, environment, marked, only_one
+from flows.serving.children import UpError, marked, only_one
+from flows.serving.environment import MARK, STATE, environment
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
@@ -42,7 +43,7 @@ from prefect.states import Completed
 def download(seconds):
     # Prefect hands the named loggers' lines on, but leaves their level to us.
     logging.getLogger("rnnpipe").setLevel(logging.INFO)
-    logging.getLogger("rnnpipe.sources").info("works in %s", os.getcwd())
+    logging.getLogger("rnnpipe.storage.download").info("works in %s", os.getcwd())
     subprocess.run(["sleep", str(seconds)], check=True)
     return Completed(name="Skipped", message="unchanged")
 
@@ -116,7 +117,7 @@ def up(project: Path, told: list[dict[str, str]]) -> Iterator[Up]:
 def refused(folder: Path, *arguments: str, **variables: str) -> str:
     """What the command says when it will not start: one message, and no traceback."""
     done = subprocess.run(
-        [sys.executable, "-m", "flows.up", *arguments],
+        [sys.executable, "-m", "flows.serving.up", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": "", **variables},
         text=True,
@@ -332,7 +333,7 @@ def test_a_second_one_names_the_first(up):
 
 def refused_beside(up: Up) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.up", "--port", str(free_port())],
+        [sys.executable, "-m", "flows.serving.up", "--port", str(free_port())],
         cwd=up.folder,
         text=True,
         capture_output=True,
@@ -449,7 +450,7 @@ def test_ended_while_it_starts_nothing_stays(tmp_path):
 @pytest.mark.parametrize("swallowed", [False, True])
 def test_ended_in_the_midst_of_an_import_it_stops(tmp_path, swallowed):
     folder = make_project(tmp_path / "project")
-    path = folder / "flows/server.py"
+    path = folder / "flows/serving/server.py"
     # As many a library does while it is imported.
     lines = ["print('importing', flush=True)", "exec('import time; time.sleep(60)')"]
     if swallowed:
@@ -466,7 +467,7 @@ def test_a_terminal_that_is_gone_leaves_nothing(tmp_path):
     folder = make_project(tmp_path / "project")
     terminal, ours = os.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "flows.up", "--port", str(free_port())],
+        [sys.executable, "-m", "flows.serving.up", "--port", str(free_port())],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": ""},
         stdin=subprocess.DEVNULL,

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from projects import copy
 
-from rnnpipe.sandbox import Sandbox
+from rnnpipe.project_copy import ProjectCopy
 
 
 @pytest.fixture
-def project(finished_root: Sandbox, tmp_path: Path) -> Sandbox:
+def project(finished_root: ProjectCopy, tmp_path: Path) -> ProjectCopy:
     """A copy of the finished root pipeline, free to change."""
     return copy(finished_root, tmp_path / "project")
 
 
 @pytest.fixture
-def quick_project(quick: Sandbox, tmp_path: Path) -> Sandbox:
+def quick_project(quick: ProjectCopy, tmp_path: Path) -> ProjectCopy:
     """The same with stages that take a moment."""
     return copy(quick, tmp_path / "project")

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from projects import ROOT, copy, set_params
 
-from rnnpipe import cluster
 from rnnpipe.errors import TrainingError
-from rnnpipe.files import read_json
-from rnnpipe.sandbox import Sandbox
+from rnnpipe.networks.distributed import cluster
+from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.storage.files import read_json
 
 SCRIPT = ROOT / "tests" / "parallel_steps.py"
 # The sum over shares is rounded otherwise than the sum over the batch.
 TOLERANCE = 1e-5
-FIRST_EPOCH = re.compile(r"INFO rnnpipe\.progress: epoch 1 of \d+: ")
+FIRST_EPOCH = re.compile(r"INFO rnnpipe\.runtime\.progress: epoch 1 of \d+: ")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 
@@ -34,7 +34,7 @@ def test_those_who_meet_name_each_other_in_the_same_order(tmp_path):
     found = {}
 
     def come(rank):
-        found[rank] = json.loads(cluster.meet(tmp_path / "meeting", rank, 3))
+        found[rank] = json.loads(cluster.rendezvous(tmp_path / "meeting", rank, 3))
 
     threads = [threading.Thread(target=come, args=(rank,)) for rank in range(3)]
     for thread in threads:
@@ -49,7 +49,7 @@ def test_those_who_meet_name_each_other_in_the_same_order(tmp_path):
 def test_who_does_not_come_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "MEETING_SECONDS", 0.5)
     with pytest.raises(TrainingError, match=r"found 1 of 3 workers .* worker 1, 2 did not come"):
-        cluster.meet(tmp_path, 0, 3)
+        cluster.rendezvous(tmp_path, 0, 3)
 
 
 def test_a_cluster_of_another_size_is_refused(monkeypatch):
@@ -86,7 +86,7 @@ def test_the_loss_of_every_step_is_that_of_one_process(steps):
 
 
 @pytest.fixture(scope="module")
-def sandbox(finished_root, tmp_path_factory) -> Sandbox:
+def sandbox(finished_root, tmp_path_factory) -> ProjectCopy:
     """All that training needs, and a network trained by one process."""
     made = copy(finished_root, tmp_path_factory.mktemp("parallel") / "project")
     # So few that rounding, which grows from step to step, stays small.
@@ -95,15 +95,15 @@ def sandbox(finished_root, tmp_path_factory) -> Sandbox:
     return made
 
 
-def set_train(sandbox: Sandbox, **values: object) -> None:
+def set_train(sandbox: ProjectCopy, **values: object) -> None:
     set_params(sandbox.folder, {f"train.{name}": value for name, value in values.items()})
 
 
-def history(sandbox: Sandbox) -> list[dict]:
+def history(sandbox: ProjectCopy) -> list[dict]:
     return read_json(sandbox.folder / "models" / "network" / "history.json")["epochs"]
 
 
-def train(sandbox: Sandbox, **more: str) -> "subprocess.Popen[str]":
+def train(sandbox: ProjectCopy, **more: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "rnnpipe", "train"],
         cwd=sandbox.folder,

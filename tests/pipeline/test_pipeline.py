@@ -30,19 +30,20 @@ from projects import (
     set_params,
 )
 
-from rnnpipe.files import read_json, sha256_directory, sha256_file, write_json
-from rnnpipe.sandbox import Sandbox
+from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.storage.files import read_json, sha256_directory, sha256_file, write_json
+from rnnpipe.storage.paths import stage_files
 
 # What needs neither data nor another stage: a change to the data does not run it again.
 APART = {"pretrained"}
 STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 
 
-def change(sandbox: Sandbox, section: str, **values: object) -> None:
+def change(sandbox: ProjectCopy, section: str, **values: object) -> None:
     set_params(sandbox.folder, {f"{section}.{name}": value for name, value in values.items()})
 
 
-def lock(sandbox: Sandbox) -> str:
+def lock(sandbox: ProjectCopy) -> str:
     return (sandbox.folder / "dvc.lock").read_text()
 
 
@@ -66,8 +67,6 @@ def test_every_stage_ran_and_a_model_came_out(finished):
 
 
 def test_dvc_and_the_command_line_name_the_same_stages():
-    from rnnpipe.__main__ import STAGES as KNOWN
-
     found = set()
     for path in [ROOT / "dvc.yaml", *ROOT.glob("pipelines/*/dvc.yaml")]:
         stages = yaml.safe_load(path.read_text())["stages"]
@@ -75,7 +74,7 @@ def test_dvc_and_the_command_line_name_the_same_stages():
         given = "" if path.parent == ROOT else f" --params pipelines/{path.parent.name}/params.yaml"
         for name, stage in stages.items():
             assert stage["cmd"] == f"python -m rnnpipe {name}{given}"
-    assert found == set(KNOWN)
+    assert found == set(stage_files())
 
 
 def test_a_second_run_runs_nothing(project):
@@ -108,7 +107,7 @@ def test_an_old_parameter_comes_back_from_the_run_cache(quick_project):
 
 
 def test_a_change_to_the_pictures_trains_nothing(quick_project):
-    path = quick_project.folder / "rnnpipe/plots.py"
+    path = quick_project.folder / "rnnpipe/reporting/plots.py"
     path.write_text(path.read_text() + "\n# changed\n")
     seconds = quick_project.reproduce()
     assert {"gradient_flow", "evaluate"} <= seconds.keys()
@@ -120,7 +119,7 @@ def test_pushed_data_come_back_in_a_fresh_clone(project, tmp_path):
     project.commit("Add a remote")
     project.run(*DVC, "push", "--quiet")
     project.run("git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone"))
-    clone = Sandbox(tmp_path / "clone", project.environment)
+    clone = ProjectCopy(tmp_path / "clone", project.environment)
     clone.run(*DVC, "pull", "--quiet")
     assert clone.reproduce() == {}
     assert lock(clone) == lock(project)
@@ -274,7 +273,7 @@ def test_no_network_ends_with_the_code_for_later_and_says_what_to_do(project):
 
 
 def test_a_model_is_published_found_promoted_and_fetched(quick_project, tmp_path):
-    def rnnpipe(*arguments: str, where: Sandbox = quick_project) -> str:
+    def rnnpipe(*arguments: str, where: ProjectCopy = quick_project) -> str:
         return where.run(sys.executable, "-m", "rnnpipe", *arguments)
 
     quick_project.run(
@@ -292,7 +291,7 @@ def test_a_model_is_published_found_promoted_and_fetched(quick_project, tmp_path
     assert "Traceback" not in again
 
     quick_project.run("git", "clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / "clone"))
-    clone = Sandbox(tmp_path / "clone", quick_project.environment)
+    clone = ProjectCopy(tmp_path / "clone", quick_project.environment)
     for name in ("v0.1.0", "prod"):
         assert rnnpipe("predict", "--model", name, "A superb film.", where=clone) == rnnpipe(
             "predict", "A superb film."
@@ -337,7 +336,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(quick_project):
 # Death in every stage -----------------------------------------------------------------------
 
 
-def start(sandbox: Sandbox) -> "subprocess.Popen[bytes]":
+def start(sandbox: ProjectCopy) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [*DVC, "repro"],
         cwd=sandbox.folder,
@@ -349,7 +348,7 @@ def start(sandbox: Sandbox) -> "subprocess.Popen[bytes]":
 
 
 def stage_process(
-    child: "subprocess.Popen[bytes]", sandbox: Sandbox, stages: Collection[str]
+    child: "subprocess.Popen[bytes]", sandbox: ProjectCopy, stages: Collection[str]
 ) -> tuple[int, str] | None:
     """Wait for one of these stages' own process; None when the run ended before any came."""
     while child.poll() is None:
@@ -367,7 +366,7 @@ VICTIMS = ("stage", "dvc", "group")
 
 
 @contextmanager
-def all_gone(sandbox: Sandbox, seconds: float) -> Iterator[None]:
+def all_gone(sandbox: ProjectCopy, seconds: float) -> Iterator[None]:
     yield
     end = time.monotonic() + seconds
     while list(processes(sandbox.folder)) and time.monotonic() < end:

@@ -15,13 +15,13 @@ import yaml
 from projects import DVC, ROOT, copy, fails, set_params
 
 from rnnpipe.__main__ import main
+from rnnpipe.config.load import load_params
 from rnnpipe.errors import TrainingError
-from rnnpipe.files import read_json, sha256_directory, sha256_file
-from rnnpipe.models import load_network
-from rnnpipe.params import PARAMS, load_params
-from rnnpipe.places import places_of
+from rnnpipe.networks.saving import load_network
 from rnnpipe.problems import problem_of
-from rnnpipe.sandbox import Sandbox
+from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.storage.files import read_json, sha256_directory, sha256_file
+from rnnpipe.storage.paths import paths_of, problem_names
 
 PROBLEMS = ("language_model", "forecasting")
 SERIES = "data/mirror/generated_series.csv"
@@ -29,46 +29,46 @@ BEFORE_LEARNING = ("download", "prepare", "validate")
 STAGES = [
     (problem, stage)
     for problem in PROBLEMS
-    for stage in yaml.safe_load((ROOT / places_of(problem).pipeline / "dvc.yaml").read_text())[
+    for stage in yaml.safe_load((ROOT / paths_of(problem).pipeline / "dvc.yaml").read_text())[
         "stages"
     ]
 ]
 
 
 @pytest.fixture
-def project(finished: Sandbox, tmp_path: Path) -> Sandbox:
+def project(finished: ProjectCopy, tmp_path: Path) -> ProjectCopy:
     """A copy of the finished project with all pipelines, free to change."""
     return copy(finished, tmp_path / "project")
 
 
 @pytest.fixture
-def quick_project(quick_pipelines: Sandbox, tmp_path: Path) -> Sandbox:
+def quick_project(quick_pipelines: ProjectCopy, tmp_path: Path) -> ProjectCopy:
     """The same with stages that take a moment."""
     return copy(quick_pipelines, tmp_path / "project")
 
 
 def pipeline(problem: str) -> str:
-    return (places_of(problem).pipeline / "dvc.yaml").as_posix()
+    return (paths_of(problem).pipeline / "dvc.yaml").as_posix()
 
 
-def change(sandbox: Sandbox, problem: str, section: str, **values: object) -> None:
-    folder = sandbox.folder / places_of(problem).pipeline
+def change(sandbox: ProjectCopy, problem: str, section: str, **values: object) -> None:
+    folder = sandbox.folder / paths_of(problem).pipeline
     set_params(folder, {f"{section}.{name}": value for name, value in values.items()})
 
 
-def run(sandbox: Sandbox, *arguments: str) -> str:
+def run(sandbox: ProjectCopy, *arguments: str) -> str:
     return sandbox.run(sys.executable, "-m", "rnnpipe", *arguments)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_a_model_better_than_knowing_nothing_came_out(finished, problem):
-    places = places_of(problem)
-    decision = read_json(finished.folder / places.decision)
+    paths = paths_of(problem)
+    decision = read_json(finished.folder / paths.decision)
     assert decision["verdict"] == "approved"
-    assert decision["model"] == sha256_directory(finished.folder / places.model)
-    metrics = read_json(finished.folder / places.metrics)
+    assert decision["model"] == sha256_directory(finished.folder / paths.model)
+    metrics = read_json(finished.folder / paths.metrics)
     assert {"validation", "baseline", "n"} <= set(metrics)
-    assert (finished.folder / places.reports / "index.html").is_file()
+    assert (finished.folder / paths.reports / "index.html").is_file()
 
 
 def test_the_language_model_is_better_than_its_n_grams_and_falls_over_training(finished):
@@ -96,27 +96,30 @@ def test_a_second_run_runs_nothing(project):
 @pytest.mark.parametrize(("problem", "stage"), STAGES)
 def test_a_stage_names_all_the_code_it_executes(finished_and_executed, problem, stage):
     sandbox, executed = finished_and_executed
-    files = executed[stage, "--params", places_of(problem).params.as_posix()]
+    files = executed[stage, "--params", paths_of(problem).params.as_posix()]
     stage_code.check_named(sandbox, problem, stage, files)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_training_again_gives_the_same_bytes(project, problem):
-    lock = project.folder / places_of(problem).pipeline / "dvc.lock"
+    lock = project.folder / paths_of(problem).pipeline / "dvc.lock"
     before = lock.read_text()
     project.run(*DVC, "repro", "--force", "--single-item", f"{pipeline(problem)}:train")
     assert lock.read_text() == before
 
 
-@pytest.mark.parametrize("problem", PARAMS)
+@pytest.mark.parametrize("problem", problem_names())
 def test_an_exported_network_that_answers_otherwise_is_refused(
     finished, tmp_path, monkeypatch, problem
 ):
     monkeypatch.chdir(finished.folder)
-    for module in ("rnnpipe.forecasters", "rnnpipe.language_models"):
+    for module in (
+        "rnnpipe.problems.forecasting.network",
+        "rnnpipe.problems.language_model.network",
+    ):
         import_module(module)  # Keras finds their classes once they are there
-    params = load_params(places_of(problem).params)
-    folder = places_of(problem).network
+    params = load_params(paths_of(problem).params)
+    folder = paths_of(problem).network
     network = load_network(folder / "network.keras")
     check_export = problem_of(params).check_export
     check_export(params, network, folder / "network.onnx")
@@ -207,9 +210,9 @@ def broken(name: str, table: pd.DataFrame) -> pd.DataFrame:
 def test_a_broken_series_is_named_before_anything_is_learnt(
     finished, tmp_path, monkeypatch, capfd, name, told
 ):
-    params = tmp_path / places_of("forecasting").params
+    params = tmp_path / paths_of("forecasting").params
     params.parent.mkdir(parents=True)
-    shutil.copy(finished.folder / places_of("forecasting").params, params)
+    shutil.copy(finished.folder / paths_of("forecasting").params, params)
     set_params(params.parent, {"download.source": "own.csv"})
     broken(name, pd.read_csv(finished.folder / SERIES)).to_csv(tmp_path / "own.csv", index=False)
     monkeypatch.chdir(tmp_path)
@@ -274,16 +277,16 @@ def test_a_model_is_published_found_and_fetched_by_its_name(
     rnnpipe("promote", "v0.1.0")
     assert "nothing new" in rnnpipe("publish", code=1)
     quick_project.run("git", "clone", "--quiet", str(tmp_path / "o"), str(tmp_path / "clone"))
-    clone = Sandbox(tmp_path / "clone", quick_project.environment)
+    clone = ProjectCopy(tmp_path / "clone", quick_project.environment)
     clone.run(*DVC, "artifacts", "get", ".", problem, "--stage", "prod", "--out", "got")
     assert sha256_directory(clone.folder / "got") == sha256_directory(
-        quick_project.folder / places_of(problem).model
+        quick_project.folder / paths_of(problem).model
     )
 
 
 @pytest.fixture
 def refused(finished, monkeypatch, capfd):
-    """Give a command of the command line, in the finished project, that must fail; what it says."""
+    """Return a command of the command line, in the finished project, that must fail; what it says."""
     monkeypatch.chdir(finished.folder)
 
     def refused(*command: str) -> str:

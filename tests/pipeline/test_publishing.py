@@ -16,10 +16,12 @@ import yaml
 from gto import api as gto_api
 from gto.exceptions import UnknownStage
 
-from rnnpipe import registry
 from rnnpipe.errors import RegistryError
-from rnnpipe.files import sha256_directory
-from rnnpipe.publishing import RefusalError, models, promote, publish, rollback
+from rnnpipe.registry.checks import RefusalError
+from rnnpipe.registry.find import find
+from rnnpipe.registry.folder import check_model
+from rnnpipe.registry.publishing import models, promote, publish, rollback
+from rnnpipe.storage.files import sha256_directory
 
 REPOSITORY = Path(__file__).parents[2]
 NAME = "sentiment"
@@ -60,7 +62,7 @@ for suite in ("validation", "validation_sequences"):
 """
 
 REGISTER = """
-from rnnpipe.params import load_params
+from rnnpipe.config.load import load_params
 from rnnpipe.stages import register
 
 register.run(load_params())
@@ -268,18 +270,18 @@ def test_life_of_a_model(published: World, tmp_path: Path) -> None:
     clone = tmp_path / "world/clone"
     run("git", "clone", "-q", str(published.origin), str(clone), cwd=tmp_path)
     assert models(clone) == models(project)
-    found = registry.find(None, clone)
+    found = find(None, clone)
     assert found == clone / ".rnnpipe/models" / second.decision.model
     assert sha256_directory(found) == second.decision.model
-    registry.check_model(found)
-    assert registry.find("v0.1.0", clone).name == first.decision.model
-    assert registry.find(None, project) == project / "models/sentiment"
+    check_model(found)
+    assert find("v0.1.0", clone).name == first.decision.model
+    assert find(None, project) == project / "models/sentiment"
     with pytest.raises(RegistryError, match=r"known versions: v0\.1\.0, v0\.2\.0 \(dev, prod\)"):
-        registry.find("staging", clone)
+        find("staging", clone)
 
     # Tampered with, a fetched model is fetched again.
     (found / "README.md").write_text("other")
-    assert sha256_directory(registry.find("prod", clone)) == second.decision.model
+    assert sha256_directory(find("prod", clone)) == second.decision.model
 
     # DVC's own way to the same model; it would look for a relative remote in its own clone.
     get = [sys.executable, "-m", "dvc", "artifacts", "get", str(published.origin), NAME]
@@ -310,7 +312,7 @@ def test_first_version_is_complete(shared_published: World) -> None:
 DRIVER = """
 import logging, os, signal, sys
 from pathlib import Path
-from rnnpipe.publishing import publish
+from rnnpipe.registry.publishing import publish
 
 class Kill(logging.Handler):
     def emit(self, record):

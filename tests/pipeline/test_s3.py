@@ -9,8 +9,8 @@ import pytest
 from projects import DVC, copy, fails
 from s3_server import BUCKET, KEY_ID, SECRET, Server, credentials, serving
 
-from rnnpipe.files import sha256_directory
-from rnnpipe.sandbox import Sandbox
+from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.storage.files import sha256_directory
 
 RNNPIPE = (sys.executable, "-m", "rnnpipe")
 REVIEW = "A superb film."
@@ -24,7 +24,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def project(quick: Sandbox, server: Server, tmp_path: Path) -> Sandbox:
+def project(quick: ProjectCopy, server: Server, tmp_path: Path) -> ProjectCopy:
     """A copy of the finished project with a bare origin and a place of its own in the bucket."""
     folder = copy(quick, tmp_path / "project").folder
     (tmp_path / "home").mkdir()
@@ -33,7 +33,7 @@ def project(quick: Sandbox, server: Server, tmp_path: Path) -> Sandbox:
         environment.pop(name, None)
         if value is not None:
             environment[name] = value
-    sandbox = Sandbox(folder, environment)
+    sandbox = ProjectCopy(folder, environment)
     origin = str(tmp_path / "origin.git")
     sandbox.run("git", "init", "--quiet", "--bare", "--initial-branch=main", origin)
     sandbox.run("git", "remote", "add", "origin", origin)
@@ -43,14 +43,14 @@ def project(quick: Sandbox, server: Server, tmp_path: Path) -> Sandbox:
     return sandbox
 
 
-def cloned(project: Sandbox, source: str = "origin.git") -> Sandbox:
+def cloned(project: ProjectCopy, source: str = "origin.git") -> ProjectCopy:
     """A clone with an empty cache, beside the project."""
     home = project.folder.parent
     project.run("git", "clone", "--quiet", str(home / source), str(home / "clone"))
-    return Sandbox(home / "clone", project.environment)
+    return ProjectCopy(home / "clone", project.environment)
 
 
-def standing(project: Sandbox) -> tuple[str, str]:
+def standing(project: ProjectCopy) -> tuple[str, str]:
     """Tags here, and all that the origin knows."""
     return (project.run("git", "tag"), project.run("git", "ls-remote", "origin"))
 
@@ -84,7 +84,7 @@ def test_a_published_model_is_found_and_fetched_elsewhere(project):
 
     # From any folder, by the repository's address alone.
     home = project.folder.parent
-    elsewhere = Sandbox(home / "elsewhere", project.environment)
+    elsewhere = ProjectCopy(home / "elsewhere", project.environment)
     elsewhere.folder.mkdir()
     get = (*DVC, "artifacts", "get", str(home / "origin.git"), "sentiment")
     elsewhere.run(*get, "--rev", "v0.1.0", "--out", "by_version")
@@ -116,7 +116,7 @@ def test_a_store_that_cannot_be_written_publishes_nothing(project, server, fault
     if fault == "nobody":
         environment = {**project.environment}
         del environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
-        project = Sandbox(project.folder, environment)
+        project = ProjectCopy(project.folder, environment)
     before = standing(project)
     with server.nobody_is_known() if fault == "stranger" else nullcontext():
         shown = fails(project, *RNNPIPE, "publish")

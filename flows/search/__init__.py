@@ -1,0 +1,1 @@
+"""A search for better parameters: Optuna proposes, Prefect runs the trials."""

@@ -1,0 +1,1 @@
+"""Server, worker and pages, started and supervised as one."""

@@ -1,0 +1,1 @@
+"""Parameters: typed, bounded, frozen."""

@@ -1,0 +1,1 @@
+"""Figures from labels and predictions alone, with their intervals and tests."""

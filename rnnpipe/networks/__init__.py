@@ -1,0 +1,1 @@
+"""Recurrent networks: layers, training, files; the only package that knows TensorFlow."""

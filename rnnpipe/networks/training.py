@@ -1,0 +1,319 @@
+"""Training: batches in, best weights out; which network it trains, it does not know.
+
+Everything random derives from (seed, epoch, step), and every epoch ends in a checkpoint, so a
+training that is killed and started again ends in the very bytes of an undisturbed one.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnpipe.config.training import Training
+from rnnpipe.errors import TrainingError
+from rnnpipe.networks.backend import keras, tf
+from rnnpipe.networks.distributed.process_group import ONE_PROCESS, ProcessGroup
+from rnnpipe.networks.optimizers import Optimizer
+from rnnpipe.storage.files import atomic_file
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training data gave.
+
+    Attributes:
+        epoch: counted from 1.
+        loss: mean training loss, dropout on, over all that is learnt from.
+        validation_loss: mean loss on validation, dropout off.
+        gradient_norm: mean norm of the gradient over all weights, before clipping.
+        learning_rate: step size of the last step.
+        figures: whatever else the problem tells: ``accuracy``, ``validation_accuracy``, ...
+    """
+
+    epoch: int
+    loss: float
+    validation_loss: float
+    gradient_norm: float
+    learning_rate: float
+    figures: Mapping[str, float]
+
+    @property
+    def row(self) -> dict[str, float]:
+        """All figures by name, as reports and the flow read them."""
+        values = {key: value for key, value in asdict(self).items() if key != "figures"}
+        return values | dict(self.figures)
+
+
+@dataclass(frozen=True)
+class History:
+    """All epochs, and which of them gave the weights that were kept."""
+
+    epochs: tuple[Epoch, ...]
+    best_epoch: int
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """All epochs as rows, and the best one's number."""
+        return {"epochs": [epoch.row for epoch in self.epochs], "best_epoch": self.best_epoch}
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step gave.
+
+    Attributes:
+        loss: mean over all that the step learnt from.
+        size: of how much that was: reviews, words, windows.
+        norm: of the gradient over all weights, before clipping.
+        correct: of what is counted beside, such as right answers.
+    """
+
+    loss: float
+    size: float
+    norm: float
+    correct: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """What is trained, as far as the training has to know it.
+
+    Attributes:
+        network: whose weights are learnt; freshly built.
+        batches: of an epoch, counted from 0; the same epoch gives the same batches.
+        start: given the optimizer, the function that takes one step on a batch.
+        describe: further figures of an epoch, from its mean loss and the sum of correct.
+        judge: figures on validation, dropout off, ``loss`` among them: its least decides which
+            weights are kept.
+        unit: what a batch holds, in the plural: reviews, words, windows.
+    """
+
+    network: keras.Model
+    batches: Callable[[int], Sequence[Any]]
+    start: Callable[[Optimizer], Callable[[Any], StepResult]]
+    describe: Callable[[float, float], Mapping[str, float]]
+    judge: Callable[[], Mapping[str, float]]
+    unit: str = "rows"
+
+
+def draw_fraction(rows: NDArray[np.int64], params: Training) -> NDArray[np.int64]:
+    """Take ``params.fraction`` of the rows, in their order, the same for the same seed."""
+    kept = math.ceil(params.fraction * len(rows))
+    return np.sort(np.random.default_rng(params.seed).permutation(rows)[:kept])
+
+
+def make_deterministic() -> None:
+    """Have TensorFlow give the same bytes for the same input on one machine."""
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit(
+    task: TrainingTask,
+    params: Training,
+    checkpoint: Path,
+    on_epoch: Callable[[Epoch], None],
+    team: ProcessGroup = ONE_PROCESS,
+    on_step: Callable[[int, int, int, float, float], None] | None = None,
+) -> History:
+    """Train a network and leave its best weights in it.
+
+    Args:
+        task: network, batches, step and judgement.
+        params: optimizer, length and end of the training.
+        checkpoint: file that keeps the state after each epoch; where it exists, training goes
+            on from it. It belongs to the caller to remove it when the result is safe.
+        on_epoch: called after each epoch, on resuming also for the epochs that are done.
+        team: with whom the network is trained. The chief alone reads and writes the checkpoint
+            and judges: what decides must be the same everywhere.
+        on_step: called after each step with epoch and step, both counted from 1, the number of
+            steps of the epoch, the step's loss and its size.
+
+    Raises:
+        TrainingError: the loss is no number, or another of the team was lost.
+    """
+    optimizer = Optimizer(params.optimizer, tensorflow_variables(task.network), team)
+    state = _State(task.network, optimizer, checkpoint, team)
+    with team.report_loss(state.kept):
+        return _fit(task, params, optimizer, state, on_epoch, on_step)
+
+
+def _fit(
+    task: TrainingTask,
+    params: Training,
+    optimizer: Optimizer,
+    state: "_State",
+    on_epoch: Callable[[Epoch], None],
+    on_step: Callable[[int, int, int, float, float], None] | None,
+) -> History:
+    team = optimizer.team
+    step = task.start(optimizer)
+    state.load()
+    for done in state.epochs:
+        on_epoch(done)
+
+    while not _finished(state.epochs, params):
+        epoch = len(state.epochs)
+        _seed_dropout(task.network, params.seed, epoch, team.rank)
+        losses, size, correct, norms = 0.0, 0.0, 0.0, 0.0
+        batches = task.batches(epoch)
+        for number, batch in enumerate(batches):
+            passed = (epoch + number / len(batches)) / params.epochs
+            optimizer.learning_rate.assign(_learning_rate(params, passed))
+            result = step(batch)
+            _require_finite(result.loss, f"epoch {epoch + 1}, step {number + 1}", params)
+            losses += result.loss * result.size
+            size += result.size
+            correct += result.correct
+            norms += result.norm
+            if on_step:
+                on_step(epoch + 1, number + 1, len(batches), result.loss, result.size)
+        validation = team.broadcast(lambda: dict(task.judge()))
+        validation_loss = validation.pop("loss")
+        # The last step of an epoch may break the weights after its own loss was taken.
+        _require_finite(validation_loss, f"epoch {epoch + 1}, on validation", params)
+        loss = losses / size
+        judged = {f"validation_{name}": value for name, value in validation.items()}
+        ended = Epoch(
+            epoch + 1,
+            loss,
+            validation_loss,
+            norms / len(batches),
+            float(optimizer.learning_rate),
+            {**task.describe(loss, correct), **judged},
+        )
+        state.save(ended)
+        on_epoch(ended)
+    state.restore_best()
+    return History(tuple(state.epochs), _best(state.epochs).epoch)
+
+
+def training_key(params: Training, *contents: str) -> str:
+    """Name a training by all that decides its outcome: parameters and hashes of its inputs."""
+    text = json.dumps([params.model_dump(), *contents], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def tensorflow_variables(model: keras.Model) -> list[tf.Variable]:
+    """Return the variables behind a model's trainable weights."""
+    return [variable.value for variable in model.trainable_variables]
+
+
+def _learning_rate(params: Training, passed: float) -> float:
+    """Return the step size when a share of the training has passed."""
+    return params.learning_rate * (1.0 if params.schedule == "constant" else 1 - passed)
+
+
+def _seed_dropout(model: keras.Model, seed: int, epoch: int, rank: int = 0) -> None:
+    """Set every dropout's random state from (seed, epoch); within it counts the steps itself.
+
+    Each process has masks of its own: the same ones would hit its share of a batch alike.
+    """
+    generators = [
+        generator
+        for layer in model._flatten_layers()
+        if (generator := getattr(layer, "seed_generator", None)) is not None
+    ]
+    for number, generator in enumerate(generators):
+        entropy = [seed, epoch, number, *([rank] if rank else [])]
+        random = np.random.SeedSequence(entropy).generate_state(2)
+        generator.state.assign((random >> 1).astype(generator.state.dtype))
+
+
+def _require_finite(loss: float, where: str, params: Training) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the loss became {loss} in {where}, at learning rate {params.learning_rate:g}:"
+            " lower train.learning_rate, or set train.gradient_clip_norm (1.0 is a good start)"
+        )
+
+
+def _best(epochs: list[Epoch]) -> Epoch:
+    return min(epochs, key=lambda epoch: epoch.validation_loss)
+
+
+def _finished(epochs: list[Epoch], params: Training) -> bool:
+    if not epochs:
+        return False
+    waited = len(epochs) - _best(epochs).epoch
+    return len(epochs) >= params.epochs or waited >= params.patience
+
+
+class _State:
+    """Weights, optimizer, best weights and history, in memory and in one file."""
+
+    def __init__(
+        self, model: keras.Model, optimizer: Optimizer, path: Path, team: ProcessGroup = ONE_PROCESS
+    ) -> None:
+        self.path = path
+        self._team = team
+        self.epochs: list[Epoch] = []
+        self._variables = {
+            "model": model.weights,
+            "optimizer": optimizer.variables,
+        }
+        self._weights = model.weights
+        self._best: list[NDArray[Any]] = []
+
+    def kept(self) -> str:
+        """Say what is not lost whatever happens now."""
+        if not self.epochs:
+            return "no epoch had ended, so nothing is kept"
+        return f"the checkpoint after epoch {len(self.epochs)} is kept at {self.path}"
+
+    def load(self) -> None:
+        content = self._team.bytes_from_chief(
+            lambda: self.path.read_bytes() if self.path.exists() else b""
+        )
+        if content:
+            self._read(content)
+        self._require_same()
+
+    def _require_same(self) -> None:
+        """Require that all of the team hold the same state."""
+        if self._team.size == 1:
+            return
+        digest = hashlib.sha256()
+        for variables in self._variables.values():
+            for variable in variables:
+                digest.update(np.ascontiguousarray(variable).data)
+        self._team.require_same(digest.digest(), f"weights after {len(self.epochs)} epochs")
+
+    def _read(self, content: bytes) -> None:
+        with np.load(io.BytesIO(content), allow_pickle=False) as saved:
+            self.epochs = [Epoch(**epoch) for epoch in json.loads(str(saved["epochs"]))]
+            for kind, variables in self._variables.items():
+                for number, variable in enumerate(variables):
+                    variable.assign(saved[f"{kind}_{number}"])
+            self._best = [saved[f"best_{number}"] for number in range(len(self._weights))]
+        _log.info("going on after epoch %d of a training that was cut off", len(self.epochs))
+
+    def save(self, epoch: Epoch) -> None:
+        self._require_same()
+        self.epochs.append(epoch)
+        if _best(self.epochs) is epoch:
+            self._best = [np.array(variable) for variable in self._weights]
+        if self._team.rank:
+            return
+        arrays: dict[str, Any] = {
+            f"{kind}_{number}": np.array(variable)
+            for kind, variables in self._variables.items()
+            for number, variable in enumerate(variables)
+        }
+        arrays |= {f"best_{number}": value for number, value in enumerate(self._best)}
+        arrays["epochs"] = np.array(json.dumps([asdict(epoch) for epoch in self.epochs]))
+        with atomic_file(self.path) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
+
+    def restore_best(self) -> None:
+        for variable, value in zip(self._weights, self._best, strict=True):
+            variable.assign(value)

@@ -1,0 +1,55 @@
+"""The network, and what it learns from."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rnnpipe.networks.backend import keras
+from rnnpipe.networks.training import TrainingTask, draw_fraction
+from rnnpipe.networks.transfer import Start, start_from
+from rnnpipe.problems.classification.files import (
+    BASELINE,
+    LANGUAGE_MODEL,
+    PRETRAINED,
+    SEQUENCES,
+    WORD_VECTORS,
+)
+from rnnpipe.problems.classification.network import build_classifier
+from rnnpipe.problems.classification.params import ClassificationParams, Train
+from rnnpipe.problems.classification.training import TrainingSet, learn_to_classify
+from rnnpipe.text.sequences import load_split, open_sequences
+from rnnpipe.text.tokens import Vocabulary
+
+
+def build_network(params: ClassificationParams) -> keras.Model:
+    """Build the network that the training starts from, from a language model if there is one."""
+    vocabulary = Vocabulary.load(SEQUENCES / "vocabulary.json")
+    vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
+    network = build_classifier(params.train, len(vocabulary), vectors)
+    if (PRETRAINED / LANGUAGE_MODEL).exists():
+        start_from(network, Start.load(PRETRAINED / LANGUAGE_MODEL), vocabulary)
+    return network
+
+
+def learn(params: ClassificationParams) -> TrainingTask:
+    """A fresh network with its lesson, and validation to judge it by."""
+    network = build_network(params)
+    validation = load_split(SEQUENCES, "validation")
+    return learn_to_classify(network, _lesson(params.train), validation, params.train)
+
+
+def _lesson(params: Train) -> TrainingSet:
+    """What the labels say and, of the unlabelled reviews, what the baseline thinks."""
+    index, everything = open_sequences(SEQUENCES)
+    labelled, unlabelled = (
+        draw_fraction(np.flatnonzero(index["split"] == split), params)
+        for split in ("train", "unlabelled")
+    )
+    labels = index["label"].iloc[labelled].to_numpy(np.float32)
+    if not params.distillation:
+        return TrainingSet(everything, labelled, labels)
+    teacher = pq.read_table(BASELINE, columns=["id", "probability"])
+    places = pc.index_in(pa.array(index["id"].iloc[unlabelled]), teacher["id"])
+    soft = teacher["probability"].take(places).to_numpy().astype(np.float32)
+    return TrainingSet(everything, np.append(labelled, unlabelled), np.append(labels, soft))

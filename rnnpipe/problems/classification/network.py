@@ -1,0 +1,76 @@
+"""The classifier: token ids in, one logit out."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnpipe.networks.backend import keras
+from rnnpipe.networks.layers import NgramEmbedding, Pooling, RightAligned
+from rnnpipe.networks.recurrent import Recurrent
+from rnnpipe.problems.classification.params import Train
+
+
+def build_classifier(
+    params: Train, vocabulary_size: int, word_vectors: NDArray[np.float32] | None
+) -> keras.Model:
+    """Build a network from token ids to one logit.
+
+    Args:
+        params: the network's shape; its seed decides the first weights.
+        vocabulary_size: number of token ids.
+        word_vectors: ``float32[vocabulary_size, >= embedding_size]`` to start the embedding
+            from; None starts it at random.
+
+    Returns:
+        A model from ``int32[batch, time]`` to ``float32[batch]``; a positive logit means pos.
+    """
+    keras.utils.set_random_seed(params.seed)
+    embedding = NgramEmbedding(
+        vocabulary_size,
+        params.embedding_size,
+        params.bigram_size,
+        params.bigram_buckets,
+        name="embedding",
+    )
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    aligned, lengths = RightAligned(params.mask, params.padding_side, name="aligned")(token_ids)
+    vectors = embedding(aligned)
+    for name, rate, shape in (
+        ("word_dropout", params.word_dropout_rate, (None, None, 1)),
+        ("embedding_dropout", params.embedding_dropout_rate, None),
+    ):
+        vectors = keras.layers.Dropout(rate, noise_shape=shape, name=name)(vectors)
+    states = vectors
+    for number in range(1, params.num_layers + 1):
+        if number > 1:
+            states = keras.layers.Dropout(params.dropout_rate, name=f"dropout_{number}")(states)
+        states = Recurrent(
+            params.cell,
+            params.hidden_size,
+            params.bidirectional,
+            params.precision,
+            name=f"recurrent_{number}",
+        )(states, lengths)
+    pooling = Pooling(params.pooling, params.bidirectional, params.shortcut, name="pooling")
+    pooled = pooling(states, vectors, lengths)
+    pooled = keras.layers.Dropout(params.dropout_rate, name="head_dropout")(pooled)
+    logits = keras.layers.Dense(1, name="head")(pooled)
+    model = keras.Model(
+        token_ids, keras.layers.Reshape((), name="logit")(logits), name="classifier"
+    )
+    if word_vectors is not None:
+        embedding.words.embeddings.assign(word_vectors[:, : params.embedding_size])
+    return model
+
+
+def split_at_vectors(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Divide a classifier where token ids have become vectors; the weights stay shared.
+
+    Returns:
+        A model from ``int32[batch, time]`` to ``float32[batch, time, width]`` and lengths
+        ``int32[batch]``, and one from these two to the logits.
+    """
+    _, lengths = model.get_layer("aligned").output
+    vectors = model.get_layer("embedding").output
+    return keras.Model(model.input, [vectors, lengths]), keras.Model(
+        [vectors, lengths], model.output
+    )

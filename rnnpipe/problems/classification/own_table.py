@@ -1,0 +1,231 @@
+"""A table of one's own: columns, labels and splits by parameter, every row accounted for."""
+
+import hashlib
+import math
+import re
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rnnpipe.errors import SourceError, quoted
+from rnnpipe.problems.classification.params import Prepare
+from rnnpipe.problems.classification.reviews import (
+    LABELS,
+    SPLITS,
+    Prepared,
+    Review,
+    Split,
+    TextSpool,
+    digest_in_order,
+    text_spool,
+    write_reviews,
+)
+from rnnpipe.storage.tables import read_batches
+
+TEST_SHARE = 0.2
+
+
+def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
+    """Write the reviews of a CSV (UTF-8, commas) or parquet file to one parquet table.
+
+    Values of labels and groups are compared as text without the blanks around them; a number
+    without fraction loses its ``.0``, a truth value becomes ``true`` or ``false``. Rows are
+    counted from 0, the first below the header.
+
+    Args:
+        table: the file; its suffix, ``.csv`` or ``.parquet``, says which.
+        out: the table; the schema is :data:`SCHEMA`, rows are sorted by id.
+        params: the names of the columns, and which label value means what.
+
+    Raises:
+        SourceError: the file is broken, a column is missing, or a value cannot be used.
+    """
+    table = Path(table)
+    chosen = {
+        "text": params.text_column,
+        "label": params.label_column,
+        "split": params.split_column,
+        "group": params.group_column,
+    }
+    columns = {role: name for role, name in chosen.items() if name is not None}
+    labels, groups, given = _Column(), _Column(), _Column()
+    splits = bytearray()  # of each row, its place in SPLITS
+    with text_spool(out := Path(out)) as texts:
+        for batch in read_batches(
+            table, columns, advice="Set prepare.{role}_column in params.yaml"
+        ):
+            for role, column in (("label", labels), ("group", groups), ("split", given)):
+                if role in batch:
+                    column.extend(batch[role])
+            for text in _texts(table, batch["text"], first_row=len(texts)):
+                if "split" not in batch:
+                    group = groups[len(texts)] if "group" in batch else None
+                    splits.append(SPLITS.index(_hashed_split(group, text)))
+                texts.append(text)
+        if not len(texts):
+            raise SourceError(f"{table} has no rows below its header")
+        meanings = _meanings(table, labels, params)
+        if "split" in columns:
+            splits = _given_splits(table, given, labels, params)
+        rows = _TableRows(splits, labels, meanings, groups if "group" in columns else None)
+        digest = digest_in_order((path, texts.sha256(row)) for row, path in rows.paths())
+        return write_reviews(out, rows.reviews(texts), texts, digest)
+
+
+class _Column:
+    """A column's values as text, each distinct one kept once."""
+
+    def __init__(self) -> None:
+        self._codes = array("i")
+        self._code_of: dict[str | None, int] = {}
+        self._values: list[str | None] = []
+
+    def extend(self, cells: pa.Array) -> None:
+        for cell in cells.to_pylist():
+            value = _plain(cell)
+            code = self._code_of.setdefault(value, len(self._values))
+            if code == len(self._values):
+                self._values.append(value)
+            self._codes.append(code)
+
+    def __getitem__(self, row: int) -> str | None:
+        return self._values[self._codes[row]]
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    @property
+    def distinct(self) -> set[str]:
+        return {value for value in self._values if value is not None}
+
+    def first_row(self, value: str) -> int:
+        return self._codes.index(self._code_of[value])
+
+
+def _texts(table: Path, column: pa.Array, first_row: int) -> list[bytes]:
+    if not pa.types.is_large_string(column.type):
+        raise SourceError(f"{table}: the text column holds {column.type}, expected text")
+    length = pc.utf8_length(pc.utf8_trim_whitespace(column))
+    empty = pc.index(pc.equal(pc.fill_null(length, 0), 0), value=True).as_py()
+    if empty >= 0:
+        raise SourceError(
+            f"{table}, row {first_row + empty}: the text is empty; fill it or delete the row"
+        )
+    texts: list[bytes] = column.cast(pa.large_binary()).to_pylist()
+    return texts
+
+
+def _meanings(table: Path, column: _Column, params: Prepare) -> dict[str | None, int | None]:
+    """The label, 0 or 1, that each of a column's values stands for; None for none."""
+    distinct = column.distinct
+    foreign = sorted(distinct - params.labels.keys())
+    if foreign:
+        shown = ", ".join(
+            f"{quoted(value)} (row {column.first_row(value)})" for value in foreign[:5]
+        )
+        classes = (
+            f" The column holds {len(distinct)} different labels; rnnpipe learns two classes:"
+            " map several to one class, or leave the other rows out."
+            if len(distinct) > 2
+            else ""
+        )
+        raise SourceError(
+            f"{table}, column {params.label_column!r}: no meaning is known of {shown};"
+            f" known: {', '.join(map(repr, params.labels))}.{classes}"
+            " Set prepare.labels in params.yaml"
+        )
+    classes_found = {params.labels[value] for value in distinct}
+    if len(classes_found) < 2:
+        raise SourceError(
+            f"{table}, column {params.label_column!r}: found"
+            f" {'only ' + classes_found.pop() if classes_found else 'no'} labels, expected both"
+            " neg and pos: there is nothing to tell apart"
+        )
+    return {None: None} | {value: LABELS[params.labels[value]] for value in distinct}
+
+
+def _given_splits(table: Path, column: _Column, labels: _Column, params: Prepare) -> bytearray:
+    splits = bytearray()
+    for row in range(len(column)):
+        split, label = column[row], labels[row]
+        where = f"{table}, row {row}, column {params.split_column!r}"
+        if split not in SPLITS:
+            hint = "; validation is taken from train by itself" if split == "validation" else ""
+            found = "nothing" if split is None else quoted(split)
+            raise SourceError(f"{where}: found {found}, expected {', '.join(SPLITS)}{hint}")
+        if label is None and split != "unlabelled":
+            raise SourceError(
+                f"{where}: {split}, but the row has no label; label it or write unlabelled"
+            )
+        splits.append(SPLITS.index(split))
+    return splits
+
+
+def _hashed_split(film: str | None, text: bytes) -> Split:
+    """Test for one row in five, by a hash of its group, else its text: fixed for ever."""
+    # The prefix keeps it independent of the hash that chooses validation.
+    key = b"test:" + (film.encode() if film is not None else text)
+    share = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
+    return "test" if share < TEST_SHARE else "train"
+
+
+class _TableRows:
+    """The rows of a table but for their texts."""
+
+    def __init__(
+        self,
+        splits: bytearray,
+        labels: _Column,
+        meanings: dict[str | None, int | None],
+        films: _Column | None,
+    ) -> None:
+        self._splits = splits
+        self._labels = labels
+        self._meanings = meanings
+        self._films = films
+
+    def _side(self, row: int) -> tuple[Split, int | None]:
+        """A row's split, and its label where the split has any."""
+        split, label = SPLITS[self._splits[row]], self._meanings[self._labels[row]]
+        return ("unlabelled", None) if label is None or split == "unlabelled" else (split, label)
+
+    def paths(self) -> Iterator[tuple[int, str]]:
+        """Yield each row with its path as a review of an archive, in the order of the paths."""
+        rows: dict[str, array[int]] = {}
+        for row in range(len(self._labels)):
+            split, label = self._side(row)
+            kind = "unsup" if label is None else ("neg", "pos")[label]
+            rows.setdefault(f"{split}/{kind}", array("q")).append(row)
+        for folder in sorted(rows):
+            for row in rows[folder]:
+                yield row, f"{folder}/{_row_id(row)}"
+
+    def reviews(self, texts: TextSpool) -> Iterator[Review]:
+        """Yield the rows in the order of their ids."""
+        for row in range(len(texts)):
+            split, label = self._side(row)
+            film = self._films[row] if self._films else None
+            sha256, text = texts[row]
+            yield Review(_row_id(row), split, label, None, film, text, sha256)
+
+
+def _row_id(row: int) -> str:
+    return f"row/{row:08}"
+
+
+def _plain(value: Any) -> str | None:
+    """A label's, split's or group's value as text; None where there is none.
+
+    >>> _plain(" pos "), _plain(1.0), _plain("1.0"), _plain(True), _plain(""), _plain(float("nan"))
+    ('pos', '1', '1', 'true', None, None)
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    # pandas writes 1.0 for 1 as soon as one cell of the column is empty.
+    return re.sub(r"^(-?[0-9]+)\.0$", r"\1", str(value).strip()) or None

@@ -1,0 +1,100 @@
+"""A registered model on new text, by its exported network: TensorFlow is not needed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnpipe.errors import RegistryError
+from rnnpipe.metrics.classification import THRESHOLD, probabilities_of
+from rnnpipe.problems.classification.exported import ExportedNetwork
+from rnnpipe.registry.find import find
+from rnnpipe.registry.folder import MODEL_FILES
+from rnnpipe.storage.files import read_json
+from rnnpipe.text.batching import Padding
+from rnnpipe.text.tokens import UNKNOWN_ID, Ragged, Vocabulary
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network answers to a text.
+
+    Attributes:
+        label: of the likelier class.
+        probability: of the positive class, not of the label.
+        known_words: how many of the words that were read the model knows; of 0 the answer rests
+            on nothing that the text says.
+    """
+
+    label: str
+    probability: float
+    known_words: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder, loaded: texts in, predictions out."""
+
+    label_names: tuple[str, str]
+    vocabulary: Vocabulary
+    padding: Padding
+    network: ExportedNetwork
+
+    def predict(self, texts: Sequence[str], progress: bool = False) -> list[Prediction]:
+        """Judge texts; the answers come in the order of the texts.
+
+        Any text gets an answer: an empty one is read as a single unknown word; one that is too
+        long is cut as in training. ``known_words`` is 0 where an answer rests on nothing.
+
+        Args:
+            texts: any number of texts.
+            progress: show a bar on a terminal.
+        """
+        sequences = self.vocabulary.encode_texts(texts)
+        logits = self.network.predict_logits(sequences, self.padding, progress)
+        probabilities = probabilities_of(logits)
+        labels = (probabilities > THRESHOLD).astype(np.int8)
+        return [
+            Prediction(self.label_names[label], float(probability), int(known))
+            for label, probability, known in zip(
+                labels, probabilities, self._known_words(sequences), strict=True
+            )
+        ]
+
+    def _known_words(self, sequences: Ragged) -> NDArray[np.int64]:
+        """Count the known words in what is read of each sequence, ``int64[n]``."""
+        starts, ends = self.padding.cut(sequences, np.arange(len(sequences)))
+        known = np.concatenate([[0], np.cumsum(sequences.values != UNKNOWN_ID)])
+        counts: NDArray[np.int64] = known[ends] - known[starts]
+        return counts
+
+
+def load_model(model: str | Path | None = None, root: Path = Path()) -> Model:
+    """Load a model by path, version (``v0.2.0``) or stage (``prod``).
+
+    Args:
+        model: which; None takes the work tree's, else the one in stage ``prod``.
+        root: the project's folder, where versions and stages are looked up.
+
+    Raises:
+        RegistryError: there is no such model, or its folder is not whole.
+    """
+    needed = (*MODEL_FILES, "vocabulary.json")
+    folder = find(None if model is None else str(model), root, "sentiment", needed)
+    try:
+        saved = read_json(folder / "params.json")
+        negative, positive = saved["label_names"]
+        padding = Padding(**saved["padding"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RegistryError(
+            f"{folder / 'params.json'} is not of this rnnpipe ({type(error).__name__}: {error}):"
+            " use the version that trained the model, or train it again with `dvc repro`"
+        ) from error
+    return Model(
+        (negative, positive),
+        Vocabulary.load(folder / "vocabulary.json"),
+        padding,
+        ExportedNetwork(folder / "network.onnx"),
+    )

@@ -1,0 +1,185 @@
+"""Learning to classify: labelled sequences to batches, the step on one batch, the judging."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnpipe.errors import TrainingError
+from rnnpipe.networks.backend import keras, tf
+from rnnpipe.networks.optimizers import Optimizer
+from rnnpipe.networks.training import StepResult, TrainingTask, tensorflow_variables
+from rnnpipe.problems.classification.network import split_at_vectors
+from rnnpipe.problems.classification.params import Train
+from rnnpipe.runtime.progress import track
+from rnnpipe.text.batching import Padding, draw_batches, sorted_batches
+from rnnpipe.text.sequences import Split
+from rnnpipe.text.tokens import Ragged
+
+PREDICTION_BATCH = 256
+_PREDICTION_TOKENS = 1 << 17  # in a batch, so that very long sequences come in smaller ones
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What to learn from.
+
+    Attributes:
+        sequences: token ids, ragged; they may stay on disk.
+        rows: ``int64[n]``, which of the sequences belong to the lesson.
+        targets: ``float32[n]``, the probability of label 1 for each of ``rows``: 0 and 1 where it
+            is known, something between where a teacher only thinks so.
+    """
+
+    sequences: Ragged
+    rows: NDArray[np.int64]
+    targets: NDArray[np.float32]
+
+
+def learn_to_classify(
+    model: keras.Model, lesson: TrainingSet, validation: Split, params: Train
+) -> TrainingTask:
+    """Make a classifier, a lesson, and a validation split ready for training.
+
+    Args:
+        model: maps ``int32[batch, time]`` to ``float32[batch]``; freshly built.
+        lesson: what to learn from.
+        validation: what decides which epoch was best.
+        params: batches and length of the sequences.
+
+    Raises:
+        TrainingError: there is nothing to learn from, or to judge by.
+    """
+    for name, size in (("train", len(lesson.rows)), ("validation", len(validation))):
+        if not size:
+            raise TrainingError(
+                f"{name} holds no labelled review, expected some: see reports/sequences.json"
+            )
+    padding = Padding.of(params)
+    known = max(1, int(np.isin(lesson.targets, (0, 1)).sum()))
+    forward = compile_forward(model)
+
+    def batches(epoch: int) -> list[NDArray[np.int64]]:
+        lengths = lesson.sequences.lengths[lesson.rows]
+        return draw_batches(
+            np.minimum(lengths, params.sequence_length),
+            params.batch_size,
+            bucket=params.bucket,
+            seed=params.seed,
+            epoch=epoch,
+        )
+
+    def start(optimizer: Optimizer) -> Callable[[NDArray[np.int64]], StepResult]:
+        step = compile_step(model, optimizer, params.gradient_clip_norm, params.adversarial_norm)
+
+        def take(batch: NDArray[np.int64]) -> StepResult:
+            mine = optimizer.team.share(batch)
+            token_ids = padding.pad(lesson.sequences, lesson.rows[mine])
+            found = step(tf.constant(token_ids), tf.constant(lesson.targets[mine]))
+            loss, correct, norm = map(float, found)
+            return StepResult(loss, len(batch), norm, correct)
+
+        return take
+
+    def judge() -> dict[str, float]:
+        logits = predict_logits(forward, validation.sequences, padding)
+        right = (logits > 0) == (validation.labels == 1)
+        return {"loss": _mean_loss(logits, validation.labels), "accuracy": float(np.mean(right))}
+
+    return TrainingTask(
+        model,
+        batches,
+        start,
+        lambda loss, correct: {"accuracy": correct / known},
+        judge,
+        "reviews",
+    )
+
+
+Forward = Callable[[tf.Tensor], tf.Tensor]
+Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+
+
+def compile_forward(model: keras.Model) -> Forward:
+    """Compile a model's prediction, dropout off, once for every shape of batch."""
+    compiled: Forward = tf.function(
+        lambda token_ids: model(token_ids, training=False),
+        autograph=False,
+        input_signature=[tf.TensorSpec([None, None], tf.int32)],
+    )
+    return compiled
+
+
+def predict_logits(forward: Forward, sequences: Ragged, padding: Padding) -> NDArray[np.float32]:
+    """Return the logit of each sequence, ``float32[n]``, in the order given."""
+    logits = np.empty(len(sequences), np.float32)
+    lengths = np.minimum(sequences.lengths, padding.length)
+    size = max(1, min(PREDICTION_BATCH, _PREDICTION_TOKENS // padding.length))
+    batches = sorted_batches(lengths, size)
+    for rows in track(batches, "judging texts", "batches"):
+        logits[rows] = forward(tf.constant(padding.pad(sequences, rows))).numpy()
+    return logits
+
+
+def compile_step(
+    model: keras.Model,
+    optimizer: Optimizer,
+    clip_norm: float | None,
+    adversarial_norm: float = 0.0,
+) -> Step:
+    """Compile one step of the training, once for every shape of batch.
+
+    Args:
+        model: maps ``int32[batch, time]`` to ``float32[batch]``.
+        optimizer: over the model's variables, in their order.
+        clip_norm: longest gradient over all weights; None clips nothing.
+        adversarial_norm: length of the adversarial step over a review's vectors; 0 for none.
+
+    Returns:
+        A function of ``int32[batch, time]`` token ids and ``float32[batch]`` targets to the mean
+        loss, the number of right answers where a target is 0 or 1, and the gradient's norm before
+        clipping.
+    """
+    variables = tensorflow_variables(model)
+    to_vectors, to_logits = split_at_vectors(model)
+
+    def step(token_ids: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def loss_of(vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            logits = to_logits([vectors, lengths], training=True)
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
+            return tf.reduce_mean(losses), logits
+
+        with tf.GradientTape() as tape:
+            vectors, lengths = to_vectors(token_ids, training=True)
+            with tf.GradientTape() as slope:
+                slope.watch(vectors)
+                loss, logits = loss_of(vectors)
+            learnt = loss
+            if adversarial_norm:
+                with tape.stop_recording():
+                    # One length over all words of a review, as in the paper.
+                    steepest = tf.math.l2_normalize(slope.gradient(loss, vectors), [1, 2], 1e-30)
+                learnt += loss_of(vectors + adversarial_norm * steepest)[0]
+        known = tf.logical_or(tf.equal(targets, 0.0), tf.equal(targets, 1.0))
+        right = tf.logical_and(known, tf.equal(logits > 0, targets > 0.5))
+        correct = tf.reduce_sum(tf.cast(right, tf.int32))
+        gradients, loss, correct = optimizer.team.average(
+            tf.size(targets), tape.gradient(learnt, variables), loss, correct
+        )
+        return loss, correct, optimizer.step(gradients, clip_norm)
+
+    compiled: Step = tf.function(
+        step,
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.float32),
+        ],
+    )
+    return compiled
+
+
+def _mean_loss(logits: NDArray[np.float32], labels: NDArray[np.int8]) -> float:
+    signed = np.where(labels == 1, logits, -logits).astype(np.float64)
+    return float(np.mean(np.logaddexp(0, -signed)))

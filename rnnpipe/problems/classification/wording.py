@@ -1,0 +1,72 @@
+"""How the reports of classification speak."""
+
+from rnnpipe.reporting.wording import Wording
+
+WORDING = Wording(
+    counted="reviews",
+    baseline="linear baseline",
+    described="logistic regression on runs of words",
+    metrics={
+        "accuracy": ("Accuracy", True),
+        "precision": ("Precision", True),
+        "recall": ("Recall", True),
+        "f1": ("F1", True),
+        "auc_roc": ("AUC", True),
+        "loss": ("Log loss", False),
+        "calibration_error": ("Calibration error", False),
+    },
+    gates={
+        "validation_accuracy": "Accuracy on validation",
+        "suite_reviews": "Expectations on the reviews",
+        "suite_sequences": "Expectations on the sequences",
+    },
+    warnings={
+        "has_words": "Nothing can be learnt from such a review.",
+        "no_replacement_characters": "The file was decoded wrongly before it came here; the words"
+        " around such a place are lost.",
+        "no_control_characters": "Most of them are Windows punctuation that was decoded as Latin-1;"
+        " they part words as a space does.",
+        "no_duplicates_across_splits": "The sequences stage drops these from train, so that no test"
+        " review was seen in training.",
+        "no_film_in_train_and_test": "The test split comes with the source and is kept as it is; a"
+        " model that knows a film by name may do a little better on these.",
+        "few_unknown_words_in_train": "The vocabulary is small for these texts: raise"
+        " sequences.vocabulary_size.",
+        "few_unknown_words_in_validation": "Validation uses other words than train: its figures"
+        " will be lower.",
+        "few_unknown_words_in_test": "Test uses other words than train: its figures will be lower.",
+    },
+    captions={
+        "confusion": (
+            "Confusion matrix",
+            "Rows are the truth; the shares of a row make 100 %.",
+        ),
+        "roc": ("ROC", "The further into the upper left corner, the better."),
+        "precision_recall": ("Precision and recall", "What either costs when the other is raised."),
+        "calibration": ("Calibration", "On the dotted line a probability means what it says."),
+        "accuracy_by_length": (
+            "Accuracy by length",
+            "Whether long reviews are harder than short.",
+        ),
+        "gradient_flow": (
+            "Gradient flow",
+            "How much each hidden state moves the loss. A line that falls to the left: the words"
+            " far from the end teach the network nothing.",
+        ),
+    },
+    lineage={
+        "reviews": "Table of reviews",
+        "word_vectors": "Word vectors",
+        "pretrained": "Language model to start from",
+        "sequences": "Sequences and vocabulary",
+    },
+    dropped={
+        "dropped_train_in_test": "from train: the same text stands in test",
+        "dropped_train_contradicting": "from train: one text with both labels",
+        "dropped_train_repeated": "from train: the text stands there already",
+        "dropped_unlabelled_in_test": "from unlabelled: the same text stands in test",
+        "dropped_unlabelled_in_validation": "from unlabelled: its text or film is in validation",
+        "dropped_unlabelled_in_train": "from unlabelled: the same text stands in train",
+        "dropped_unlabelled_repeated": "from unlabelled: the text stands there already",
+    },
+)

@@ -1,0 +1,1 @@
+"""Commands of this problem alone: what people do with its models."""

@@ -1,0 +1,134 @@
+"""Forecasts judged and drawn; this alone opens the test split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rnnpipe.problems.forecasting.exported import ExportedForecaster
+from rnnpipe.problems.forecasting.files import BASELINE, NETWORK, REPORTS, WINDOWS
+from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster, seasonal_naive
+from rnnpipe.problems.forecasting.metrics import (
+    ForecastErrors,
+    Forward,
+    block_bootstrap,
+    column_table,
+    examples,
+    flatten_errors,
+    forecast_metrics,
+)
+from rnnpipe.problems.forecasting.params import ForecastEvaluate, ForecastingParams
+from rnnpipe.problems.forecasting.plots import draw_error_by_step, draw_forecasts
+from rnnpipe.reporting.plots import draw_training
+from rnnpipe.series.windows import WindowedSeries
+from rnnpipe.storage.files import atomic_directory, read_json
+
+_DRAWN_COLUMNS = 3
+
+
+def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
+    """Judge the network, the linear forecaster and the last season; draw, and lay figures out."""
+    series = WindowedSeries.load(WINDOWS)
+    season, horizon = params.windows.season, series.horizon
+    forwards: dict[str, Forward] = {
+        "network": ExportedForecaster(NETWORK / "network.onnx").forecast,
+        "linear": LinearForecaster.load(BASELINE).predict,
+        "seasonal naive": lambda past: seasonal_naive(past, horizon, season),
+    }
+    errors = {
+        split: {
+            name: forecast_metrics(forward, series, split) for name, forward in forwards.items()
+        }
+        for split in ("validation", "test")
+    }
+    figures = {
+        split: {
+            name: _figures(found, series.names, params.evaluate) for name, found in judged.items()
+        }
+        for split, judged in errors.items()
+    }
+    validation, test = figures["validation"], figures["test"]
+    metrics = test["network"] | {
+        "look_back": series.look_back,
+        "validation": validation["network"],
+        "baseline": test["linear"]
+        | _differences(errors["test"], params.evaluate)
+        | {
+            "validation": validation["linear"] | _differences(errors["validation"], params.evaluate)
+        },
+        "seasonal_naive": test["seasonal naive"] | {"validation": validation["seasonal naive"]},
+    }
+    with atomic_directory(REPORTS / "plots") as folder:
+        steps = {name: found.step_mse for name, found in errors["test"].items()}
+        pd.DataFrame({"step": np.arange(1, horizon + 1)} | steps).to_csv(
+            folder / "error_by_step.csv", index=False, float_format="%.6g"
+        )
+        column_table(errors["test"]["network"], series.names).to_csv(
+            folder / "error_by_column.csv", index=False, float_format="%.6g"
+        )
+        draw_error_by_step(steps, folder / "error_by_step.png")
+        draw_forecasts(
+            examples(forwards, series, "test", params.evaluate.examples),
+            series.names[-_DRAWN_COLUMNS:],
+            folder / "forecasts.png",
+            shown_past=min(series.look_back, horizon),
+        )
+        history = read_json(NETWORK / "history.json")
+        draw_training(
+            pd.DataFrame(history["epochs"]), history["best_epoch"], folder / "training.png"
+        )
+    return metrics
+
+
+def _figures(
+    errors: ForecastErrors, names: tuple[str, ...], params: ForecastEvaluate
+) -> dict[str, Any]:
+    """Scaled figures, with intervals of each horizon's MSE, and those in the columns' own units."""
+    figures: dict[str, Any] = dict(flatten_errors(errors)) | {"n": errors.windows[0]}
+    for horizon, losses in zip(errors.horizons, errors.window_mse, strict=True):
+        if len(losses):
+            interval = block_bootstrap(
+                losses,
+                horizon,
+                samples=params.bootstrap_samples,
+                confidence=params.confidence,
+                seed=params.seed,
+            )
+            figures[f"mse_{horizon}_low"] = round(interval.low, 6)
+            figures[f"mse_{horizon}_high"] = round(interval.high, 6)
+    for bound in ("low", "high"):
+        figures[f"mse_{bound}"] = figures.get(f"mse_{errors.horizons[0]}_{bound}")
+    figures["own_units"] = {
+        name: {
+            f"{kind}_{horizon}": float(f"{values[place, column]:.6g}")
+            for place, horizon in enumerate(errors.horizons)
+            for kind, values in (("mse", errors.column_mse), ("mae", errors.column_mae))
+        }
+        for column, name in enumerate(names)
+    }
+    return figures
+
+
+def _differences(
+    errors: Mapping[str, ForecastErrors], params: ForecastEvaluate
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The network's MSE less the linear forecaster's by horizon, window by window.
+
+    Far sharper than two intervals that overlap: what makes a window hard is hard for both.
+    """
+    found = {}
+    ours, theirs = errors["network"], errors["linear"]
+    for horizon, mine, its in zip(ours.horizons, ours.window_mse, theirs.window_mse, strict=True):
+        if len(mine):
+            interval = block_bootstrap(
+                mine - its,
+                horizon,
+                samples=params.bootstrap_samples,
+                confidence=params.confidence,
+                seed=params.seed,
+            )
+            found[str(horizon)] = {
+                name: round(getattr(interval, name), 6) for name in ("value", "low", "high")
+            }
+    return {"difference": found}

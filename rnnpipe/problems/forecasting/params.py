@@ -1,0 +1,197 @@
+"""The parameters of forecasting, a section a stage."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from rnnpipe.config.load import Params
+from rnnpipe.config.section import Real, Section, knob
+from rnnpipe.config.series import Windows
+from rnnpipe.config.training import Recurrence, Training
+
+
+class SeriesPrepare(Section):
+    """How a table of a time and numbers is read."""
+
+    time_column: str = knob(
+        "date",
+        "column that holds the time; all others must hold numbers",
+        "ETTh1: date",
+        min_length=1,
+    )
+
+
+class SeriesValidate(Section):
+    """What a series must fulfil before anything is learnt from it."""
+
+    max_deviations: Real = knob(
+        20.0,
+        "farthest that a value may lie from its column's mean, in standard deviations",
+        "stops a run on a sensor's error value, such as -9999",
+        gt=0.0,
+    )
+    ranges: dict[str, list[Real]] = knob(
+        {},
+        "least and largest allowed value of a column, by its name: {OT: [-50, 100]}",
+        "stops a run on what cannot be in nature",
+    )
+
+    @field_validator("ranges")
+    @classmethod
+    def _ranges_are_pairs(cls, ranges: dict[str, list[float]]) -> dict[str, list[float]]:
+        for name, bounds in ranges.items():
+            if len(bounds) != 2 or bounds[0] > bounds[1]:
+                raise ValueError(
+                    f"validate.ranges.{name} is {bounds}, expected [least, largest] in this order"
+                )
+        return ranges
+
+
+class ForecastTrain(Training, Recurrence):
+    """The forecasting network and its training."""
+
+    decoder: Literal["segments", "direct"] = knob(
+        "segments",
+        "segments: each column by itself, read and told in segments (after SegRNN, Lin et al."
+        " 2023); direct: all columns step by step, the last state gives all steps ahead at once",
+        "segments: far better at a long look-back, since the recurrence has few steps",
+    )
+    segment: int = knob(
+        48,
+        "steps in a segment; used by segments only",
+        "longer: fewer steps of recurrence, faster; hourly data: 24 or 48",
+        ge=1,
+        le=10_000,
+    )
+    cell: Literal["simple_rnn", "lstm", "gru"] = knob(
+        "gru", "kind of recurrent cell", "gru and lstm keep a long past; simple_rnn forgets it"
+    )
+    hidden_size: int = knob(
+        128,
+        "units of each recurrent layer; even",
+        "larger: more memory of the past, slower",
+        ge=2,
+        le=4096,
+        multiple_of=2,
+    )
+    dropout_rate: Real = knob(
+        0.1,
+        "share of the last states, and of those between layers, dropped in training",
+        "higher: less learnt by heart",
+        ge=0.0,
+        lt=1.0,
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = knob(
+        "float32",
+        "of the factors in the recurrence's products while training; judging is float32 always",
+        "mixed_bfloat16: faster where the processor multiplies it",
+    )
+    loss: Literal["mae", "mse", "huber"] = knob(
+        "mae",
+        "what is made small: distances, their squares, or squares up to 1 and distances beyond",
+        "mae: less drawn to outliers; the judges' MSE gains too",
+    )
+    batch_size: int = knob(
+        128,
+        "windows trained on in parallel",
+        "larger: faster and stabler steps, fewer of them",
+        ge=1,
+        le=65_536,
+    )
+    epochs: int = knob(8, "most passes over the training windows", "more: longer", ge=1, le=1000)
+    patience: int = knob(
+        8,
+        "epochs without a better validation figure before training stops",
+        "larger: waits longer for a late improvement",
+        ge=1,
+    )
+    learning_rate: Real = knob(
+        0.001,
+        "step size at the start",
+        "higher: faster and less stable; lower: slower and stabler",
+        gt=0.0,
+        le=10.0,
+    )
+    fraction: Real = knob(
+        1.0, "share of the training windows used", "for quick tries", gt=0.0, le=1.0
+    )
+
+
+class ForecastRegister(Section):
+    """What a forecaster must show to be registered."""
+
+    max_validation_mse: Real = knob(
+        1.0,
+        "largest mean squared error on validation, scaled, at the shortest horizon",
+        "1: as good as knowing each column's mean",
+        gt=0.0,
+    )
+    require_better_than_baseline: bool = knob(
+        True,
+        "refuse a model that is not better than the linear forecaster on validation",
+        "false: the baseline is only shown",
+    )
+
+
+class ForecastEvaluate(Section):
+    """How the figures of forecasts are taken."""
+
+    bootstrap_samples: int = knob(
+        1000, "resamples behind each interval", "more: steadier bounds", ge=100, le=100_000
+    )
+    confidence: Real = knob(
+        0.95, "coverage of the intervals", "0.95: wide; 0.68: narrow", gt=0.0, lt=1.0
+    )
+    seed: int = knob(1, "seed of the bootstrap", "other resamples", ge=0, lt=2**31)
+    examples: int = knob(3, "windows whose forecasts are drawn", "one row each", ge=1, le=20)
+
+
+class LinearForecast(Section):
+    """The linear forecaster beside ours, at the same look-back."""
+
+    ridges: list[Annotated[float, Field(strict=False, allow_inf_nan=False, ge=0.0)]] = knob(
+        [1e-06, 0.0001, 0.01, 0.1, 1.0],
+        "penalties on the squared weights to choose from, on validation, for each horizon",
+        "larger: smoother weights",
+        min_length=1,
+    )
+
+
+class SeriesDownload(Section):
+    """Where the series comes from."""
+
+    source: str = knob(
+        "data/etth1.json",
+        "a source's card (data/etth1.json), or a CSV or parquet file of your own, by path or URL",
+        "decides which series everything after it sees",
+        min_length=1,
+    )
+
+
+class ForecastingParams(Params):
+    """The parameters of the forecasting pipeline."""
+
+    problem: Literal["forecasting"] = knob(
+        "forecasting", "what is learnt", "chooses data, network and metrics"
+    )
+    download: SeriesDownload = SeriesDownload()
+    prepare: SeriesPrepare = SeriesPrepare()
+    validate_: SeriesValidate = Field(SeriesValidate(), alias="validate")
+    windows: Windows = Windows()
+    baseline: LinearForecast = LinearForecast()
+    train: ForecastTrain = ForecastTrain()
+    evaluate: ForecastEvaluate = ForecastEvaluate()
+    register_: ForecastRegister = Field(ForecastRegister(), alias="register")
+
+    @model_validator(mode="after")
+    def _segment_fits(self) -> "ForecastingParams":
+        if self.train.decoder == "segments" and self.train.segment > self.windows.look_back:
+            raise ValueError(
+                f"train.segment is {self.train.segment}, but windows.look_back only"
+                f" {self.windows.look_back}: lower the first, raise the second,"
+                " or set train.decoder to direct"
+            )
+        return self
+
+
+PARAMS = ForecastingParams  # by this name the parameter file's reader finds them

@@ -1,0 +1,87 @@
+"""The folder in which a forecaster is registered."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnpipe.problems.forecasting.exported import ExportedForecaster
+from rnnpipe.problems.forecasting.files import NETWORK, REPORTS, WINDOWS
+from rnnpipe.problems.forecasting.metrics import forecast_metrics
+from rnnpipe.problems.forecasting.params import ForecastingParams
+from rnnpipe.registry.card import card
+from rnnpipe.registry.decision import Lineage
+from rnnpipe.registry.folder import assemble
+from rnnpipe.series.table import usual_step
+from rnnpipe.series.windows import WindowedSeries, scaling_of
+from rnnpipe.storage.files import atomic_file, read_json
+from rnnpipe.storage.paths import paths_of
+
+
+def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
+    """Write ``models/forecasting`` and return its SHA-256."""
+    series = WindowedSeries.load(WINDOWS)
+    metrics = read_json(REPORTS / "metrics.json")
+    figures = [key for horizon in series.horizons for key in (f"mse_{horizon}", f"mae_{horizon}")]
+    return assemble(
+        paths_of("forecasting").model,
+        files={
+            "network.keras": NETWORK / "network.keras",
+            "network.onnx": NETWORK / "network.onnx",
+            "metrics.json": REPORTS / "metrics.json",
+        },
+        params={
+            "problem": "forecasting",
+            "columns": list(series.names),
+            "look_back": series.look_back,
+            "step_seconds": usual_step(series.times) / np.timedelta64(1, "s"),
+            "horizons": list(series.horizons),
+            "scaling": scaling_of(series.names, series.scaler),
+            "train": params.train.model_dump(mode="json"),
+        },
+        card=card(
+            "forecasting",
+            f"A recurrent neural network that reads the last {series.look_back} steps of"
+            f" {', '.join(series.names)} and tells the {series.horizon} steps ahead, all at once.",
+            "a linear map from look-back to horizon",
+            figures,
+            metrics,
+            lineage,
+            use="Forecasting the series it was trained on, from its most recent steps.",
+            limits=(
+                "It knows these columns, at this step of time, and scales them by their mean and"
+                " deviation in its training data: a level never seen is foreign to it.",
+                "It gives one value a step, no interval.",
+            ),
+            loading=(
+                "    rnnpipe forecast --model PATH series.csv\n\n"
+                "`network.onnx` computes it: `past`, `float32[batch, look_back, columns]`, scaled"
+                " as `params.json` says, to `future`, `float32[batch, horizon, columns]`."
+            ),
+        ),
+        scores=lambda target: _write_scores(target, series),
+    )
+
+
+def _write_scores(target: Path, series: WindowedSeries) -> None:
+    """Write the squared error of windows that share no target, each by the time it begins."""
+    network = ExportedForecaster(NETWORK / "network.onnx")
+    errors = forecast_metrics(network.forecast, series, "validation")
+    losses = errors.window_mse[0]
+    chosen = np.arange(0, len(losses), series.horizons[0])
+    starts = series.starts("validation")[chosen]
+    # As they were judged: scaled otherwise, a loss is in another unit.
+    truths = series.batch("validation", starts)[1][:, : series.horizons[0]]
+    table = pa.table(
+        {
+            "id": pa.array(np.datetime_as_string(series.times[starts]), pa.string()),
+            "truth_sha256": [
+                sha256(np.ascontiguousarray(truth).tobytes()).hexdigest() for truth in truths
+            ],
+            "loss": losses[chosen],
+        }
+    )
+    with atomic_file(target) as partial:
+        pq.write_table(table, partial, compression="zstd")

@@ -1,0 +1,1 @@
+"""Models judged, kept, compared, versioned and published."""

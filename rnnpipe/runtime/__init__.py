@@ -1,0 +1,1 @@
+"""What any long work needs: progress, an end with its parent, imports that cost little."""

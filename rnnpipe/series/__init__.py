@@ -1,0 +1,1 @@
+"""Time series: a table, divided in time, cut into windows."""

@@ -1,0 +1,82 @@
+"""Addresses of sources: paths, URLs, and how a message shows them without secrets."""
+
+from pathlib import Path
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
+from urllib.request import url2pathname
+
+from rnnpipe.errors import SourceError, quoted
+
+MIRROR_VARIABLE = "RNNPIPE_MIRROR"
+TABLE_SUFFIXES = (".csv", ".parquet")
+
+
+def is_http(address: str) -> bool:
+    """Tell whether an address is one of http or https."""
+    return address.lower().startswith(("http://", "https://"))
+
+
+def may_lead_to(address: str, following: str) -> bool:
+    """Whether a redirect stays as secure as it was."""
+    if address.lower().startswith("https://"):
+        return following.lower().startswith("https://")
+    return is_http(following)
+
+
+def url_parts(address: str) -> SplitResult:
+    """Return the parts of a URL; refuse one that is none."""
+    try:
+        return urlsplit(address)
+    except ValueError as error:
+        raise SourceError(
+            f"download.source or {MIRROR_VARIABLE} holds no URL that can be read: {error}"
+        ) from None
+
+
+def table_suffix(source: str) -> str:
+    """Return the suffix of a table's address; refuse what is no table."""
+    path = url_parts(source).path if is_http(source) else source
+    suffix = Path(path).suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        raise SourceError(
+            f"{shown_address(source)}: download.source ends in {quoted(suffix)}, expected .json (a card),"
+            f" {' or '.join(TABLE_SUFFIXES)} (a table of your own)"
+        )
+    return suffix
+
+
+def on_mirror(mirror: str, file_name: str) -> str:
+    """Return where a file lies on a mirror."""
+    if not is_http(mirror):
+        return str(local_path(mirror) / file_name)
+    parts = url_parts(mirror)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(file_name)}"))
+
+
+def local_path(address: str) -> Path:
+    """Return the path that an address without http names."""
+    if not address.lower().startswith("file:"):
+        if "://" in address:
+            raise SourceError(
+                f"{shown_address(address)}: expected a path, a file: or an http(s) URL"
+            )
+        return Path(address).expanduser()
+    parts = url_parts(address)
+    if parts.netloc not in ("", "localhost"):
+        raise SourceError(
+            f"{shown_address(address)}: a file: URL with three slashes names a file here"
+        )
+    return Path(url2pathname(parts.path))
+
+
+def shown_address(address: str) -> str:
+    """An address fit for messages: without user, password and query, which may hold a token.
+
+    >>> shown_address("https://me:secret@host:8080/a.csv?token=secret")
+    'https://host:8080/a.csv?…'
+    """
+    if "://" not in address:
+        return address
+    parts = url_parts(address)
+    query = "…" if parts.query else ""
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, unquote(parts.path), query, ""))

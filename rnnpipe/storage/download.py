@@ -1,0 +1,133 @@
+"""Fetch what everything is read from: a file by its card, or a table by path or URL.
+
+A transfer that broke goes on where it stopped, also in a later run: the bytes so far lie in a
+``.part`` file outside the stage's outputs, which DVC removes before each run. It goes on only if
+the server confirms (``If-Range``) that the file is still the same.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnpipe.errors import IntegrityError, SourceError
+from rnnpipe.storage.addresses import (
+    MIRROR_VARIABLE,
+    is_http,
+    local_path,
+    on_mirror,
+    shown_address,
+    table_suffix,
+)
+from rnnpipe.storage.card import Card, read_card
+from rnnpipe.storage.files import atomic_directory, sha256_file
+from rnnpipe.storage.transfer import CHUNK_BYTES, Transfer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that is whole and lies where it belongs."""
+
+    path: Path
+    origin: str
+    """Where it came from, without passwords and tokens."""
+    bytes: int
+
+
+def fetch(
+    source: str,
+    into: Path,
+    partials: Path,
+    *,
+    table_name: str = "reviews",
+    tries: int = 5,
+    wait_seconds: float = 1.0,
+) -> Fetched:
+    """Put the file behind ``source`` alone into the folder ``into``, whole or not at all.
+
+    The variable ``RNNPIPE_MIRROR``, a folder or a URL, stands in for a card's http(s) address.
+    An archive that comes from a mirror may be packed differently: the stage prepare judges it by
+    the digest of its reviews, so only what comes from the card's own address must have its size
+    and MD5. A table must have its size and SHA-256 wherever it comes from.
+
+    Args:
+        source: a card (a path that ends in ``.json``), or a ``.csv`` or ``.parquet`` file by
+            path or URL.
+        into: the folder, replaced; in it the card's file name, or ``table_name`` with ``.csv`` or
+            ``.parquet`` behind it.
+        partials: where unfinished transfers lie.
+        table_name: what a file without a card is called.
+        tries: attempts in a row that may bring no new byte before the network is given up.
+        wait_seconds: pause after the first of them; it doubles with each.
+
+    Raises:
+        NetworkError: the network failed in a way that may pass.
+        IntegrityError: the file is not the one of the card; nothing is kept.
+        SourceError: there is no such file, or the source cannot be used.
+    """
+    expected: Card | None = None
+    if source.endswith(".json"):
+        if is_http(source):
+            raise SourceError(f"{shown_address(source)}: a card is read by path; download it first")
+        card = read_card(Path(source).expanduser())
+        address, name = card.address, card.file_name
+        mirror = os.environ.get(MIRROR_VARIABLE, "")
+        if mirror and is_http(card.address):
+            address = on_mirror(mirror, card.file_name)
+            expected = card if card.kind == "table" else None
+        else:
+            expected = card
+    else:
+        address, name = source, f"{table_name}{table_suffix(source)}"
+    with atomic_directory(into) as folder:
+        target = folder / name
+        if is_http(address):
+            transfer = Transfer(address, partials, expected, tries, wait_seconds)
+            transfer.run()
+            _check(transfer.part, address, expected)
+            shutil.move(transfer.part, target)
+            transfer.forget()
+        else:
+            _copy(local_path(address), target)
+            _check(target, address, expected)
+        size = target.stat().st_size
+    logger.info("%s: %s bytes from %s", into / name, f"{size:,}", shown_address(address))
+    return Fetched(into / name, shown_address(address), size)
+
+
+def _copy(path: Path, target: Path) -> None:
+    try:
+        if not path.is_file():
+            raise SourceError(
+                f"{path} is no file here: check download.source in params.yaml and the variable"
+                f" {MIRROR_VARIABLE} (a folder that holds the file, or a URL)"
+            )
+        with path.open("rb") as read, target.open("wb") as written:
+            shutil.copyfileobj(read, written, CHUNK_BYTES)
+    except PermissionError:
+        raise SourceError(f"{path} may not be read: mend its permissions") from None
+
+
+def _check(path: Path, address: str, card: Card | None) -> None:
+    """Compare size and hash with the card, if there is one; remove the file if they differ."""
+    if card is None:
+        return
+    size = path.stat().st_size
+    if card.kind == "table":
+        hashes = "sha256", sha256_file(path), card.sha256
+    else:
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+        hashes = "md5", md5.hexdigest(), card.md5
+    for what, found, expected in (("bytes", size, card.bytes), hashes):
+        if found != expected:
+            path.unlink()
+            raise IntegrityError(
+                f"{shown_address(address)}: {what} found {found}, expected {expected}; nothing of it is"
+                " kept. Try again; if it stays so, the file was replaced, and a mirror"
+                f" ({MIRROR_VARIABLE}) may still have the one of the card"
+            )

@@ -1,0 +1,1 @@
+"""Text as sequences of token ids: words, vocabulary, splits, batches, windows."""

@@ -1,0 +1,237 @@
+"""An n-gram model with interpolated modified Kneser-Ney smoothing: the yardstick of perplexity.
+
+Chen & Goodman 1998, "An Empirical Study of Smoothing Techniques for Language Modeling",
+section 3; a text's start and its short contexts are treated as KenLM does (Heafield et al. 2013).
+KenLM itself is no dependency: its Python package only asks models, it does not learn them, and
+the program that does (``lmplz``) is built from C++ with Boost. NLTK's models take hours where
+sorting arrays takes seconds.
+
+Every run of k words has a number, its place among the sorted keys of its order; a key is the
+number of the run without its last word, times the vocabulary's size, plus that word. So no key
+outgrows 64 bits, whatever the order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnpipe.metrics.perplexity import LogLoss
+from rnnpipe.runtime.progress import track
+from rnnpipe.text.tokens import Ragged
+from rnnpipe.text.windows import BOUNDARY_ID, count_predictions
+
+_UNKNOWN_RUN = -1
+_BLOCK = 1 << 20  # words judged at once
+_FALLBACK = (0.5, 1.0, 1.5)  # KenLM's, where there is too little text to estimate discounts from
+
+
+@dataclass(frozen=True)
+class _Order:
+    """All runs of k words, k from 2 on, of the training text.
+
+    Attributes:
+        keys: ``int64[runs]``, ascending.
+        shares: ``float64[runs]``, discounted count over all counts in the run's context.
+        backoffs: ``float64[runs of k - 1]``, what each context leaves to the next shorter one.
+    """
+
+    keys: NDArray[np.int64]
+    shares: NDArray[np.float64]
+    backoffs: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NgramModel:
+    """Probabilities of each id, after the ids before it.
+
+    Attributes:
+        unigrams: ``float64[vocabulary_size]``, of each id in no context; positive.
+        orders: from pairs on.
+    """
+
+    unigrams: NDArray[np.float64]
+    orders: tuple[_Order, ...]
+
+    def judge(self, sequences: Ragged, rows: NDArray[np.int64]) -> LogLoss:
+        """Predict each word of some texts, and their ends.
+
+        Args:
+            sequences: token ids, ragged; they may stay on disk.
+            rows: ``int64[n]``, which of them.
+        """
+        nats = self.judge_texts(sequences, rows)
+        return LogLoss(float(nats.sum()), count_predictions(sequences, rows))
+
+    def judge_texts(self, sequences: Ragged, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return each text's summed loss in nats, ``float64[n]``; see :meth:`judge`."""
+        parts: list[NDArray[np.float64]] = [np.empty(0)]
+        for ids, steps in _blocks(sequences, rows):
+            found = self._probabilities(ids, steps)
+            texts = np.cumsum(steps == 0) - 1
+            predicted = steps > 0
+            costs = np.bincount(texts[predicted], -np.log(found[predicted]))
+            parts.append(costs.astype(np.float64))
+        return np.concatenate(parts)
+
+    def next_probabilities(self, before: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of each id after the words so far, ``float64[vocabulary_size]``.
+
+        Args:
+            before: ``int[any]``, all words of the text so far.
+        """
+        size = len(self.unigrams)
+        context = [BOUNDARY_ID, *np.asarray(before, np.int64).tolist()]
+        found = self.unigrams.copy()
+        for order, table in enumerate(self.orders, start=2):
+            if order - 1 > len(context):
+                break
+            run = self._number(context[len(context) - order + 1 :])
+            if run == _UNKNOWN_RUN:
+                break
+            found *= table.backoffs[run]
+            first, last = np.searchsorted(table.keys, [run * size, (run + 1) * size])
+            found[table.keys[first:last] % size] += table.shares[first:last]
+        return found
+
+    def _number(self, run: list[int]) -> int:
+        number = np.array(run[:1], np.int64)
+        for word, table in zip(run[1:], self.orders, strict=False):
+            number = _find(table.keys, number, np.array([word]), len(self.unigrams))
+        return int(number[0])
+
+    def _probabilities(
+        self, ids: NDArray[np.int64], steps: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the probability of each id, ``float64[n]``; of a text's start it means nothing."""
+        found = self.unigrams[ids]
+        numbers = ids
+        for order, table in enumerate(self.orders, start=2):
+            contexts = _shifted(numbers)
+            contexts[steps < order - 1] = _UNKNOWN_RUN
+            numbers = _find(table.keys, contexts, ids, len(self.unigrams))
+            known = contexts != _UNKNOWN_RUN
+            found[known] *= table.backoffs[contexts[known]]
+            met = numbers != _UNKNOWN_RUN
+            found[met] += table.shares[numbers[met]]
+        return found
+
+
+def learn_ngrams(
+    sequences: Ragged, rows: NDArray[np.int64], vocabulary_size: int, order: int
+) -> NgramModel:
+    """Count all runs of up to ``order`` words and smooth their frequencies.
+
+    Args:
+        sequences: token ids, ragged; they may stay on disk.
+        rows: ``int64[n]``, which of them to learn from.
+        vocabulary_size: number of ids; each gets a probability, met or not.
+        order: longest run, 1 or more.
+    """
+    ids, steps = _joined(sequences, rows)
+    predicted = steps > 0
+    counts = [np.bincount(ids[predicted], minlength=vocabulary_size)]
+    keys: list[NDArray[np.int64]] = []
+    numbers = ids.astype(np.int32)
+    for k in track(range(2, order + 1), "counting runs of words", "lengths"):
+        valid = np.flatnonzero(steps >= k - 1)
+        shorter = numbers[valid]  # the run without its first word
+        distinct, inverse, met = np.unique(
+            numbers[valid - 1].astype(np.int64) * vocabulary_size + ids[valid],
+            return_inverse=True,
+            return_counts=True,
+        )
+        first_words_gone = np.empty(len(distinct), np.int32)
+        first_words_gone[inverse] = shorter
+        # A shorter run counts by how many words were met before it; nothing stands before a
+        # text's start, so a run from there on counts as often as it is met.
+        before = np.bincount(first_words_gone, minlength=len(counts[-1]))
+        counts[-1] = np.where(before > 0, before, counts[-1])
+        counts.append(met)
+        keys.append(distinct)
+        numbers = np.full(len(ids), _UNKNOWN_RUN, np.int32)
+        numbers[valid] = inverse
+    return _smoothed(counts, keys, vocabulary_size)
+
+
+def _smoothed(
+    counts: list[NDArray[np.int64]], keys: list[NDArray[np.int64]], vocabulary_size: int
+) -> NgramModel:
+    removed = _discounts(counts[0])
+    total = counts[0].sum()
+    if total:
+        unigrams = (counts[0] - removed + removed.sum() / vocabulary_size) / total
+    else:
+        unigrams = np.full(vocabulary_size, 1 / vocabulary_size)
+    orders: list[_Order] = []
+    for number, found in zip(keys, counts[1:], strict=True):
+        contexts = number // vocabulary_size
+        removed = _discounts(found)
+        size = len(counts[len(orders)])
+        totals = np.bincount(contexts, found, size)
+        left = np.bincount(contexts, removed, size)
+        # What ends a text is no context: nothing to leave, all comes from the shorter one.
+        backoffs = np.divide(left, totals, out=np.ones(size), where=totals > 0)
+        orders.append(_Order(number, (found - removed) / totals[contexts], backoffs))
+    return NgramModel(unigrams, tuple(orders))
+
+
+def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what is taken from each count: one discount for 1, one for 2, one for 3 and more."""
+    once, twice, thrice, four = (int(np.count_nonzero(counts == times)) for times in (1, 2, 3, 4))
+    taken = _FALLBACK
+    if once and twice and thrice and four:
+        share = once / (once + 2 * twice)
+        estimated = (
+            1 - 2 * share * twice / once,
+            2 - 3 * share * thrice / twice,
+            3 - 4 * share * four / thrice,
+        )
+        if all(0 <= value <= most for most, value in enumerate(estimated, start=1)):
+            taken = estimated
+    return np.array([0.0, *taken])[np.minimum(counts, 3)]
+
+
+def _find(
+    keys: NDArray[np.int64],
+    contexts: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    vocabulary_size: int,
+) -> NDArray[np.int64]:
+    """Number the runs of a context and a word, -1 where none was met in training."""
+    if not len(keys):
+        return np.full(len(ids), _UNKNOWN_RUN, np.int64)
+    wanted = contexts * vocabulary_size + ids
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    met = (contexts != _UNKNOWN_RUN) & (keys[places] == wanted)
+    return np.where(met, places, _UNKNOWN_RUN)
+
+
+def _shifted(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what stands one place before."""
+    return np.concatenate([[_UNKNOWN_RUN], numbers[:-1]]).astype(np.int64)
+
+
+def _blocks(
+    sequences: Ragged, rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Join texts, as many at a time as make about a block."""
+    ends = np.cumsum(sequences.lengths[rows] + 2)
+    parts = np.split(rows, np.flatnonzero(np.diff(ends // _BLOCK)) + 1) if len(rows) else []
+    for part in track(parts, "judging by runs of words", "blocks"):
+        yield _joined(sequences, part)
+
+
+def _joined(
+    sequences: Ragged, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Put texts end to end, each between a start and an end; number each one's ids from 0."""
+    texts = sequences.take(rows)
+    lengths = texts.lengths + 2
+    starts = np.cumsum(lengths) - lengths
+    ids = np.full(int(lengths.sum()), BOUNDARY_ID, np.int64)
+    steps = np.arange(len(ids)) - np.repeat(starts, lengths)
+    inside = (steps > 0) & (steps < np.repeat(lengths, lengths) - 1)
+    ids[inside] = texts.values
+    return ids, steps
