@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rnnpipe.config.describe import describe_params
@@ -172,3 +174,88 @@ def test_a_forecasting_value_out_of_range_is_refused(section, values, says):
 
 def test_a_series_may_be_divided_by_shares_or_numbers():
     assert (Windows(train=0.7, validation=0.1, test=0.2).train, Windows().train) == (0.7, 8640)
+
+
+# --- The file ------------------------------------------------------------------------------
+
+
+def dvc_reads(path: Path) -> object:
+    from dvc.utils.serialize import load_yaml
+
+    return load_yaml(str(path))
+
+
+@pytest.mark.parametrize(
+    "value", ["010", "0o10", "1e-3", "yes", "off", "1_000", "0x1F", "12:30:45", "~", "'010'", ".5"]
+)
+def test_a_value_is_what_dvc_takes_it_for(tmp_path, value):
+    path = tmp_path / "params.yaml"
+    path.write_text(f"train:\n  seed: {value}\n")
+    assert read_values(path) == dvc_reads(path)
+
+
+plain = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**6), 10**6),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=8),
+    st.sampled_from(
+        ["010", "0o10", "1e-3", "yes", "off", "~", "null", "12:30", "2001-01-01", "- a"]
+    ),
+)
+
+
+@settings(max_examples=30)
+@given(words=st.dictionaries(st.text("abcyesno01", min_size=1, max_size=4), plain, max_size=5))
+def test_what_is_written_reads_back_alike(tmp_path_factory, words):
+    path = tmp_path_factory.mktemp("written") / "params.yaml"
+    labels = dict.fromkeys(words, "pos") | {"bad": "neg", "good": "pos"}
+    columns = [str(value) for value in words.values() if value not in (None, "")]
+    overrides = {"prepare": {"labels": labels}}
+    if columns:
+        overrides["prepare"]["text_column"] = columns[0]
+    written = merge_params(ROOT / "params.yaml", overrides, path)
+    assert load_params(path) == written
+    assert read_values(path) == dvc_reads(path)
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (BOMB, "once its aliases are unfolded"),
+        ("train: {seed: 1, seed: 2}\n", "not valid YAML"),
+        ("train:\n  seed: " + "9" * 5000, "not valid YAML"),
+        ("train:\n  seed: 2001-02-31\n", "not valid YAML"),
+        ("<<<<<<< HEAD\ntrain:\n  seed: 1\n=======\n", "not valid YAML"),
+        ("train: " + "[" * 5000 + "]" * 5000, "train is"),
+        ("train: \xff".encode("latin-1"), "not valid YAML"),
+        ("x" * (1 << 21), "larger than"),
+    ],
+)
+def test_a_file_that_is_no_parameter_file_is_told_in_a_short_sentence(tmp_path, content, expected):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ParameterError, match=expected) as caught:
+        load_params(path)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_folder_in_the_place_of_the_file_is_told(tmp_path):
+    with pytest.raises(ParameterError, match="cannot be read: Is a directory"):
+        load_params(tmp_path)
+
+
+def test_an_error_quotes_little_of_what_it_found(values):
+    for much in ("x" * 10**6, list(range(10**5)), 10**3000):
+        values["train"]["cell"] = much
+        with pytest.raises(ParameterError, match="train.cell is") as caught:
+            check_params(values)
+        assert len(str(caught.value)) < 2000

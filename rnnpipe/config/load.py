@@ -6,13 +6,15 @@ out of range ends in a :class:`~rnnpipe.errors.ParameterError` that names the ke
 
 import difflib
 import logging
+import reprlib
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from rnnpipe.config.section import Section
 from rnnpipe.errors import ParameterError
@@ -22,6 +24,13 @@ from rnnpipe.storage.paths import current_name, problem_names
 logger = logging.getLogger(__name__)
 
 PARAMS_FILE = Path("params.yaml")
+_MOST_BYTES = 1 << 20
+_MOST_VALUES = 100_000
+# A value within an error: it may be of any size, and repeat itself by aliases.
+_QUOTES = reprlib.Repr()
+_QUOTES.maxlevel = 4
+_QUOTES.maxdict = _QUOTES.maxlist = _QUOTES.maxtuple = _QUOTES.maxset = 20
+_QUOTES.maxstring = _QUOTES.maxlong = _QUOTES.maxother = 200
 _WARNED: set[str] = set()  # old names that this process has spoken of
 
 
@@ -74,27 +83,77 @@ def merge_params(
             values[section] = changes
     params = check_params(values, name)
     with atomic_file(out) as partial:
-        partial.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        _yaml().dump(values, partial)
     return params
 
 
 def read_values(path: Path) -> dict[str, Any]:
     """Read a parameter file, whole or only of what differs, as it stands: unchecked.
 
+    It is read as DVC reads it (YAML 1.2: ``010`` is ten, ``yes`` is a word), so that both see the
+    same values.
+
     Raises:
-        ParameterError: the file is missing or no YAML mapping.
+        ParameterError: the file cannot be read, is no YAML mapping, or unfolds without end.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if Path(path).stat().st_size > _MOST_BYTES:
+            raise ParameterError(
+                f"{path} is larger than {_MOST_BYTES:,} bytes, which no parameter file is: name the"
+                " one that is meant"
+            )
+        values = _yaml().load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(
             f"{path} is not here: run rnnpipe in the project's folder, where params.yaml lies"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path} is not valid YAML: {error}") from error
+    except OSError as error:
+        raise ParameterError(f"{path} cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ParameterError(f"{path} is nested too deep for a parameter file") from None
+    except (YAMLError, ValueError) as error:  # no UTF-8, a date that does not exist, endless digits
+        raise ParameterError(f"{path} is not valid YAML: {shortened(str(error))}") from None
     if not isinstance(values, dict):
         raise ParameterError(f"{path}: found {type(values).__name__}, expected sections with keys")
+    if not _unfolds_within(values, _MOST_VALUES):
+        raise ParameterError(
+            f"{path} holds more than {_MOST_VALUES:,} values once its aliases are unfolded: write"
+            " out what is meant"
+        )
     return values
+
+
+def _yaml() -> YAML:
+    """Read and write as DVC reads, sections in their order."""
+    reader = YAML(typ="safe")
+    # Its stubs say None alone.
+    reader.default_flow_style = False
+    reader.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    return reader
+
+
+def shortened(text: str, most: int = 400) -> str:
+    """Return a text for an error: what is quoted may be of any length.
+
+    >>> shortened("a" * 9, most=4)
+    'aaaa… (9 characters)'
+    """
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def _unfolds_within(value: Any, most: int) -> bool:
+    """Whether a value has at most so many parts, those counted twice that aliases repeat."""
+    waiting, seen = [value], 0
+    while waiting:
+        seen += 1
+        if seen + len(waiting) > most:
+            return False
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting += [*part.keys(), *part.values()]
+        elif isinstance(part, list | tuple | set):
+            waiting += part
+    return True
 
 
 def check_params(values: dict[str, Any], name: str = "parameters") -> Params:
@@ -121,7 +180,9 @@ def _kind_of(values: Mapping[str, Any], name: str) -> type[Params]:
     problem = values.get("problem", "classification")
     if not isinstance(problem, str) or current_name(problem) not in problem_names():
         known = ", ".join(problem_names())
-        raise ParameterError(f"{name}: problem is {problem!r}, expected one of: {known}")
+        raise ParameterError(
+            f"{name}: problem is {_QUOTES.repr(problem)}, expected one of: {known}"
+        )
     return params_of(current_name(problem))
 
 
@@ -139,7 +200,8 @@ def _sentence(kind: type[Params], fault: Any) -> str:
         case "value_error":
             return str(fault["ctx"]["error"])
         case _:
-            return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+            told = shortened(fault["msg"])
+            return f"{key} is {_QUOTES.repr(fault['input'])}: {told[0].lower()}{told[1:]}"
 
 
 def _known_keys(kind: type[Params], location: list[str]) -> list[str]:
