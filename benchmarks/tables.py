@@ -296,9 +296,18 @@ def filled(text: str, reports: Path, tables: Tables = TABLES, up: str = "") -> s
     return text
 
 
-def fill(page: Path, tables: Tables = TABLES) -> None:
-    """Write a page anew."""
-    text = filled(page.read_text(encoding="utf-8"), REPORTS, tables, "../" * (len(page.parts) - 1))
+def way_up(page: Path) -> str:
+    """Return what a page's links to the project's folder begin with.
+
+    >>> way_up(Path("docs/results.md")), way_up(Path("README.md"))
+    ('../', '')
+    """
+    return "../" * (len(page.parts) - 1)
+
+
+def fill(page: Path, tables: Tables = TABLES, up: str = "") -> None:
+    """Write a page anew; see :func:`filled`."""
+    text = filled(page.read_text(encoding="utf-8"), REPORTS, tables, up)
     with atomic_file(page) as partial:
         partial.write_text(text, encoding="utf-8")
 
@@ -306,7 +315,7 @@ def fill(page: Path, tables: Tables = TABLES) -> None:
 def main() -> None:
     """Write all pages anew."""
     for page in PAGES:
-        fill(page)
+        fill(page, up=way_up(page))
 
 
 if __name__ == "__main__":

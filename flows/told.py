@@ -7,14 +7,11 @@ from prefect import get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 
+from flows.serving.environment import REFUSED_EVENT
 from flows.stage import Outcome, StageFailedError
-from flows.workspace import (
-    Workspace,
-)
+from flows.workspace import Workspace
 from rnnpipe.errors import RegistryError
 from rnnpipe.storage.paths import paths_of
-
-REFUSED_EVENT = "rnnpipe.model.refused"
 
 
 def in_a_sentence(outcomes: Mapping[str, Outcome]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 import grimp
 import yaml
 
-from rnnpipe.storage.paths import paths_of, problem_names
+from rnnpipe.storage.paths import paths_of, problem_names, stage_module
 
 MARK = "# code, written by `make deps`"
 # Left out: the command line, with the problems' own commands; errors, which no output holds;
@@ -80,8 +80,7 @@ class Code:
 
     def of_stage(self, problem: str, stage: str) -> list[str]:
         """Return the paths that a stage of a problem depends on; whole folders where all counts."""
-        shared, own = f"rnnpipe.stages.{stage}", f"rnnpipe.problems.{problem}.stages.{stage}"
-        first = shared if shared in self._graph.modules else own
+        first = stage_module(problem, stage)
         seam = f"rnnpipe.problems.{problem}.problem"
         called = _called_on_problem(self._tree(first))
         begin = [first]

@@ -3,7 +3,6 @@
 import argparse
 import errno
 import importlib
-import importlib.util
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.storage.paths import command_modules, problem_names, stage_files
+from rnnpipe.storage.paths import command_modules, problem_names, stage_files, stage_module
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,9 +132,7 @@ def _stage(options: Any) -> None:
     watch_parent()
     params = load_params(options.params)
     _require_stage(options.command, params, options.params)
-    shared = importlib.util.find_spec(f"rnnpipe.stages.{options.command}")
-    package = "stages" if shared else f"problems.{params.problem}.stages"
-    importlib.import_module(f"rnnpipe.{package}.{options.command}").run(params)
+    importlib.import_module(stage_module(params.problem, options.command)).run(params)
 
 
 def _require_stage(stage: str, params: Any, file: Path) -> None:

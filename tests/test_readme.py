@@ -20,8 +20,7 @@ PAGES = [
 def test_their_figures_are_those_of_the_reports():
     texts = {page: (ROOT / page).read_text() for page in tables.PAGES}
     for page, text in texts.items():
-        up = "../" * (len(page.parts) - 1)
-        assert tables.filled(text, ROOT / "reports", up=up) == text, page
+        assert tables.filled(text, ROOT / "reports", up=tables.way_up(page)) == text, page
     for name in tables.TABLES:
         found = re.compile(rf"<!-- {name} -->\n\S.*\n<!-- end {name} -->", re.DOTALL)
         assert sum(bool(found.search(text)) for text in texts.values()) == 1, name

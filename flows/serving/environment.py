@@ -13,6 +13,7 @@ PORT = 4200
 POOL = "local"
 USER = "rnnpipe"
 MARK = "RNNPIPE_UP"
+REFUSED_EVENT = "rnnpipe.model.refused"  # emitted by the flow when the gate says no
 RETENTION_SECONDS = 90 * 24 * 3600  # of finished runs, their logs and artifacts
 
 

@@ -32,10 +32,11 @@ from prefect.types import SecretDict
 from prefect.workers.process import ProcessWorker
 from pydantic import SecretStr
 
+from flows.serving.environment import REFUSED_EVENT
+
 # What a call of this module ends with when the server does not do as told.
 ERRORS = (httpx.HTTPError, PrefectException)
 SILENCE_SECONDS = 90  # three heartbeats missed
-REFUSED_EVENT = "rnnpipe.model.refused"  # emitted by the flow when the gate says no
 WEBHOOK_BLOCK = "rnnpipe-webhook"
 
 _HEARTBEAT = "prefect.flow-run.heartbeat"

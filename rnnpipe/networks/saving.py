@@ -74,9 +74,12 @@ def load_network(path: Path) -> keras.Model:
 def _renamed(path: Path) -> Iterator[Path]:
     """The file itself or, of one from before 0.2, a copy whose weights have today's names."""
     with zipfile.ZipFile(path) as written:
+        contents = {"config.json": written.read("config.json")}
+        if b'"rnnpipe.' not in contents["config.json"]:  # since then no module of ours is named
+            yield path
+            return
+        contents["metadata.json"] = written.read("metadata.json")
         weights = io.BytesIO(written.read("model.weights.h5"))
-        config = written.read("config.json")
-    renamed = False
     with h5py.File(weights, "r+") as groups:
         found: list[str] = []
         groups.visit(found.append)
@@ -84,14 +87,10 @@ def _renamed(path: Path) -> Iterator[Path]:
             head, _, last = name.rpartition("/")
             if last in _OLD_NAMES:
                 groups.move(name, f"{head}/{_OLD_NAMES[last]}")
-                renamed = True
-    if not renamed:
-        yield path
-        return
+    contents["model.weights.h5"] = weights.getvalue()
     with tempfile.TemporaryDirectory() as folder:
         current = Path(folder) / path.name
-        with zipfile.ZipFile(path) as written, zipfile.ZipFile(current, "w") as copy:
-            copy.writestr("config.json", config)
-            copy.writestr("metadata.json", written.read("metadata.json"))
-            copy.writestr("model.weights.h5", weights.getvalue())
+        with zipfile.ZipFile(current, "w") as copy:
+            for name, content in contents.items():
+                copy.writestr(name, content)
         yield current

@@ -48,7 +48,7 @@ def find(
         if name:
             _require_problem(Path(model), name)
         return Path(model)
-    name = name or paths_of(load_params(root / PARAMS_FILE).problem).model_name
+    name = model_name(root, name)
     here = paths_of(name).model
     if model is None and (root / here).is_dir():
         check_model(root / here, needed)
@@ -64,6 +64,11 @@ def find(
         f"{asked}; known versions: {listed or 'none'}."
         " Run dvc repro to train a model, or git fetch --tags to learn of others'"
     )
+
+
+def model_name(root: Path, problem: str | None) -> str:
+    """What the model of a problem is called, by default of the one in ``params.yaml``."""
+    return paths_of(problem or load_params(root / PARAMS_FILE).problem).model_name
 
 
 def _require_problem(folder: Path, name: str) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnpipe.config.load import PARAMS_FILE, load_params
 from rnnpipe.errors import RegistryError
 from rnnpipe.registry.checks import (
     RefusalError,
@@ -27,7 +26,7 @@ from rnnpipe.registry.checks import (
     locked_model,
 )
 from rnnpipe.registry.comparison import Comparison, compare
-from rnnpipe.registry.find import fetch
+from rnnpipe.registry.find import fetch, model_name
 from rnnpipe.registry.git import git
 from rnnpipe.registry.remote import (
     assign_stage,
@@ -117,7 +116,7 @@ def models(root: Path, name: str | None = None) -> tuple[Version, ...]:
     Raises:
         RegistryError: this is no git repository, or a version's commit holds no decision.
     """
-    return versions(root, _model_name(root, name))
+    return versions(root, model_name(root, name))
 
 
 def publish(
@@ -146,7 +145,7 @@ def publish(
         RefusalError: the model may not, or need not, be published.
         RegistryError: git, DVC or GTO failed; running it again completes the work.
     """
-    name = _model_name(root, name)
+    name = model_name(root, name)
     reason = " ".join(reason.split())
     if force and not reason:
         raise RegistryError("--force needs --reason TEXT, which is kept in the tag's message")
@@ -211,7 +210,7 @@ def promote(root: Path, version: str, stage: str = "prod", *, name: str | None =
     Raises:
         RegistryError: there is no such version or stage, or the version is in it already.
     """
-    name = _model_name(root, name)
+    name = model_name(root, name)
     check_stage(root, stage)
     remote = git_remote(root, current_branch(root, detached=True))
     if remote:
@@ -240,7 +239,7 @@ def rollback(root: Path, stage: str = "prod", *, name: str | None = None) -> Mov
     Raises:
         RegistryError: the stage is unknown or never held another version.
     """
-    name = _model_name(root, name)
+    name = model_name(root, name)
     check_stage(root, stage)
     remote = git_remote(root, current_branch(root, detached=True))
     if remote:
@@ -261,11 +260,6 @@ def rollback(root: Path, stage: str = "prod", *, name: str | None = None) -> Mov
     )
     push_tags(root, name, remote)
     return Moved(name, stage, version, before, remote)
-
-
-def _model_name(root: Path, problem: str | None) -> str:
-    """What the model of a problem is called, by default of the one in ``params.yaml``."""
-    return paths_of(problem or load_params(root / PARAMS_FILE).problem).model_name
 
 
 def _complete(

@@ -105,6 +105,12 @@ def stage_files() -> dict[str, Path]:
     }
 
 
+def stage_module(problem: str, stage: str) -> str:
+    """Return the module of a problem's stage: the one that all problems share, else its own."""
+    shared = f"rnnpipe.stages.{stage}"
+    return shared if find_spec(shared) else f"rnnpipe.problems.{problem}.stages.{stage}"
+
+
 def command_modules() -> dict[str, str]:
     """Return the modules of the problems' own commands by the command's name."""
     return {

@@ -27,7 +27,7 @@ import flows.pipeline
 from flows.dag import read_dag
 from flows.pipeline import PipelineFailedError, Story, pipeline
 from flows.run import main
-from flows.told import REFUSED_EVENT
+from flows.serving.environment import REFUSED_EVENT
 from flows.workspace import RUNS, clean_workspaces, make_workspace
 from rnnpipe.errors import NetworkError, ParameterError
 from rnnpipe.project_copy import ProjectCopy
