@@ -24,7 +24,8 @@ from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.storage.files import write_json
 from rnnpipe.text.batching import draw_batches
 from rnnpipe.text.sequences import load_split
-from rnnpipe.text.tokens import Vocabulary, split_words
+from rnnpipe.text.tokens import split_words
+from rnnpipe.text.vocabulary import Vocabulary
 from rnnpipe.text.word_vectors import _count_pairs
 
 COUNTS = Path("docs/scale.json")

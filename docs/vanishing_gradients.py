@@ -29,7 +29,7 @@ from rnnpipe.reporting.plots import draw_gradient_flow
 from rnnpipe.storage.files import write_json
 from rnnpipe.text.batching import Padding
 from rnnpipe.text.sequences import Split, load_split
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 
 CELLS = ("simple_rnn", "lstm", "gru")
 NOTEBOOK, CURED = Path("params/notebook.yaml"), Path("params/simple_rnn.yaml")

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from rnnpipe.problems.language_model.network import build_language_model
 from rnnpipe.problems.language_model.params import LanguageTrain
-from rnnpipe.text.tokens import Ragged, Vocabulary
+from rnnpipe.text.tokens import Ragged
+from rnnpipe.text.vocabulary import Vocabulary
 
 VOCABULARY_SIZE = 20
 CELLS = ("simple_rnn", "lstm", "gru")

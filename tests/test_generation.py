@@ -18,7 +18,7 @@ from rnnpipe.problems.language_model.generation import (
     draw,
     generate,
 )
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
 pytestmark = pytest.mark.network

@@ -13,7 +13,8 @@ from rnnpipe.problems.classification.export import save_classifier
 from rnnpipe.problems.classification.predict import Model, load_model
 from rnnpipe.registry.folder import MODEL_FILES
 from rnnpipe.storage.files import write_json
-from rnnpipe.text.tokens import FIRST_WORD_ID, Vocabulary
+from rnnpipe.text.tokens import FIRST_WORD_ID
+from rnnpipe.text.vocabulary import Vocabulary
 from tests.networks import VOCABULARY, small_network
 
 pytestmark = pytest.mark.network

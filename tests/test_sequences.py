@@ -18,7 +18,8 @@ from rnnpipe.text import splits
 from rnnpipe.text.batching import Padding, draw_batches, sorted_batches
 from rnnpipe.text.sequences import load_split
 from rnnpipe.text.splits import VALIDATION_SHARE, build_sequences, in_validation
-from rnnpipe.text.tokens import Ragged, Vocabulary
+from rnnpipe.text.tokens import Ragged
+from rnnpipe.text.vocabulary import Vocabulary
 
 PARAMS = Sequences(vocabulary_size=50, min_count=1, use_unlabelled=True)
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60).map(np.array)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from rnnpipe.errors import RegistryError
 from rnnpipe.storage.files import read_json, write_json
 from rnnpipe.text import tokens
-from rnnpipe.text.tokens import CHUNK, UNKNOWN_ID, StoredIds, Vocabulary, concatenate, split_words
+from rnnpipe.text.tokens import CHUNK, UNKNOWN_ID, StoredIds, concatenate, split_words
+from rnnpipe.text.vocabulary import Vocabulary
 
 TEXTS = st.lists(st.text(max_size=60), min_size=1, max_size=12)
 

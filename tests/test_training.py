@@ -74,10 +74,10 @@ def labelled(train: Split, params) -> TrainingSet:
     return TrainingSet(train.sequences, rows, train.labels[rows].astype(np.float32))
 
 
-def run(params, checkpoint, train=None, on_epoch=lambda epoch: None, lesson=None):
+def run(params, checkpoint, train=None, on_epoch=lambda epoch: None, training_set=None):
     model = build_classifier(params, VOCABULARY, None)
-    lesson = lesson or labelled(toy(600, 1) if train is None else train, params)
-    task = learn_to_classify(model, lesson, toy(200, 2), params)
+    training_set = training_set or labelled(toy(600, 1) if train is None else train, params)
+    task = learn_to_classify(model, training_set, toy(200, 2), params)
     history = fit(task, params, checkpoint, on_epoch)
     return model, history
 
@@ -114,9 +114,9 @@ def test_patience_ends_a_training_that_gets_no_better(train_params, tmp_path):
 def test_a_teacher_is_learnt_from_as_labels_are(train_params, tmp_path):
     taught = toy(1500, 3)  # by a teacher who is all but sure
     targets = np.where(taught.labels == 1, 0.9, 0.1).astype(np.float32)
-    lesson = TrainingSet(taught.sequences, np.arange(len(taught)), targets)
+    training_set = TrainingSet(taught.sequences, np.arange(len(taught)), targets)
     params = train_params.model_copy(update={"epochs": 8, "patience": 8})
-    _, history = run(params, tmp_path / "t.npz", lesson=lesson)
+    _, history = run(params, tmp_path / "t.npz", training_set=training_set)
     assert history.epochs[-1].figures["validation_accuracy"] > 0.93
     # As sure as the teacher, not as sure as the labels.
     assert 0.09 < history.epochs[-1].validation_loss < 0.3

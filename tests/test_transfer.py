@@ -7,7 +7,7 @@ from rnnpipe.errors import RegistryError, TrainingError
 from rnnpipe.networks.backend import keras
 from rnnpipe.networks.transfer import Start, start_from
 from rnnpipe.problems.classification.network import build_classifier
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
 pytestmark = pytest.mark.network

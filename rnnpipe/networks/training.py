@@ -22,6 +22,7 @@ from rnnpipe.errors import TrainingError
 from rnnpipe.networks.backend import keras, tf
 from rnnpipe.networks.distributed.process_group import ONE_PROCESS, ProcessGroup
 from rnnpipe.networks.optimizers import Optimizer
+from rnnpipe.networks.schedule import learning_rate
 from rnnpipe.storage.files import atomic_file
 
 _log = logging.getLogger(__name__)
@@ -92,8 +93,8 @@ class TrainingTask:
         network: whose weights are learnt; freshly built.
         batches: of an epoch, counted from 0; the same epoch gives the same batches.
         start: given the optimizer, the function that takes one step on a batch.
-        describe: further figures of an epoch, from its mean loss and the sum of correct.
-        judge: figures on validation, dropout off, ``loss`` among them: its least decides which
+        describe: further metrics of an epoch, from its mean loss and the sum of correct.
+        validate: returns metrics on validation, dropout off, ``loss`` among them: its least decides which
             weights are kept.
         unit: what a batch holds, in the plural: reviews, words, windows.
     """
@@ -102,7 +103,7 @@ class TrainingTask:
     batches: Callable[[int], Sequence[Any]]
     start: Callable[[Optimizer], Callable[[Any], StepResult]]
     describe: Callable[[float, float], Mapping[str, float]]
-    judge: Callable[[], Mapping[str, float]]
+    validate: Callable[[], Mapping[str, float]]
     unit: str = "rows"
 
 
@@ -128,7 +129,7 @@ def fit(
     """Train a network and leave its best weights in it.
 
     Args:
-        task: network, batches, step and judgement.
+        task: network, batches, step and validation.
         params: optimizer, length and end of the training.
         checkpoint: file that keeps the state after each epoch; where it exists, training goes
             on from it. It belongs to the caller to remove it when the result is safe.
@@ -168,7 +169,7 @@ def _fit(
         batches = task.batches(epoch)
         for number, batch in enumerate(batches):
             passed = (epoch + number / len(batches)) / params.epochs
-            optimizer.learning_rate.assign(_learning_rate(params, passed))
+            optimizer.learning_rate.assign(learning_rate(params, passed))
             result = step(batch)
             _require_finite(result.loss, f"epoch {epoch + 1}, step {number + 1}", params)
             losses += result.loss * result.size
@@ -177,7 +178,7 @@ def _fit(
             norms += result.norm
             if on_step:
                 on_step(epoch + 1, number + 1, len(batches), result.loss, result.size)
-        validation = team.broadcast(lambda: dict(task.judge()))
+        validation = team.broadcast(lambda: dict(task.validate()))
         validation_loss = validation.pop("loss")
         # The last step of an epoch may break the weights after its own loss was taken.
         _require_finite(validation_loss, f"epoch {epoch + 1}, on validation", params)
@@ -206,11 +207,6 @@ def training_key(params: Training, *contents: str) -> str:
 def tensorflow_variables(model: keras.Model) -> list[tf.Variable]:
     """Return the variables behind a model's trainable weights."""
     return [variable.value for variable in model.trainable_variables]
-
-
-def _learning_rate(params: Training, passed: float) -> float:
-    """Return the step size when a share of the training has passed."""
-    return params.learning_rate * (1.0 if params.schedule == "constant" else 1 - passed)
 
 
 def _seed_dropout(model: keras.Model, seed: int, epoch: int, rank: int = 0) -> None:

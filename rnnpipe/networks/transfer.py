@@ -21,7 +21,7 @@ from rnnpipe.networks.layers import NgramEmbedding
 from rnnpipe.networks.recurrent import Recurrent
 from rnnpipe.storage.files import atomic_file
 from rnnpipe.text.fingerprint import require_same_vocabulary
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 
 _SHAPE = (
     "vocabulary_size",

@@ -3,7 +3,7 @@
 import hashlib
 
 from rnnpipe.errors import RegistryError
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 
 
 def vocabulary_fingerprint(vocabulary: Vocabulary) -> str:

@@ -21,13 +21,10 @@ from rnnpipe.storage.files import atomic_directory
 from rnnpipe.text.sequences import SPLITS
 from rnnpipe.text.tokens import (
     CHUNK,
-    FIRST_WORD_ID,
     UNKNOWN_ID,
-    Ragged,
-    Vocabulary,
-    Words,
     split_words_in_chunks,
 )
+from rnnpipe.text.vocabulary import DistinctWords, Vocabulary
 
 VALIDATION_SHARE = 0.15
 _DROPPED = (
@@ -125,52 +122,14 @@ def build_sequences(reviews: Path, out: Path, params: Sequences) -> SequencesRep
     return _report(fate, lengths, unknown, len(vocabulary))
 
 
-class _DistinctWords:
-    """All words that were met, numbered as they came, and how often each stands in what is learnt.
-
-    Number 0 is no word: it stands in a text that holds none.
-    """
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {"": 0}
-        self._occurrences = np.zeros(0, np.int64)
-
-    def number(self, words: Words) -> Ragged:
-        numbers = self._numbers
-        distinct = [numbers.setdefault(word, len(numbers)) for word in words.distinct.to_pylist()]
-        return words.numbered(np.array(distinct, np.int32), 0)
-
-    def count(self, numbers: NDArray[np.int32]) -> None:
-        found = np.bincount(numbers, minlength=len(self._numbers))
-        found[: len(self._occurrences)] += self._occurrences
-        self._occurrences = found
-
-    def occurrences(self, least: int) -> dict[str, int]:
-        """How often each word stands there that does so ``least`` times at the least."""
-        return {
-            word: count
-            for (word, number), count in zip(
-                self._numbers.items(), self._occurrences.tolist(), strict=False
-            )
-            if count >= least and number
-        }
-
-    def ids_of(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
-        """Return the token id of each number, ``int32``."""
-        ids = np.full(len(self._numbers), UNKNOWN_ID, np.int32)
-        for token_id, word in enumerate(vocabulary.words, FIRST_WORD_ID):
-            ids[self._numbers[word]] = token_id
-        return ids
-
-
 def _set_aside_words(
     table: pq.ParquetFile,
     fate: NDArray[np.int8],
     learnt: NDArray[np.bool_],
     files: Sequence[IO[bytes]],
-) -> tuple[NDArray[np.int32], _DistinctWords]:
+) -> tuple[NDArray[np.int32], DistinctWords]:
     """Write the numbers of each split's words to its file, and return each review's length."""
-    distinct = _DistinctWords()
+    distinct = DistinctWords()
     lengths = np.empty(len(fate), np.int32)
     start = 0
     chunks = split_words_in_chunks(_texts(table))

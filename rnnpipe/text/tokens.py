@@ -5,9 +5,8 @@ ends; ``<br />`` separates words. The splitting runs in Arrow's columnar string 
 beat word-level tokenizers about three times over on the IMDB reviews.
 """
 
-import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -18,9 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-
-from rnnpipe.errors import RegistryError
-from rnnpipe.storage.files import read_json, write_json
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
@@ -192,85 +188,6 @@ def count_characters(words: Words) -> int:
     """
     lengths = pc.utf8_length(words.distinct).to_numpy(zero_copy_only=False)
     return int(lengths[words.codes.values].sum()) + len(words.codes.values)
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The known words; word i has the id i + 2, after padding and the unknown word."""
-
-    words: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """Count all ids, padding and the unknown word included."""
-        return len(self.words) + FIRST_WORD_ID
-
-    @classmethod
-    def learn(cls, counts: Mapping[str, int], size: int, min_count: int) -> "Vocabulary":
-        """Take the most frequent words, ties in alphabetical order.
-
-        Args:
-            counts: occurrences of each word in the training texts.
-            size: most ids, padding and the unknown word included.
-            min_count: fewest occurrences of a word.
-        """
-        known = sorted(
-            (word for word, count in counts.items() if count >= min_count),
-            key=lambda word: (-counts[word], word),
-        )
-        return cls(tuple(known[: size - FIRST_WORD_ID]))
-
-    def encode(self, words: Words) -> Ragged:
-        """Turn words into ids, ``int32``; a text without words becomes one unknown word.
-
-        >>> vocabulary = Vocabulary(("good", "not"))
-        >>> encoded = vocabulary.encode(split_words(pa.array(["Not good, cheap", "..."])))
-        >>> encoded[0].tolist(), encoded[1].tolist()
-        ([3, 2, 1], [1])
-        """
-        distinct = words.distinct.to_pylist()
-        ids = np.array([self._ids.get(word, UNKNOWN_ID) for word in distinct], np.int32)
-        return words.numbered(ids, UNKNOWN_ID)
-
-    @functools.cached_property
-    def _ids(self) -> dict[str, int]:
-        # Arrow's own look-up would index all words anew for each text that comes alone.
-        return {word: number for number, word in enumerate(self.words, FIRST_WORD_ID)}
-
-    def encode_texts(self, texts: Sequence[str]) -> Ragged:
-        """Turn texts into ids, ``int32``, in the order given.
-
-        Bytes that were no UTF-8 where a text came from read as question marks.
-
-        Raises:
-            TypeError: one text is given in place of a sequence of texts.
-        """
-        if isinstance(texts, str):
-            raise TypeError("found one text, expected a sequence of texts: put it in brackets")
-        readable = [text.encode("utf-8", "replace").decode() for text in texts]
-        chunks = (
-            pa.array(readable[start : start + CHUNK], pa.large_string())
-            for start in range(0, len(readable), CHUNK)
-        )
-        return concatenate([self.encode(words) for words in split_words_in_chunks(chunks)])
-
-    def save(self, path: Path) -> None:
-        """Write the words with the rules they were split by."""
-        write_json(path, {"rules": RULES, "words": list(self.words)})
-
-    @classmethod
-    def load(cls, path: Path) -> "Vocabulary":
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            RegistryError: the words were split by other rules than this program's.
-        """
-        saved = read_json(path)
-        if saved["rules"] != RULES:
-            raise RegistryError(
-                f"{path} was made by the word rules {saved['rules']}, this rnnpipe has {RULES}:"
-                " use the rnnpipe version that trained the model"
-            )
-        return cls(tuple(saved["words"]))
 
 
 def concatenate(parts: Sequence[Ragged]) -> Ragged:

@@ -19,7 +19,7 @@ from rnnpipe.problems.classification.network import build_classifier
 from rnnpipe.problems.classification.params import ClassificationParams, Train
 from rnnpipe.problems.classification.training import TrainingSet, learn_to_classify
 from rnnpipe.text.sequences import load_split, open_sequences
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 
 
 def build_network(params: ClassificationParams) -> keras.Model:
@@ -33,7 +33,7 @@ def build_network(params: ClassificationParams) -> keras.Model:
 
 
 def learn(params: ClassificationParams) -> TrainingTask:
-    """A fresh network with its lesson, and validation to judge it by."""
+    """A fresh network with its training set, and validation to judge it by."""
     network = build_network(params)
     validation = load_split(SEQUENCES, "validation")
     return learn_to_classify(network, _lesson(params.train), validation, params.train)

@@ -14,7 +14,8 @@ from rnnpipe.registry.find import find
 from rnnpipe.registry.folder import MODEL_FILES
 from rnnpipe.storage.files import read_json
 from rnnpipe.text.batching import Padding
-from rnnpipe.text.tokens import UNKNOWN_ID, Ragged, Vocabulary
+from rnnpipe.text.tokens import UNKNOWN_ID, Ragged
+from rnnpipe.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

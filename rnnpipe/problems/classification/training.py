@@ -10,6 +10,7 @@ from rnnpipe.errors import TrainingError
 from rnnpipe.networks.backend import keras, tf
 from rnnpipe.networks.optimizers import Optimizer
 from rnnpipe.networks.training import StepResult, TrainingTask, tensorflow_variables
+from rnnpipe.problems.classification.loss import count_correct, cross_entropy, mean_loss
 from rnnpipe.problems.classification.network import split_at_vectors
 from rnnpipe.problems.classification.params import Train
 from rnnpipe.runtime.progress import track
@@ -27,7 +28,7 @@ class TrainingSet:
 
     Attributes:
         sequences: token ids, ragged; they may stay on disk.
-        rows: ``int64[n]``, which of the sequences belong to the lesson.
+        rows: ``int64[n]``, which of the sequences belong to it.
         targets: ``float32[n]``, the probability of label 1 for each of ``rows``: 0 and 1 where it
             is known, something between where a teacher only thinks so.
     """
@@ -38,30 +39,30 @@ class TrainingSet:
 
 
 def learn_to_classify(
-    model: keras.Model, lesson: TrainingSet, validation: Split, params: Train
+    model: keras.Model, training_set: TrainingSet, validation: Split, params: Train
 ) -> TrainingTask:
-    """Make a classifier, a lesson, and a validation split ready for training.
+    """Make a classifier, a training set, and a validation split ready for training.
 
     Args:
         model: maps ``int32[batch, time]`` to ``float32[batch]``; freshly built.
-        lesson: what to learn from.
+        training_set: what to learn from.
         validation: what decides which epoch was best.
         params: batches and length of the sequences.
 
     Raises:
         TrainingError: there is nothing to learn from, or to judge by.
     """
-    for name, size in (("train", len(lesson.rows)), ("validation", len(validation))):
+    for name, size in (("train", len(training_set.rows)), ("validation", len(validation))):
         if not size:
             raise TrainingError(
                 f"{name} holds no labelled review, expected some: see reports/sequences.json"
             )
     padding = Padding.of(params)
-    known = max(1, int(np.isin(lesson.targets, (0, 1)).sum()))
+    known = max(1, int(np.isin(training_set.targets, (0, 1)).sum()))
     forward = compile_forward(model)
 
     def batches(epoch: int) -> list[NDArray[np.int64]]:
-        lengths = lesson.sequences.lengths[lesson.rows]
+        lengths = training_set.sequences.lengths[training_set.rows]
         return draw_batches(
             np.minimum(lengths, params.sequence_length),
             params.batch_size,
@@ -75,24 +76,24 @@ def learn_to_classify(
 
         def take(batch: NDArray[np.int64]) -> StepResult:
             mine = optimizer.team.share(batch)
-            token_ids = padding.pad(lesson.sequences, lesson.rows[mine])
-            found = step(tf.constant(token_ids), tf.constant(lesson.targets[mine]))
+            token_ids = padding.pad(training_set.sequences, training_set.rows[mine])
+            found = step(tf.constant(token_ids), tf.constant(training_set.targets[mine]))
             loss, correct, norm = map(float, found)
             return StepResult(loss, len(batch), norm, correct)
 
         return take
 
-    def judge() -> dict[str, float]:
+    def validate() -> dict[str, float]:
         logits = predict_logits(forward, validation.sequences, padding)
         right = (logits > 0) == (validation.labels == 1)
-        return {"loss": _mean_loss(logits, validation.labels), "accuracy": float(np.mean(right))}
+        return {"loss": mean_loss(logits, validation.labels), "accuracy": float(np.mean(right))}
 
     return TrainingTask(
         model,
         batches,
         start,
         lambda loss, correct: {"accuracy": correct / known},
-        judge,
+        validate,
         "reviews",
     )
 
@@ -147,8 +148,7 @@ def compile_step(
     def step(token_ids: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         def loss_of(vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             logits = to_logits([vectors, lengths], training=True)
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
-            return tf.reduce_mean(losses), logits
+            return cross_entropy(targets, logits), logits
 
         with tf.GradientTape() as tape:
             vectors, lengths = to_vectors(token_ids, training=True)
@@ -161,9 +161,7 @@ def compile_step(
                     # One length over all words of a review, as in the paper.
                     steepest = tf.math.l2_normalize(slope.gradient(loss, vectors), [1, 2], 1e-30)
                 learnt += loss_of(vectors + adversarial_norm * steepest)[0]
-        known = tf.logical_or(tf.equal(targets, 0.0), tf.equal(targets, 1.0))
-        right = tf.logical_and(known, tf.equal(logits > 0, targets > 0.5))
-        correct = tf.reduce_sum(tf.cast(right, tf.int32))
+        correct = count_correct(targets, logits)
         gradients, loss, correct = optimizer.team.average(
             tf.size(targets), tape.gradient(learnt, variables), loss, correct
         )
@@ -178,8 +176,3 @@ def compile_step(
         ],
     )
     return compiled
-
-
-def _mean_loss(logits: NDArray[np.float32], labels: NDArray[np.int8]) -> float:
-    signed = np.where(labels == 1, logits, -logits).astype(np.float64)
-    return float(np.mean(np.logaddexp(0, -signed)))

@@ -40,11 +40,11 @@ def learn(params: ForecastingParams) -> TrainingTask:
 
         return take
 
-    def judge() -> dict[str, float]:
+    def validate() -> dict[str, float]:
         errors = forecast_metrics(forward, series, "validation")
         return {"loss": errors.mean_mse, "mae": float(errors.mae.mean())}
 
-    return TrainingTask(network, batches, start, lambda loss, correct: {}, judge, "windows")
+    return TrainingTask(network, batches, start, lambda loss, correct: {}, validate, "windows")
 
 
 def compile_forward(network: keras.Model) -> Forward:

@@ -12,7 +12,7 @@ from rnnpipe.problems.language_model.files import BASELINE, SEQUENCES, open_text
 from rnnpipe.problems.language_model.params import LanguageModelParams
 from rnnpipe.storage.files import atomic_file
 from rnnpipe.text.ngrams import learn_ngrams
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 from rnnpipe.text.windows import count_predictions
 
 

@@ -12,7 +12,8 @@ from rnnpipe.problems.language_model.exported import ExportedLanguageModel
 from rnnpipe.registry.find import find
 from rnnpipe.registry.folder import MODEL_FILES
 from rnnpipe.text.fingerprint import require_same_vocabulary
-from rnnpipe.text.tokens import FIRST_WORD_ID, UNKNOWN_ID, Vocabulary
+from rnnpipe.text.tokens import FIRST_WORD_ID, UNKNOWN_ID
+from rnnpipe.text.vocabulary import Vocabulary
 from rnnpipe.text.windows import BOUNDARY_ID
 
 _UNKNOWN = "<unknown>"  # how a word is shown that the vocabulary does not hold

@@ -16,7 +16,7 @@ from rnnpipe.problems.language_model.params import LanguageModelParams
 from rnnpipe.problems.language_model.sampling import count_words
 from rnnpipe.problems.language_model.training import compile_step, learn_batch
 from rnnpipe.text.batching import draw_batches
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 
 
 def learn(params: LanguageModelParams) -> TrainingTask:

@@ -18,7 +18,7 @@ from rnnpipe.networks.recurrent import Recurrent
 from rnnpipe.problems.language_model.params import LanguageTrain
 from rnnpipe.problems.language_model.sampling import smoothed_frequencies
 from rnnpipe.text.fingerprint import vocabulary_fingerprint
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 
 
 @keras.saving.register_keras_serializable("rnnpipe")

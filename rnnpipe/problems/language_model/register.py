@@ -15,7 +15,7 @@ from rnnpipe.storage.files import atomic_file, read_json
 from rnnpipe.storage.paths import paths_of
 from rnnpipe.text.fingerprint import vocabulary_fingerprint
 from rnnpipe.text.sequences import open_sequences
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 
 
 def assemble_model(params: LanguageModelParams, lineage: Lineage) -> str:

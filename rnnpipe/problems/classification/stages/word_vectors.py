@@ -7,7 +7,7 @@ import numpy as np
 from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.storage.files import atomic_file
 from rnnpipe.text.sequences import load_split
-from rnnpipe.text.tokens import Vocabulary
+from rnnpipe.text.vocabulary import Vocabulary
 from rnnpipe.text.word_vectors import learn_word_vectors
 
 SEQUENCES = Path("data/sequences")
