@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flows.runners import RUNNERS
 from flows.serving.own_server import ServerError, begin_a_server
+from rnnpipe.config.load import parse_yaml
+from rnnpipe.errors import ParameterError, quoted
+from rnnpipe.runtime.encoding import ensure_utf8
 from rnnpipe.storage.paths import current_name, problem_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,17 +94,20 @@ def _parser() -> argparse.ArgumentParser:
 def _assignment(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not (key and sign):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected PARAMETER=VALUE")
+        raise argparse.ArgumentTypeError(f"found {quoted(text)}, expected PARAMETER=VALUE")
     try:
         return key, json.loads(value)  # it knows 1e-3, which YAML takes for a text
     except ValueError:
-        try:
-            return key, yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise argparse.ArgumentTypeError(
-                f"found {text!r}, which is no YAML: put the value into quotes of its own,"
-                f""" as in {key}='"..."'"""
-            ) from None
+        pass
+    except RecursionError:
+        raise argparse.ArgumentTypeError(f"{quoted(key)} is nested too deep") from None
+    try:
+        return key, parse_yaml(value, "its value")
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(
+            f"found {quoted(text)}: {error}; a text goes into quotes of its own, as in"
+            f""" {quoted(key)[1:-1]}='"..."'"""
+        ) from None
 
 
 def _leave() -> None:
@@ -116,6 +120,7 @@ def _leave() -> None:
 
 
 if __name__ == "__main__":
+    ensure_utf8()
     logging.captureWarnings(True)
     # What is imported stays: looking for garbage in between only costs.
     gc.set_threshold(50_000, 20, 20)

@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 from flows import dvc_child
 from flows.dag import Plan
 from flows.stage import environment
-from rnnpipe.config.load import PARAMS_FILE, Params, check_params
+from rnnpipe.config.load import PARAMS_FILE, Params, check_params, parse_values, read_values
 from rnnpipe.errors import ParameterError, RnnpipeError
 from rnnpipe.storage.card import read_card
 from rnnpipe.storage.files import atomic_file
@@ -125,8 +125,7 @@ def make_workspace(
         for path, content in (results or {}).items():
             (folder / path).write_text(content, encoding="utf-8")
         for file in {PARAMS_FILE, params_file}:  # a pipeline may need the data of the root's
-            values = yaml.safe_load((folder / file).read_text(encoding="utf-8"))
-            if source := (values.get("download") or {}).get("source"):
+            if source := (read_values(folder / file).get("download") or {}).get("source"):
                 _copy_source(repository, folder, source)
         pipeline = paths_of(problem).pipeline / "dvc.yaml"
         share = (*dvc_child.COMMAND, "share", str(repository), pipeline.as_posix())
@@ -176,7 +175,7 @@ def check_overrides(
     Raises:
         ParameterError: a name is unknown, or a value not allowed.
     """
-    values = yaml.safe_load(params_text)
+    values = parse_values(params_text, PARAMS_FILE.name)
     _override(values, overrides, name)
     return check_params(values, name)
 

@@ -1,18 +1,17 @@
 """The command line: ``python -m rnnpipe STAGE``, and what people do with the results."""
 
 import argparse
-import errno
 import importlib
 import json
 import logging
 import os
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnnpipe.errors import RnnpipeError
+from rnnpipe.errors import RnnpipeError, sentence_of
+from rnnpipe.runtime.encoding import ensure_utf8
 from rnnpipe.storage.paths import command_modules, problem_names, stage_files, stage_module
 
 
@@ -30,28 +29,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RnnpipeError as error:
         if options.debug:
             raise
-        print(f"rnnpipe: {error}", file=sys.stderr)
+        _say(str(error))
         return error.exit_code
     except BrokenPipeError:
         # The reader (head, less) has seen enough; nothing is left to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, sqlite3.OperationalError) as error:
-        if options.debug or not _disk_is_full(error):
+    except Exception as error:
+        told = sentence_of(error)
+        # A stage's traceback goes to the log of its run, for whoever has to mend it.
+        if options.debug or (told is None and options.command in stage_files()):
             raise
-        print(
-            f"rnnpipe: cannot write: {error}; nothing was left half written:"
-            " free some space and run the same command again",
-            file=sys.stderr,
-        )
+        _say(told or _unexpected(error))
         return 1
 
 
-def _disk_is_full(error: Exception) -> bool:
-    # NumPy, HDF5 and SQLite (in which DVC keeps its state) tell it in words alone.
-    words = ("requested and", "errno = 28", "errno = 27", "disk I/O error", "disk is full")
-    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return getattr(error, "errno", None) in numbers or any(word in str(error) for word in words)
+def _say(sentence: str) -> None:
+    # Names of files may hold bytes that are no text.
+    print(f"rnnpipe: {sentence}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+
+
+def _unexpected(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    return (
+        f"found something unexpected ({type(error).__name__}: {words[:200]}): a file was altered, or"
+        " this is a fault of rnnpipe; the same command with --debug shows where"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,36 +130,31 @@ def _with_params(command: argparse.ArgumentParser) -> None:
 
 def _stage(options: Any) -> None:
     from rnnpipe.config.load import load_params
+    from rnnpipe.pipeline.inputs import Inputs
     from rnnpipe.runtime.parent import watch_parent
 
     watch_parent()
-    params = load_params(options.params)
-    _require_stage(options.command, params, options.params)
-    importlib.import_module(stage_module(params.problem, options.command)).run(params)
+    stage, file = options.command, options.params
+    problem = load_params(file).problem
+    _require_stage(stage, problem, file)
+    inputs = Inputs.of(stage, problem, file)
+    # Read once more: what changes from here on is noticed.
+    importlib.import_module(stage_module(problem, stage)).run(load_params(file))
+    inputs.require_unchanged(stage, problem)
 
 
-def _require_stage(stage: str, params: Any, file: Path) -> None:
+def _require_stage(stage: str, problem: str, file: Path) -> None:
     """Name the pipeline that a stage belongs to, where it is not the one of the parameters."""
-    import yaml
-
     from rnnpipe.errors import ParameterError
+    from rnnpipe.pipeline.definition import stages_of
     from rnnpipe.storage.paths import paths_of
 
-    def has_it(problem: str) -> bool:
-        pipeline = paths_of(problem).pipeline / "dvc.yaml"
-        if not pipeline.is_file():
-            return False
-        return stage in (yaml.safe_load(pipeline.read_text(encoding="utf-8")) or {}).get(
-            "stages", {}
-        )
-
-    if has_it(params.problem):
+    if stage in stages_of(problem):
         return
-    if others := [problem for problem in problem_names() if has_it(problem)]:
-        hints = " or ".join(f"--params {paths_of(problem).params}" for problem in others)
+    if others := [name for name in problem_names() if stage in stages_of(name)]:
+        hints = " or ".join(f"--params {paths_of(name).params}" for name in others)
         raise ParameterError(
-            f"found {file}, of the problem {params.problem}, which has no stage {stage}; expected"
-            f" {hints}"
+            f"found {file}, of the problem {problem}, which has no stage {stage}; expected {hints}"
         )
 
 
@@ -249,4 +247,5 @@ def _try(options: Any) -> int:
 
 
 if __name__ == "__main__":
+    ensure_utf8()
     sys.exit(main())

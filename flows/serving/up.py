@@ -33,6 +33,7 @@ from flows.serving.own_server import HOST, is_healthy
 from flows.serving.pages import served_pages
 from flows.workspace import RUNS
 from rnnpipe.errors import RnnpipeError
+from rnnpipe.runtime.encoding import ensure_utf8
 
 _SERVER_SECONDS, _WORKER_SECONDS, _SCHEDULER_SECONDS = 180, 90, 90
 
@@ -160,4 +161,5 @@ def _ready(address: str, planned: tuple[str, datetime] | None, seconds: float) -
 
 
 if __name__ == "__main__":
+    ensure_utf8()
     sys.exit(main())

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 PARAMS_FILE = Path("params.yaml")
 _MOST_BYTES = 1 << 20
 _MOST_VALUES = 100_000
+_DEEPEST = 100
+_MERGE = "it holds git's marks of a conflict: resolve it first"
 # A value within an error: it may be of any size, and repeat itself by aliases.
 _QUOTES = reprlib.Repr()
 _QUOTES.maxlevel = 4
@@ -90,37 +93,88 @@ def merge_params(
 def read_values(path: Path) -> dict[str, Any]:
     """Read a parameter file, whole or only of what differs, as it stands: unchecked.
 
-    It is read as DVC reads it (YAML 1.2: ``010`` is ten, ``yes`` is a word), so that both see the
-    same values.
-
     Raises:
-        ParameterError: the file cannot be read, is no YAML mapping, or unfolds without end.
+        ParameterError: the file cannot be read, or as :func:`parse_values`.
     """
     try:
-        if Path(path).stat().st_size > _MOST_BYTES:
-            raise ParameterError(
-                f"{path} is larger than {_MOST_BYTES:,} bytes, which no parameter file is: name the"
-                " one that is meant"
-            )
-        values = _yaml().load(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        return parse_values(content.decode(), str(path))
     except FileNotFoundError:
         raise ParameterError(
             f"{path} is not here: run rnnpipe in the project's folder, where params.yaml lies"
         ) from None
     except OSError as error:
         raise ParameterError(f"{path} cannot be read: {error.strerror}") from None
-    except RecursionError:
-        raise ParameterError(f"{path} is nested too deep for a parameter file") from None
-    except (YAMLError, ValueError) as error:  # no UTF-8, a date that does not exist, endless digits
-        raise ParameterError(f"{path} is not valid YAML: {shortened(str(error))}") from None
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"{path} is not valid YAML: it is no UTF-8: {error.reason}") from None
+    except ValueError as error:  # a path that none can be
+        raise ParameterError(f"{path} cannot be read: {shortened(str(error))}") from None
+
+
+def parse_values(text: str, name: str) -> dict[str, Any]:
+    """Return what a parameter file of this content holds, unchecked.
+
+    Args:
+        text: YAML, a mapping.
+        name: what an error calls it.
+
+    Raises:
+        ParameterError: it is no YAML mapping, too large, or unfolds without end.
+    """
+    values = parse_yaml(text, name)
     if not isinstance(values, dict):
-        raise ParameterError(f"{path}: found {type(values).__name__}, expected sections with keys")
-    if not _unfolds_within(values, _MOST_VALUES):
+        raise ParameterError(f"{name}: found {type(values).__name__}, expected sections with keys")
+    return values
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """Return a value that somebody wrote as YAML, read as DVC reads it.
+
+    That is YAML 1.2: ``010`` is ten, ``yes`` is a word. So both see the same values.
+
+    Raises:
+        ParameterError: it is no YAML, too large, or unfolds without end.
+    """
+    if len(text.encode("utf-8", "surrogatepass")) > _MOST_BYTES:
         raise ParameterError(
-            f"{path} holds more than {_MOST_VALUES:,} values once its aliases are unfolded: write"
+            f"{name} is larger than {_MOST_BYTES:,} bytes, which no parameters are: name what is"
+            " meant"
+        )
+    if not nested_within(text, _DEEPEST):
+        raise ParameterError(f"{name} is nested deeper than {_DEEPEST} levels: write it flat")
+    try:
+        value = _yaml().load(text)
+    # A date that does not exist, endless digits, an alias of what is not there yet.
+    except (YAMLError, ValueError, LookupError, TypeError, OverflowError) as error:
+        raise ParameterError(
+            f"{name} is not valid YAML: {shortened(' '.join(str(error).split()))}"
+            + (f": {_MERGE}" if "<<<<<<<" in text else "")
+        ) from None
+    if not _unfolds_within(value, _MOST_VALUES):
+        raise ParameterError(
+            f"{name} holds more than {_MOST_VALUES:,} values once its aliases are unfolded: write"
             " out what is meant"
         )
-    return values
+    return value
+
+
+def nested_within(text: str, deepest: int) -> bool:
+    """Tell whether YAML is nested at most so deep.
+
+    To be asked before it is read: libyaml composes by recursion in C, where what is nested too deep
+    ends the process instead of raising an error.
+    """
+    depth = 0
+    try:
+        for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > deepest:
+                return False
+    except yaml.YAMLError:
+        pass  # what follows is not read either
+    return True
 
 
 def _yaml() -> YAML:

@@ -7,7 +7,6 @@ overlap and would be a thousand times as large, so they are cut from it batch by
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,7 @@ class WindowedSeries:
                 facts["look_back"],
                 tuple(facts["horizons"]),
             )
-        except (OSError, EOFError, JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
             raise SourceError(
                 f"{folder} holds no windowed series that can be read ({type(error).__name__}):"
                 " run `dvc repro pipelines/forecasting/dvc.yaml`"

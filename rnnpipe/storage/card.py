@@ -3,10 +3,9 @@
 import dataclasses
 import re
 from dataclasses import dataclass
-from json import JSONDecodeError
 from pathlib import Path
 
-from rnnpipe.errors import SourceError, quoted
+from rnnpipe.errors import FileError, SourceError, quoted
 from rnnpipe.storage.addresses import TABLE_SUFFIXES
 from rnnpipe.storage.files import read_json
 
@@ -58,8 +57,8 @@ def read_card(path: Path) -> Card:
         values = read_json(path)
     except FileNotFoundError:
         raise SourceError(f"{path} is not here: set download.source in params.yaml") from None
-    except (JSONDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is not valid JSON: {error}") from None
+    except FileError as error:
+        raise SourceError(str(error)) from None
     if not isinstance(values, dict):
         raise SourceError(f"{path}: found {type(values).__name__}, expected an object")
     kinds = {field.name: field.type for field in dataclasses.fields(Card)}

@@ -9,6 +9,8 @@ import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +46,8 @@ def fetch(
     partials: Path,
     *,
     table_name: str = "reviews",
+    check_path: Callable[[Path], None] = lambda path: None,
+    replacing: Callable[[Path], AbstractContextManager[Path]] = atomic_directory,
     tries: int = 5,
     wait_seconds: float = 1.0,
 ) -> Fetched:
@@ -61,6 +65,8 @@ def fetch(
             ``.parquet`` behind it.
         partials: where unfinished transfers lie.
         table_name: what a file without a card is called.
+        check_path: refuses a file of this machine that may not be the source.
+        replacing: yields the folder to fill, which takes the place of ``into``.
         tries: attempts in a row that may bring no new byte before the network is given up.
         wait_seconds: pause after the first of them; it doubles with each.
 
@@ -73,6 +79,7 @@ def fetch(
     if source.endswith(".json"):
         if is_http(source):
             raise SourceError(f"{shown_address(source)}: a card is read by path; download it first")
+        check_path(Path(source))
         card = read_card(Path(source).expanduser())
         address, name = card.address, card.file_name
         mirror = os.environ.get(MIRROR_VARIABLE, "")
@@ -83,7 +90,9 @@ def fetch(
             expected = card
     else:
         address, name = source, f"{table_name}{table_suffix(source)}"
-    with atomic_directory(into) as folder:
+    if not is_http(address):
+        check_path(local_path(address))
+    with replacing(into) as folder:
         target = folder / name
         if is_http(address):
             transfer = Transfer(address, partials, expected, tries, wait_seconds)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rnnpipe.errors import FileError
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -70,8 +72,21 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read one JSON document."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read one JSON document.
+
+    Raises:
+        FileError: it is none, for instance with git's marks of a conflict in it.
+    """
+    text = ""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, endless digits, too deep
+        found = "git's marks of a conflict" if "<<<<<<<" in text else str(error)[:200]
+        raise FileError(
+            f"{path} is not valid JSON: found {found}; bring it back (git checkout, dvc checkout) or make"
+            " it anew (dvc repro)"
+        ) from None
 
 
 def sha256_file(path: Path) -> str:

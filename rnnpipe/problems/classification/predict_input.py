@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from rnnpipe.errors import SourceError
+from rnnpipe.runtime.encoding import require_utf8
 from rnnpipe.storage.tables import read_columns
 
 
@@ -19,9 +20,11 @@ def read_texts(file: str, column: str) -> list[str]:
     """
     if file == "-":
         try:
-            return [line.rstrip("\r\n") for line in sys.stdin]
+            lines = [line.rstrip("\r\n") for line in sys.stdin]
         except UnicodeDecodeError as error:
             raise SourceError(f"standard input is not UTF-8: {error.reason}") from None
+        require_utf8(lines, "line")
+        return lines
     advice = "Name the text column with --column"
     texts = read_columns(Path(file), {"text": column}, advice=advice, blank_lines=True)["text"]
     return [text or "" for text in texts.cast(pa.large_string()).to_pylist()]

@@ -34,7 +34,9 @@ def run(options: Any) -> None:
         raise RnnpipeError(f'found {found}, expected rnnpipe predict "text", or --file reviews.csv')
     # The texts first: a file that cannot be read should not wait for the model.
     from rnnpipe.problems.classification.predict_input import read_texts
+    from rnnpipe.runtime.encoding import require_utf8
 
+    require_utf8(options.text, "text")
     texts = read_texts(options.file, options.column) if options.file else options.text
 
     from rnnpipe.problems.classification.predict import load_model

@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Any) -> None:
     """Print the beginning and what follows it."""
     from rnnpipe.problems.language_model.generation import Sampling, generate, load_language_model
+    from rnnpipe.runtime.encoding import require_utf8
 
+    require_utf8([options.text], "text")
     sampling = Sampling(
         temperature=options.temperature,
         top_k=options.top_k,

@@ -1,0 +1,129 @@
+"""What a stage reads, as it stood when the stage began.
+
+DVC hashes a stage's parameters, data and code after the stage has ended. What changed while it ran
+would be recorded as what the result came from, and ``dvc status`` would call it up to date.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnpipe.config.load import read_values
+from rnnpipe.errors import InputsError, ParameterError, quoted
+from rnnpipe.pipeline.definition import stages_of
+from rnnpipe.storage.addresses import is_http
+from rnnpipe.storage.files import sha256_file
+
+# Of these bytes hashes are taken before the stage, smallest files first; beyond them a file that
+# was merely touched counts as changed. A second's work at the most.
+_HASHED_BYTES = 512 << 20
+
+Identity = tuple[int, int, int, int]  # device, inode, bytes, time of the last change in ns
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Parameters and files of one stage, as they stood.
+
+    Attributes:
+        file: the parameter file.
+        params: values of the keys that ``dvc.yaml`` names for the stage, by dotted name.
+        files: who each file of the stage's ``deps`` is, those of folders one by one.
+        hashes: SHA-256 of each of them, in hex, where it was not too large.
+    """
+
+    file: Path
+    params: Mapping[str, Any]
+    files: Mapping[Path, Identity]
+    hashes: Mapping[Path, str]
+
+    @classmethod
+    def of(cls, stage: str, problem: str, file: Path) -> "Inputs":
+        """Take down what a stage is about to read.
+
+        Args:
+            stage: its name.
+            problem: the problem whose ``dvc.yaml`` names its inputs; without one nothing is taken
+                down, since nothing is recorded of it either.
+            file: the parameter file.
+        """
+        values = read_values(file)
+        entry = stages_of(problem).get(stage, {})
+        files = {path: _identity(path) for path in _files(entry.get("deps", ()), values)}
+        hashes: dict[Path, str] = {}
+        left = _HASHED_BYTES
+        for path, (_, _, size, _) in sorted(files.items(), key=lambda item: item[1][2]):
+            left -= size
+            if left < 0:
+                break
+            hashes[path] = sha256_file(path)
+        keys = [key for part in entry.get("params", ()) for key in _keys(part)]
+        return cls(file, {key: _value(values, key) for key in keys}, files, hashes)
+
+    def require_unchanged(self, stage: str, problem: str) -> None:
+        """Refuse the result of a stage whose inputs are not those any more that it read.
+
+        Raises:
+            InputsError: names what changed.
+        """
+        try:
+            now = Inputs.of(stage, problem, self.file)
+        except (ParameterError, OSError) as error:
+            raise InputsError(
+                f"{stage}: what it read cannot be read any more ({error}): its result is not kept;"
+                " mend that and run dvc repro again"
+            ) from None
+        changed = [key for key in self.params if self.params[key] != now.params.get(key)]
+        changed += [str(path) for path in self.files if self._has_changed(path, now)]
+        changed += [str(path) for path in now.files if path not in self.files]
+        if changed:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            named = ", ".join(quoted(name) for name in changed[:3])
+            raise InputsError(
+                f"{stage}: found {named}{more} changed while it ran, expected inputs that stay until"
+                " a stage has ended: its result is not kept; run dvc repro again"
+            )
+
+    def _has_changed(self, path: Path, now: "Inputs") -> bool:
+        if self.files[path] == now.files.get(path):
+            return False
+        before = self.hashes.get(path)
+        return before is None or before != now.hashes.get(path)
+
+
+def _keys(part: str | Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys of one entry of ``params``: a key, or a file's name with its keys."""
+    if isinstance(part, str):
+        yield part
+    else:
+        for keys in part.values():
+            yield from keys or ()
+
+
+def _value(values: Any, key: str) -> Any:
+    for name in key.split("."):
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
+
+
+def _files(deps: list[str], values: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the files that a stage names, in folders too; what is behind an address is not here."""
+    for dep in deps:
+        name = re.sub(r"\$\{([\w.]+)\}", lambda key: str(_value(values, key[1])), dep)
+        if is_http(name):
+            continue
+        path = Path(name)
+        if path.is_dir():
+            for folder, folders, names in os.walk(path):
+                folders[:] = set(folders) - {"__pycache__"}  # as .dvcignore has it
+                yield from (Path(folder) / each for each in names)
+        elif path.exists():
+            yield path
+
+
+def _identity(path: Path) -> Identity:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
