@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 from flows import dvc_child
 from flows.dag import Plan
 from flows.stage import environment
-from rnnpipe.config.load import PARAMS_FILE, Params, check_params, parse_values, read_values
+from rnnpipe.config.load import PARAMS_FILE, Params, check_params, named, parse_values, read_values
 from rnnpipe.errors import ParameterError, RnnpipeError
 from rnnpipe.storage.card import read_card
 from rnnpipe.storage.files import atomic_file
@@ -363,7 +363,7 @@ def _override(values: Any, overrides: Mapping[str, Any], name: str = "overrides"
             section = section.setdefault(part, {}) if isinstance(section, dict) else None
         if not isinstance(section, dict):
             raise ParameterError(
-                f"{name}: {key} is no parameter; `python -m rnnpipe params` lists all"
+                f"{name}: {named(key)} is no parameter; `python -m rnnpipe params` lists all"
             )
         section[last] = value
 

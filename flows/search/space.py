@@ -21,8 +21,8 @@ from pydantic import (
 
 from flows.dag import short_name
 from flows.workspace import check_overrides
-from rnnpipe.config.load import Params, read_values
-from rnnpipe.errors import ParameterError
+from rnnpipe.config.load import Params, listed_faults, named, read_values, shortened
+from rnnpipe.errors import ParameterError, quoted
 from rnnpipe.storage.paths import current_name, paths_of, problem_names
 
 Value = bool | int | float | str | None
@@ -147,8 +147,9 @@ def read_space(path: Path) -> Space:
     try:
         return Space.model_validate(values)
     except ValidationError as error:
-        faults = (f"{path}: {_sentence(fault)}" for fault in error.errors())
-        raise ParameterError("\n".join(dict.fromkeys(faults))) from None
+        raise ParameterError(
+            listed_faults(f"{path}: {_sentence(f)}" for f in error.errors())
+        ) from None
 
 
 def check_space(space: Space, params_text: str, name: str) -> Params:
@@ -189,7 +190,7 @@ def check_space(space: Space, params_text: str, name: str) -> Params:
                 ]
         faults += found
     if faults:
-        raise ParameterError("\n".join(dict.fromkeys(faults)))
+        raise ParameterError(listed_faults(faults))
     return check_overrides(params_text, space.fixed, name)
 
 
@@ -265,12 +266,14 @@ def _by_file(entry: str | Mapping[str, list[str]]) -> Iterator[tuple[str, list[s
 
 
 def _sentence(fault: Any) -> str:
-    where = ".".join(str(part) for part in fault["loc"] if part not in ("Range", "list"))
+    where = ".".join(named(part) for part in fault["loc"] if part not in ("Range", "list"))
     match fault["type"]:
         case "value_error":
-            return f"{where}: {fault['ctx']['error']}" if where else str(fault["ctx"]["error"])
+            told = shortened(" ".join(str(fault["ctx"]["error"]).split()))
+            return f"{where}: {told}" if where else told
         case "extra_forbidden":
             known = ", ".join(field.alias or name for name, field in Space.model_fields.items())
             return f"{where} is unknown; a search has: {known}; a range: low, high, step, log"
         case _:
-            return f"{where} is {str(fault['input'])[:100]!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+            told = shortened(fault["msg"])
+            return f"{where} is {quoted(fault['input'])}: {told[0].lower()}{told[1:]}"

@@ -7,7 +7,7 @@ out of range ends in a :class:`~rnnpipe.errors.ParameterError` that names the ke
 import difflib
 import logging
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from rnnpipe.config.section import Section
-from rnnpipe.errors import ParameterError
+from rnnpipe.errors import ParameterError, quoted
 from rnnpipe.storage.files import atomic_file
 from rnnpipe.storage.paths import current_name, problem_names
 
@@ -28,6 +28,7 @@ PARAMS_FILE = Path("params.yaml")
 _MOST_BYTES = 1 << 20
 _MOST_VALUES = 100_000
 _DEEPEST = 100
+_MOST_FAULTS = 10
 _MERGE = "it holds git's marks of a conflict: resolve it first"
 # A value within an error: it may be of any size, and repeat itself by aliases.
 _QUOTES = reprlib.Repr()
@@ -186,7 +187,7 @@ def _yaml() -> YAML:
     return reader
 
 
-def shortened(text: str, most: int = 400) -> str:
+def shortened(text: str, most: int = 300) -> str:
     """Return a text for an error: what is quoted may be of any length.
 
     >>> shortened("a" * 9, most=4)
@@ -226,8 +227,22 @@ def check_params(values: dict[str, Any], name: str = "parameters") -> Params:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        faults = "\n".join(f"{name}: {_sentence(kind, fault)}" for fault in error.errors())
-        raise ParameterError(faults) from None
+        raise ParameterError(
+            listed_faults(f"{name}: {_sentence(kind, f)}" for f in error.errors())
+        ) from None
+
+
+def listed_faults(faults: Iterable[str]) -> str:
+    """Return the first of many faults, a line each, without repeating one."""
+    lines = list(dict.fromkeys(faults))
+    more = len(lines) - _MOST_FAULTS
+    return "\n".join([*lines[:_MOST_FAULTS], *([f"and {more:,} faults more"] if more > 0 else [])])
+
+
+def named(key: object) -> str:
+    """Return a key that somebody wrote as an error shows it: as it stands where it is plain."""
+    text = str(key)
+    return text if text.isprintable() and 0 < len(text) <= 100 else quoted(key)
 
 
 def _kind_of(values: Mapping[str, Any], name: str) -> type[Params]:
@@ -242,7 +257,7 @@ def _kind_of(values: Mapping[str, Any], name: str) -> type[Params]:
 
 def _sentence(kind: type[Params], fault: Any) -> str:
     location = [str(part) for part in fault["loc"]]
-    key = ".".join(location)
+    key = ".".join(map(named, fault["loc"]))
     match fault["type"]:
         case "extra_forbidden":
             known = _known_keys(kind, location[:-1])
@@ -252,10 +267,12 @@ def _sentence(kind: type[Params], fault: Any) -> str:
         case "missing":
             return f"{key} is missing"
         case "value_error":
-            return str(fault["ctx"]["error"])
+            return shortened(" ".join(str(fault["ctx"]["error"]).split()))
         case _:
             told = shortened(fault["msg"])
-            return f"{key} is {_QUOTES.repr(fault['input'])}: {told[0].lower()}{told[1:]}"
+            return (
+                f"{key} is {shortened(_QUOTES.repr(fault['input']))}: {told[0].lower()}{told[1:]}"
+            )
 
 
 def _known_keys(kind: type[Params], location: list[str]) -> list[str]:

@@ -16,12 +16,13 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from rnnpipe.errors import RnnpipeError
+from rnnpipe.errors import ParameterError, RnnpipeError
 
 VARIABLE = "RNNPIPE_FUZZ_SECONDS"
 BY_HAND = VARIABLE in os.environ
 SECONDS = float(os.environ.get(VARIABLE, 10))
 MESSAGE_CHARACTERS = 1_000
+MOST_LINES = 11
 MEMORY_BYTES = 2 << 30
 
 # A round is short, so that the last one ends soon after its time.
@@ -53,7 +54,7 @@ def fuzz(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]],
 def ends_well(action: Callable[[], Any], folder: Path) -> Any:
     """Call ``action`` and hold it to what every door promises; return what it gave, None if nothing.
 
-    It gives a result, or an :class:`RnnpipeError` of one short line, whereafter ``folder`` holds
+    It gives a result, or an :class:`RnnpipeError` of one short line (of parameters, a few), whereafter ``folder`` holds
     what it held before; and it takes no more than a bounded memory.
     """
     before, memory = _held(folder), _peak_bytes()
@@ -62,8 +63,11 @@ def ends_well(action: Callable[[], Any], folder: Path) -> Any:
     except RnnpipeError as error:
         message = str(error)
         assert message, "an error without a message"
-        assert len(message) < MESSAGE_CHARACTERS, message[:2_000]
-        assert message.isprintable(), f"no single line of plain text: {message!r}"
+        lines = message.splitlines() if isinstance(error, ParameterError) else [message]
+        for line in lines:  # of parameters each fault has one
+            assert len(line) < MESSAGE_CHARACTERS, line[:2_000]
+            assert line.isprintable(), f"no single line of plain text: {line!r}"
+        assert len(lines) <= MOST_LINES
         assert _held(folder) == before, "something was left behind, or replaced"
         result = None
     grown = _peak_bytes() - memory
