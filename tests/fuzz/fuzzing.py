@@ -29,8 +29,14 @@ MEMORY_BYTES = 2 << 30
 _ROUND = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def fuzz(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+def fuzz(
+    *strategies: st.SearchStrategy[Any], share: float = 1.0
+) -> Callable[[Callable[..., None]], Any]:
     """Make a test of a function of drawn values: it is called until the seconds are over.
+
+    Args:
+        strategies: of its arguments.
+        share: of the seconds of one door, where several tests try it.
 
     >>> @fuzz(st.binary())
     ... def test_any_bytes_end_well(content): ...
@@ -38,7 +44,7 @@ def fuzz(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]],
 
     def decorate(check: Callable[..., None]) -> Callable[[], None]:
         def test() -> None:
-            end = time.monotonic() + SECONDS
+            end = time.monotonic() + SECONDS * share
             first = random.SystemRandom().randrange(2**32) if BY_HAND else 0
             for number in itertools.count(first):
                 seed(number)(_ROUND(given(*strategies)(check)))()

@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 FOLDER = Path()
 
 
-@fuzz(altered())
+@fuzz(altered(), share=0.7)
 def test_any_file_gives_parameters_or_a_sentence(content: bytes) -> None:
     path = FOLDER / "params.yaml"
     path.write_bytes(content)
@@ -80,7 +80,10 @@ def test_any_file_gives_parameters_or_a_sentence(content: bytes) -> None:
         load_yaml(path)  # whatever else it raises fails the test
 
 
-@fuzz(st.one_of(altered().map(lambda content: content.decode("utf-8", "replace")), st.text()))
+@fuzz(
+    st.one_of(altered().map(lambda content: content.decode("utf-8", "replace")), st.text()),
+    share=0.5,
+)
 def test_any_override_on_the_command_line_is_a_value_or_a_sentence(text: str) -> None:
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--set", type=_assignment)
@@ -95,7 +98,10 @@ def test_any_override_on_the_command_line_is_a_value_or_a_sentence(text: str) ->
     ends_well(lambda: check_overrides((ROOT / "params.yaml").read_text(), {key: value}), FOLDER)
 
 
-@fuzz(st.dictionaries(st.one_of(st.sampled_from(names), st.text(max_size=9)), values, max_size=3))
+@fuzz(
+    st.dictionaries(st.one_of(st.sampled_from(names), st.text(max_size=9)), values, max_size=3),
+    share=0.5,
+)
 def test_any_overrides_are_allowed_or_named(overrides: dict[str, Any]) -> None:
     text = (ROOT / "params.yaml").read_text()
     ends_well(lambda: check_overrides(text, overrides), FOLDER)
@@ -110,7 +116,7 @@ def test_any_overrides_are_allowed_or_named(overrides: dict[str, Any]) -> None:
         out.unlink()
 
 
-@fuzz(st.dictionaries(st.sampled_from(names), values, max_size=3))
+@fuzz(st.dictionaries(st.sampled_from(names), values, max_size=3), share=0.3)
 def test_any_space_is_searched_or_named(space: dict[str, Any]) -> None:
     path = FOLDER / "space.yaml"
     path.write_text(yaml.safe_dump({"minimize": "validation_loss", "space": space}))
