@@ -182,8 +182,11 @@ def workers(cells: Any, sequences: Any) -> str:
     dense_bytes = 4 * recurrent_weights(train.hidden_size)
     rows = []
     for count in (1, 2, 4, 8, 16, 32):
-        others = (count - 1) / count
-        told = (rows_bytes * others + 2 * dense_bytes * others) / NETWORK + MESSAGE * (count > 1)
+        others = count - 1
+        # Over the chief's line: what each has found goes in, the whole goes out to each.
+        to_chief = rows_bytes * others / count + dense_bytes * others
+        to_all = (rows_bytes + dense_bytes) * others
+        told = (to_chief + to_all) / NETWORK + MESSAGE * (count > 1)
         took = alone / count + told
         cells_of_row = (alone / count, told, took)
         rows.append(

@@ -26,6 +26,7 @@ from ruamel.yaml import YAML
 
 from flows import dvc_child
 from flows.dag import Plan
+from flows.leftovers import can_go_on
 from flows.stage import environment
 from rnnpipe.config.load import PARAMS_FILE, Params, check_params, named, parse_values, read_values
 from rnnpipe.errors import ParameterError, RnnpipeError
@@ -114,7 +115,7 @@ def make_workspace(
     lock = _hold(folder)
     made_of = json.dumps([commit, overrides, results or {}], sort_keys=True)
     ready = folder / _READY
-    if go_on and ready.is_file() and ready.read_text(encoding="utf-8") == made_of:
+    if go_on and can_go_on(folder, ready, made_of):
         return Workspace(folder, name, params, lock)
     try:
         _remove(folder)

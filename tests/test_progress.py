@@ -164,3 +164,24 @@ def test_at_a_terminal_one_bar_spans_the_whole_training(path):
     assert "epoch 1 of 2: loss 0.1235" in text
     assert "reviews/s" in text
     assert "{" not in text
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "circle", "below a file", "full"])
+def test_no_training_ends_because_nobody_can_be_told(path, caplog, kind, monkeypatch):
+    if kind == "below a file":
+        path.parent.touch()
+    elif kind == "full":
+        monkeypatch.setenv(FILE_VARIABLE, "/dev/full")
+    else:
+        path.parent.mkdir()
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "pipe":  # which nobody reads
+            os.mkfifo(path)
+        else:
+            path.symlink_to(path.name)
+    with TrainingReport(
+        "classification", 2, "reviews", every=1.0, clock=seconds_apart(1.0)
+    ) as told:
+        train(told, 2)
+    assert sum("the training goes on, but" in message for message in caplog.messages) == 1

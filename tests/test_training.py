@@ -50,23 +50,24 @@ def toy(n: int, seed: int, shuffled: bool = False) -> Split:
     return Split([str(i) for i in range(n)], np.array(labels, np.int8), sequences)
 
 
+_CHANGES = {
+    "hidden_size": 16,
+    "embedding": "uniform",
+    "embedding_size": 8,
+    "bigram_size": 0,  # else no memory is needed
+    "word_dropout_rate": 0.0,
+    "embedding_dropout_rate": 0.1,
+    "sequence_length": 10,
+    "batch_size": 32,
+    "epochs": 3,
+    "patience": 3,
+    "learning_rate": 0.02,
+}
+
+
 @pytest.fixture
 def train_params(params):
-    return params.train.model_copy(
-        update={
-            "hidden_size": 16,
-            "embedding": "uniform",
-            "embedding_size": 8,
-            "bigram_size": 0,  # else no memory is needed
-            "word_dropout_rate": 0.0,
-            "embedding_dropout_rate": 0.1,
-            "sequence_length": 10,
-            "batch_size": 32,
-            "epochs": 3,
-            "patience": 3,
-            "learning_rate": 0.02,
-        }
-    )
+    return params.train.model_copy(update=_CHANGES)
 
 
 def labelled(train: Split, params) -> TrainingSet:
@@ -122,6 +123,14 @@ def test_a_teacher_is_learnt_from_as_labels_are(train_params, tmp_path):
     assert 0.09 < history.epochs[-1].validation_loss < 0.3
 
 
+@pytest.fixture(scope="module")
+def straight(params, tmp_path_factory):
+    """Weights and history of a training that nothing disturbs."""
+    checkpoint = tmp_path_factory.mktemp("straight") / "c.npz"
+    model, history = run(params.train.model_copy(update=_CHANGES), checkpoint)
+    return [weight.tobytes() for weight in model.get_weights()], history
+
+
 class _Killed(BaseException):
     """Stands for a death that no handler may catch."""
 
@@ -150,6 +159,38 @@ def test_a_training_that_was_cut_off_ends_in_the_same_bytes(train_params, tmp_pa
         save_network(model, tmp_path / f"{name}.keras")
         hashes.append((sha256_file(tmp_path / f"{name}.keras"), history))
     assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize("left", ["half", "another network's"])  # more: test_checkpoint.py
+def test_a_training_whose_checkpoint_is_damaged_begins_anew(
+    train_params, tmp_path, caplog, straight, left
+):
+    checkpoint = tmp_path / "c.npz"
+
+    def die(epoch):
+        raise _Killed
+
+    params = train_params
+    if left == "another network's":
+        params = params.model_copy(update={"hidden_size": 5})
+    with pytest.raises(_Killed):
+        run(params, checkpoint, on_epoch=die)
+    if left == "half":
+        checkpoint.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
+    model, history = run(train_params, checkpoint)
+    assert "the training begins anew" in caplog.text
+    assert [weight.tobytes() for weight in model.get_weights()] == straight[0]
+    assert history == straight[1]
+    assert checkpoint.with_name("c.npz.damaged").exists()
+
+
+def test_a_training_goes_on_whose_checkpoint_cannot_be_written(
+    train_params, tmp_path, caplog, straight
+):
+    (tmp_path / "file").touch()
+    model, _ = run(train_params, tmp_path / "file" / "c.npz")
+    assert [weight.tobytes() for weight in model.get_weights()] == straight[0]
+    assert sum("cannot be written" in message for message in caplog.messages) == 1
 
 
 def test_an_adversarial_step_learns_from_the_loss_uphill_too(train_params):

@@ -15,7 +15,23 @@ from contextlib import contextmanager
 from rnnpipe.runtime.imports import lean_imports
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
+@contextmanager
+def _no_keras_home() -> Iterator[None]:
+    """Have Keras read no ``keras.json``: parameters alone say what a network computes.
+
+    Where this user has no home, it would be that of anyone, in ``/tmp``.
+    """
+    given = os.environ.get("KERAS_HOME")
+    os.environ["KERAS_HOME"] = f"{os.devnull}/keras"  # never there, and cannot be made
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_HOME"]
+        if given is not None:
+            os.environ["KERAS_HOME"] = given
 
 
 @contextmanager
@@ -39,12 +55,11 @@ def _standard_error_kept_back() -> Iterator[None]:
 # What Keras can do besides: show networks, wrap them for scikit-learn, take data frames.
 _UNUSED = ("matplotlib", "mpl_toolkits", "pandas", "sklearn")
 
-with _standard_error_kept_back(), lean_imports(hidden=_UNUSED):
+with _standard_error_kept_back(), _no_keras_home(), lean_imports(hidden=_UNUSED):
     import keras
     import tensorflow as tf
 
-    # Looks for devices now, where its notes are kept back; and no further, since collective
-    # operations (rnnpipe/cluster.py) are set up before the first tensor, or not at all.
+    # Looks for devices now, where its notes are kept back.
     tf.config.list_physical_devices()
 
 __all__ = ["keras", "tf"]

@@ -5,7 +5,6 @@ training that is killed and started again ends in the very bytes of an undisturb
 """
 
 import hashlib
-import io
 import json
 import logging
 import math
@@ -20,10 +19,10 @@ from numpy.typing import NDArray
 from rnnpipe.config.training import Training
 from rnnpipe.errors import TrainingError
 from rnnpipe.networks.backend import keras, tf
+from rnnpipe.networks.checkpoint import Checkpoint, DamagedError, read_arrays
 from rnnpipe.networks.distributed.process_group import ONE_PROCESS, ProcessGroup
 from rnnpipe.networks.optimizers import Optimizer
 from rnnpipe.networks.schedule import learning_rate
-from rnnpipe.storage.files import atomic_file
 
 _log = logging.getLogger(__name__)
 
@@ -131,8 +130,8 @@ def fit(
     Args:
         task: network, batches, step and validation.
         params: optimizer, length and end of the training.
-        checkpoint: file that keeps the state after each epoch; where it exists, training goes
-            on from it. It belongs to the caller to remove it when the result is safe.
+        checkpoint: file that keeps the state after each epoch; where it is there and whole, training
+            goes on from it. It belongs to the caller to remove it when the result is safe.
         on_epoch: called after each epoch, on resuming also for the epochs that are done.
         team: with whom the network is trained. The chief alone reads and writes the checkpoint
             and judges: what decides must be the same everywhere.
@@ -250,9 +249,10 @@ class _State:
     def __init__(
         self, model: keras.Model, optimizer: Optimizer, path: Path, team: ProcessGroup = ONE_PROCESS
     ) -> None:
-        self.path = path
+        self._checkpoint = Checkpoint(path)
         self._team = team
         self.epochs: list[Epoch] = []
+        self._kept_epochs = 0
         self._variables = {
             "model": model.weights,
             "optimizer": optimizer.variables,
@@ -264,14 +264,20 @@ class _State:
         """Say what is not lost whatever happens now."""
         if not self.epochs:
             return "no epoch had ended, so nothing is kept"
-        return f"the checkpoint after epoch {len(self.epochs)} is kept at {self.path}"
+        if not self._kept_epochs:
+            return "its checkpoint could not be written, so nothing is kept"
+        return f"the checkpoint after epoch {self._kept_epochs} is kept at {self._checkpoint.path}"
 
     def load(self) -> None:
-        content = self._team.bytes_from_chief(
-            lambda: self.path.read_bytes() if self.path.exists() else b""
-        )
+        arrays = [np.asarray(array) for array in self._arrays(self._weights).values()]
+        most = sum(array.nbytes for array in arrays)
+        # The chief judges what it reads; the others take over what it has taken over.
+        content = self._team.bytes_from_chief(lambda: self._checkpoint.read(self._read, most))
         if content:
-            self._read(content)
+            if self._team.rank:
+                self._read(content)
+            self._kept_epochs = len(self.epochs)
+            _log.info("going on after epoch %d of a training that was cut off", len(self.epochs))
         self._require_same()
 
     def _require_same(self) -> None:
@@ -284,14 +290,34 @@ class _State:
                 digest.update(np.ascontiguousarray(variable).data)
         self._team.require_same(digest.digest(), f"weights after {len(self.epochs)} epochs")
 
+    def _arrays(self, best: Sequence[Any]) -> dict[str, Any]:
+        """Return all that a checkpoint holds beside the epochs."""
+        arrays = {
+            f"{kind}_{number}": variable
+            for kind, variables in self._variables.items()
+            for number, variable in enumerate(variables)
+        }
+        return arrays | {f"best_{number}": value for number, value in enumerate(best)}
+
     def _read(self, content: bytes) -> None:
-        with np.load(io.BytesIO(content), allow_pickle=False) as saved:
-            self.epochs = [Epoch(**epoch) for epoch in json.loads(str(saved["epochs"]))]
-            for kind, variables in self._variables.items():
-                for number, variable in enumerate(variables):
-                    variable.assign(saved[f"{kind}_{number}"])
-            self._best = [saved[f"best_{number}"] for number in range(len(self._weights))]
-        _log.info("going on after epoch %d of a training that was cut off", len(self.epochs))
+        """Take over a checkpoint, wholly or not at all.
+
+        Raises:
+            DamagedError: it does not fit this network, optimizer, or program.
+        """
+        expected = {name: np.asarray(array) for name, array in self._arrays(self._weights).items()}
+        arrays, rows = read_arrays(content, expected)
+        try:
+            epochs = [Epoch(**row) for row in rows]
+        except TypeError as error:
+            raise DamagedError(f"its epochs are not those of this program ({error})") from None
+        if not epochs or [epoch.epoch for epoch in epochs] != list(range(1, len(epochs) + 1)):
+            raise DamagedError("its epochs are not counted from 1")
+        for kind, variables in self._variables.items():
+            for number, variable in enumerate(variables):
+                variable.assign(arrays[f"{kind}_{number}"])
+        self._best = [arrays[f"best_{number}"] for number in range(len(self._weights))]
+        self.epochs = epochs
 
     def save(self, epoch: Epoch) -> None:
         self._require_same()
@@ -299,16 +325,11 @@ class _State:
         if _best(self.epochs) is epoch:
             self._best = [np.array(variable) for variable in self._weights]
         if self._team.rank:
+            self._kept_epochs = len(self.epochs)  # by the chief, as far as is known here
             return
-        arrays: dict[str, Any] = {
-            f"{kind}_{number}": np.array(variable)
-            for kind, variables in self._variables.items()
-            for number, variable in enumerate(variables)
-        }
-        arrays |= {f"best_{number}": value for number, value in enumerate(self._best)}
-        arrays["epochs"] = np.array(json.dumps([asdict(epoch) for epoch in self.epochs]))
-        with atomic_file(self.path) as partial, partial.open("wb") as file:
-            np.savez(file, **arrays)
+        arrays = {name: np.array(array) for name, array in self._arrays(self._best).items()}
+        if self._checkpoint.write(arrays, [asdict(epoch) for epoch in self.epochs]):
+            self._kept_epochs = len(self.epochs)
 
     def restore_best(self) -> None:
         for variable, value in zip(self._weights, self._best, strict=True):

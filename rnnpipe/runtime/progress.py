@@ -5,6 +5,7 @@ every quarter of a minute. Whoever follows a training by program reads the JSON 
 that ``RNNPIPE_PROGRESS`` names, by default ``.rnnpipe/progress/PROBLEM.jsonl``.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -103,15 +104,18 @@ class TrainingReport:
         self._recent = 0.0  # what was learnt from since the last line
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("w", encoding="utf-8")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # A pipe that nobody reads is an error then, not a wait for ever.
+            self._file = open(self._path, "w", encoding="utf-8", opener=_not_blocking)
+        except OSError as error:
+            self._lose_file(error)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
-        if self._file:
-            self._file.close()
+        self._close_file()
 
     def step(self, epoch: int, step: int, steps: int, loss: float, size: float) -> None:
         """Take in one step.
@@ -202,8 +206,27 @@ class TrainingReport:
 
     def _write(self, **values: Any) -> None:
         if self._file:
-            self._file.write(json.dumps(values) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps(values) + "\n")
+                self._file.flush()
+            except OSError as error:
+                self._lose_file(error)
+
+    def _lose_file(self, error: OSError) -> None:
+        """Go on without: no training ends because nobody can be told how far it is."""
+        reason = error.strerror or error
+        _log.warning("the training goes on, but %s cannot be written (%s)", self._path, reason)
+        self._close_file()
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        if file:
+            with contextlib.suppress(OSError):  # what is still in its buffer may find no room
+                file.close()
+
+
+def _not_blocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _share(done: int, total: int | None, unit: str, seconds: float) -> str:

@@ -10,6 +10,7 @@ from dvclive import Live
 
 from rnnpipe.config.load import Params
 from rnnpipe.networks import training
+from rnnpipe.networks.checkpoint import Checkpoint
 from rnnpipe.networks.distributed import cluster
 from rnnpipe.networks.distributed.process_group import ProcessGroup
 from rnnpipe.networks.onnx_graph import require_exportable
@@ -39,8 +40,7 @@ def _train(params: Params, team: ProcessGroup) -> None:
     if team.rank:
         training.fit(task, params.train, checkpoint, lambda epoch: None, team)
         return
-    for abandoned in set(checkpoint.parent.glob("*.npz")) - {checkpoint}:
-        abandoned.unlink()
+    Checkpoint(checkpoint).remove_others()
     live_folder = str(problem.paths.reports / "train")
     with (
         Live(live_folder, dvcyaml=None, save_dvc_exp=False, report=None) as live,
@@ -60,7 +60,7 @@ def _train(params: Params, team: ProcessGroup) -> None:
         problem.export(task.network, folder / "network.onnx")
         problem.check_export(params, task.network, folder / "network.onnx")
         write_json(folder / "history.json", history.report)
-    checkpoint.unlink(missing_ok=True)
+    Checkpoint(checkpoint).remove()
     logging.getLogger(__name__).info("kept the weights of epoch %d", history.best_epoch)
 
 

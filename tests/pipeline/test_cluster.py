@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from projects import ROOT, copy, set_params
 
@@ -28,28 +28,6 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="ne
 
 def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **more}
-
-
-def test_those_who_meet_name_each_other_in_the_same_order(tmp_path):
-    found = {}
-
-    def come(rank):
-        found[rank] = json.loads(cluster.rendezvous(tmp_path / "meeting", rank, 3))
-
-    threads = [threading.Thread(target=come, args=(rank,)) for rank in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [found[rank]["task"]["index"] for rank in range(3)] == [0, 1, 2]
-    assert found[0]["cluster"] == found[1]["cluster"] == found[2]["cluster"]
-    assert len(set(found[0]["cluster"]["worker"])) == 3
-
-
-def test_who_does_not_come_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "MEETING_SECONDS", 0.5)
-    with pytest.raises(TrainingError, match=r"found 1 of 3 workers .* worker 1, 2 did not come"):
-        cluster.rendezvous(tmp_path, 0, 3)
 
 
 def test_a_cluster_of_another_size_is_refused(monkeypatch):
@@ -129,6 +107,13 @@ def after_first_epoch(process: "subprocess.Popen[str]") -> str:
     raise AssertionError(printed)
 
 
+def listening(pid: int) -> list[str]:
+    """Where a process and its children listen."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    connections = [one for process in processes for one in process.net_connections(kind="inet")]
+    return [str(one.laddr) for one in connections if one.status == psutil.CONN_LISTEN]
+
+
 def gone(pid: int, seconds: float) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -183,7 +168,10 @@ def test_a_killed_worker_ends_the_run_and_the_same_command_goes_on(sandbox):
 def test_no_worker_outlives_the_chief(sandbox):
     set_train(sandbox, workers=2, epochs=31, patience=31)
     process = train(sandbox)
-    after_first_epoch(process)
+    said = after_first_epoch(process)
+    # The chief alone, on loopback, until the others had come: now nobody is let in any more.
+    assert re.search(r"the chief listens at 127\.0\.0\.1:\d+, for this machine alone", said)
+    assert not listening(process.pid)
     (worker,) = children(process.pid)
     process.kill()
     assert gone(worker, 60)

@@ -1,27 +1,21 @@
 """A fused recurrent layer over whole sequences: compiled on first use, called, differentiated.
 
-The C compiler of the machine builds ``fused.c`` for the machine's own processor, once, into the
-user's cache. Where there is no compiler, or a GPU, :func:`available` says so and
+The C compiler of the machine builds ``fused.c`` for the machine's own processor, once
+(:mod:`rnnpipe.networks.recurrent.kernel`). Where there is no compiler, or a GPU, :func:`available` says so and
 :mod:`rnnpipe.networks.recurrent.layer` calls Keras's own layers.
 """
 
 import ctypes
 import functools
-import hashlib
 import logging
 import os
-import platform
-import shlex
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from rnnpipe.errors import RnnpipeError
 from rnnpipe.networks.backend import tf
+from rnnpipe.networks.recurrent import kernel
 
-_SOURCES = ("fused.c", "products.h", "sequence.h")
-_FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-pthread")
-_LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
 _STATES = {"simple_rnn": 1, "lstm": 2, "gru": 1}
 
 _log = logging.getLogger(__name__)
@@ -34,7 +28,7 @@ def available() -> bool:
 
 def bfloat16_available() -> bool:
     """Tell whether this processor multiplies bfloat16; where not, all products are float32."""
-    return available() and bool(ctypes.CDLL(str(_compiled())).rnnpipe_has_bfloat16())
+    return _loaded()[1]
 
 
 def recurrent(
@@ -102,63 +96,38 @@ def recurrent(
 
 
 def sources() -> list[Path]:
-    """Name the files that the operation is compiled from; the first includes the others."""
-    return [Path(__file__).parent / name for name in _SOURCES]
+    """Name the files that the operation is compiled from."""
+    return kernel.sources()
+
+
+def _operations() -> Any:
+    return _loaded()[0]
 
 
 @functools.cache
-def _operations() -> Any:
-    """Return the operations, compiled now where they are not in the cache; None where impossible."""
+def _loaded() -> tuple[Any, bool]:
+    """Return the operations, or None where there are none, and whether bfloat16 is multiplied."""
     if os.environ.get("RNNPIPE_FUSED") == "0":
-        return None
+        return None, False
     if tf.config.list_physical_devices("GPU"):
-        return None  # there cuDNN's kernels behind Keras's layers are better
+        return None, False  # there cuDNN's kernels behind Keras's layers are better
     try:
-        return tf.load_op_library(str(_compiled()))
-    except (OSError, subprocess.CalledProcessError, tf.errors.OpError) as error:
-        reason = getattr(error, "stderr", None) or str(error)
+        try:
+            return _load(anew=False)
+        except tf.errors.OpError as error:
+            _log.warning("the kept kernel cannot be loaded (%s); it is made anew", error.message)
+            return _load(anew=True)
+    except (OSError, RnnpipeError, tf.errors.OpError) as error:
         _log.warning(
             "the fused recurrent layer is not available, Keras's own layers do the work, several"
-            " times slower; a C compiler (gcc or clang on Linux) is needed: %s",
-            reason.strip()[-500:],
+            " times slower; a C compiler (gcc or clang on Linux) is needed, CC names another than cc,"
+            " and RNNPIPE_FUSED=0 ends this warning: %s",
+            str(error).strip()[-500:],
         )
-        return None
+        return None, False
 
 
-def _compiled() -> Path:
-    """Return the library for this processor, this TensorFlow and these sources.
-
-    Raises:
-        OSError: there is no compiler, or the cache cannot be written.
-        subprocess.CalledProcessError: the compiler refused.
-    """
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    version = subprocess.run(
-        [*compiler, "--version"], capture_output=True, text=True, check=True
-    ).stdout
-    package = Path(tf.sysconfig.get_include()).parent
-    key = hashlib.sha256(b"".join(source.read_bytes() for source in sources()))
-    for part in (*_FLAGS, version, tf.__version__, str(package), _processor()):
-        key.update(part.encode() + b"\0")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnnpipe"
-    library = cache / f"fused-{key.hexdigest()[:32]}.so"
-    if library.exists():
-        return library
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # In a folder of its own: several runs may compile at once.
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        partial = Path(folder) / library.name
-        command = [*compiler, *_FLAGS, f"-I{package / 'include'}", str(sources()[0])]
-        command += ["-o", str(partial), *(str(package / name) for name in _LIBRARIES)]
-        subprocess.run(command, capture_output=True, text=True, check=True)
-        partial.replace(library)
-    return library
-
-
-def _processor() -> str:
-    """Name what ``-march=native`` depends on: a cache may be shared by unlike machines."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return platform.processor() or platform.machine()
-    lines = cpuinfo.read_text().split("\n\n")[0].splitlines()
-    return "\n".join(line for line in lines if line.startswith(("model", "flags", "Features")))
+def _load(*, anew: bool) -> tuple[Any, bool]:
+    with kernel.library(anew=anew) as path:
+        operations = tf.load_op_library(path)
+        return operations, bool(ctypes.CDLL(path).rnnpipe_has_bfloat16())
