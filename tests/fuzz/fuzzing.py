@@ -1,0 +1,82 @@
+"""What the fuzz targets share: ten seconds each in the suite, as long as one likes by hand.
+
+``RNNPIPE_FUZZ_SECONDS=600 python -m pytest tests/fuzz`` searches ten minutes a target, from
+another seed each time; without the variable the seeds are the same in every run.
+"""
+
+import itertools
+import os
+import random
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from rnnpipe.errors import RnnpipeError
+
+VARIABLE = "RNNPIPE_FUZZ_SECONDS"
+BY_HAND = VARIABLE in os.environ
+SECONDS = float(os.environ.get(VARIABLE, 10))
+MESSAGE_CHARACTERS = 1_000
+MEMORY_BYTES = 2 << 30
+
+# A round is short, so that the last one ends soon after its time.
+_ROUND = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def fuzz(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+    """Make a test of a function of drawn values: it is called until the seconds are over.
+
+    >>> @fuzz(st.binary())
+    ... def test_any_bytes_end_well(content): ...
+    """
+
+    def decorate(check: Callable[..., None]) -> Callable[[], None]:
+        def test() -> None:
+            end = time.monotonic() + SECONDS
+            first = random.SystemRandom().randrange(2**32) if BY_HAND else 0
+            for number in itertools.count(first):
+                seed(number)(_ROUND(given(*strategies)(check)))()
+                if time.monotonic() > end:
+                    return
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return decorate
+
+
+def ends_well(action: Callable[[], Any], folder: Path) -> Any:
+    """Call ``action`` and hold it to what every door promises; return what it gave, None if nothing.
+
+    It gives a result, or an :class:`RnnpipeError` of one short line, whereafter ``folder`` holds
+    what it held before; and it takes no more than a bounded memory.
+    """
+    before, memory = _held(folder), _peak_bytes()
+    try:
+        result = action()
+    except RnnpipeError as error:
+        message = str(error)
+        assert message, "an error without a message"
+        assert len(message) < MESSAGE_CHARACTERS, message[:2_000]
+        assert message.isprintable(), f"no single line of plain text: {message!r}"
+        assert _held(folder) == before, "something was left behind, or replaced"
+        result = None
+    grown = _peak_bytes() - memory
+    assert grown < MEMORY_BYTES, f"{grown:,} bytes of memory"
+    return result
+
+
+def _held(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
