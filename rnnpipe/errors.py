@@ -31,6 +31,10 @@ class SourceError(RnnpipeError):
     """A source's content cannot be used: broken archive, missing column, foreign label."""
 
 
+class StorageError(RnnpipeError):
+    """A file or folder cannot be written where it belongs."""
+
+
 class DataValidationError(RnnpipeError):
     """A critical expectation about the data does not hold."""
 
@@ -47,3 +51,9 @@ def quoted(value: object) -> str:
     """A value that someone else chose, fit for a message: in quotes, and not too long."""
     shown = repr(value)
     return shown if len(shown) <= 100 else f"{shown[:99]}…"
+
+
+def shown(name: object) -> str:
+    """A path or a name as it stands, if it is short and all of it can be printed; else quoted."""
+    text = str(name)
+    return text if len(text) <= 300 and text.isprintable() else quoted(text)
