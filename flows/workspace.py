@@ -28,8 +28,8 @@ from flows import dvc_child
 from flows.dag import Plan
 from flows.leftovers import can_go_on
 from flows.stage import environment
-from rnnpipe.config.load import PARAMS_FILE, Params, check_params, named, parse_values, read_values
-from rnnpipe.errors import ParameterError, RnnpipeError
+from rnnpipe.config.load import PARAMS_FILE, Params, check_params, parse_values, read_values
+from rnnpipe.errors import ParameterError, RnnpipeError, shown
 from rnnpipe.storage.card import read_card
 from rnnpipe.storage.files import atomic_file
 from rnnpipe.storage.paths import paths_of
@@ -364,7 +364,7 @@ def _override(values: Any, overrides: Mapping[str, Any], name: str = "overrides"
             section = section.setdefault(part, {}) if isinstance(section, dict) else None
         if not isinstance(section, dict):
             raise ParameterError(
-                f"{name}: {named(key)} is no parameter; `python -m rnnpipe params` lists all"
+                f"{name}: {shown(key)} is no parameter; `python -m rnnpipe params` lists all"
             )
         section[last] = value
 

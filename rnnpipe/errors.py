@@ -63,6 +63,10 @@ class SourceError(RnnpipeError):
     """A source's content cannot be used: broken archive, missing column, foreign label."""
 
 
+class StorageError(RnnpipeError):
+    """A file or folder cannot be written where it belongs."""
+
+
 class DataValidationError(RnnpipeError):
     """A critical expectation about the data does not hold."""
 
@@ -104,3 +108,9 @@ def sentence_of(error: Exception) -> str | None:
     if isinstance(error, MemoryError):
         return "the memory is used up: take less at once, or a machine with more"
     return None
+
+
+def shown(name: object) -> str:
+    """A path or a name as it stands, if it is short and all of it can be printed; else quoted."""
+    text = str(name)
+    return text if len(text) <= 300 and text.isprintable() else quoted(text)

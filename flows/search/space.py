@@ -21,8 +21,8 @@ from pydantic import (
 
 from flows.dag import short_name
 from flows.workspace import check_overrides
-from rnnpipe.config.load import Params, listed_faults, named, read_values, shortened
-from rnnpipe.errors import ParameterError, quoted
+from rnnpipe.config.load import Params, listed_faults, read_values, shortened
+from rnnpipe.errors import ParameterError, quoted, shown
 from rnnpipe.storage.paths import current_name, paths_of, problem_names
 
 Value = bool | int | float | str | None
@@ -266,7 +266,7 @@ def _by_file(entry: str | Mapping[str, list[str]]) -> Iterator[tuple[str, list[s
 
 
 def _sentence(fault: Any) -> str:
-    where = ".".join(named(part) for part in fault["loc"] if part not in ("Range", "list"))
+    where = ".".join(shown(part) for part in fault["loc"] if part not in ("Range", "list"))
     match fault["type"]:
         case "value_error":
             told = shortened(" ".join(str(fault["ctx"]["error"]).split()))

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from rnnpipe.config.section import Section
-from rnnpipe.errors import ParameterError, quoted
+from rnnpipe.errors import ParameterError, shown
 from rnnpipe.storage.files import atomic_file
 from rnnpipe.storage.paths import current_name, problem_names
 
@@ -239,12 +239,6 @@ def listed_faults(faults: Iterable[str]) -> str:
     return "\n".join([*lines[:_MOST_FAULTS], *([f"and {more:,} faults more"] if more > 0 else [])])
 
 
-def named(key: object) -> str:
-    """Return a key that somebody wrote as an error shows it: as it stands where it is plain."""
-    text = str(key)
-    return text if text.isprintable() and 0 < len(text) <= 100 else quoted(key)
-
-
 def _kind_of(values: Mapping[str, Any], name: str) -> type[Params]:
     problem = values.get("problem", "classification")
     if not isinstance(problem, str) or current_name(problem) not in problem_names():
@@ -257,7 +251,7 @@ def _kind_of(values: Mapping[str, Any], name: str) -> type[Params]:
 
 def _sentence(kind: type[Params], fault: Any) -> str:
     location = [str(part) for part in fault["loc"]]
-    key = ".".join(map(named, fault["loc"]))
+    key = ".".join(map(shown, fault["loc"]))
     match fault["type"]:
         case "extra_forbidden":
             known = _known_keys(kind, location[:-1])

@@ -26,7 +26,7 @@ def require_outside(source: Path) -> None:
     Raises:
         SourceError: names the output.
     """
-    found = _real(source.expanduser())
+    found = _real(source)
     for problem, stage, output in outputs():
         if found.is_relative_to(_real(output)):
             raise SourceError(

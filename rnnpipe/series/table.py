@@ -18,12 +18,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rnnpipe.config.series import Windows
-from rnnpipe.errors import SourceError, quoted
+from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.storage.files import atomic_file
 from rnnpipe.storage.tables import column_names, read_batches
 
 SPLITS = ("train", "validation", "test")
 _TIME = pa.timestamp("us")
+# What a calendar has; beyond, whoever shows a time fails.
+_FIRST_TIME, _LAST_TIME = (
+    np.datetime64("0001-01-01", "us"),
+    np.datetime64("9999-12-31T23:59:59", "us"),
+)
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,12 @@ def read_series(table: Path, time_column: str) -> Series:
         first_row += len(batch[""])
     if not names:
         raise SourceError(
-            f"{table} has only the column {time_column!r}: expected numbers beside it"
+            f"{shown(table)} has only the column {quoted(time_column)}: expected numbers beside it"
         )
     if not first_row:
-        raise SourceError(f"{table} has a header and no rows: expected one for each step of time")
+        raise SourceError(
+            f"{shown(table)} has a header and no rows: expected one for each step of time"
+        )
     return Series(np.concatenate(times), np.concatenate(values), tuple(names), time_column)
 
 
@@ -81,7 +88,9 @@ def _times(table: Path, name: str, column: pa.Array, first_row: int) -> NDArray[
     kind = column.type
     if not (pa.types.is_large_string(kind) or pa.types.is_temporal(kind)):
         # Arrow would take a number for microseconds since 1970.
-        raise SourceError(f"{table}: column {name!r} holds {kind}, expected {expected}")
+        raise SourceError(
+            f"{shown(table)}: column {quoted(name)} holds {shown(kind)}, expected {expected}"
+        )
     parsed = _converted(table, name, column, first_row, _TIME, expected)
     return np.asarray(parsed.to_numpy(zero_copy_only=False), "datetime64[us]")
 
@@ -102,21 +111,35 @@ def _converted(
         return parsed
     for row in range(len(column)):
         if _cast(column[row : row + 1], kind) is None:
-            cell = column[row].as_py()
-            found = "nothing" if cell in (None, "") else quoted(cell)
             raise SourceError(
-                f"{table}, row {first_row + row:,}, column {name!r}: found {found}, expected"
-                f" {expected}"
+                f"{shown(table)}, row {first_row + row:,}, column {quoted(name)}: found"
+                f" {_found(column[row])}, expected {expected}"
             )
     raise AssertionError("a column cannot be read, but each of its cells can")
+
+
+def _found(cell: pa.Scalar) -> str:
+    try:
+        value = cell.as_py()
+    except (ValueError, OverflowError):
+        return f"a {cell.type} that no calendar has"
+    return "nothing" if value in (None, "") else quoted(value)
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
     try:
         # Parts of a microsecond may go; parts of a number may not.
-        parsed = pc.cast(column, kind, safe=not pa.types.is_temporal(column.type))
+        options = pc.CastOptions(kind, allow_time_truncate=pa.types.is_temporal(column.type))
+        parsed = pc.cast(column, options=options)
     except pa.ArrowException:
         return None
+    if kind == _TIME and len(parsed):
+        span = pc.min_max(parsed)
+        first, last = (span[end].value for end in ("min", "max"))
+        if first is not None and not (
+            _FIRST_TIME.astype(int) <= first and last <= _LAST_TIME.astype(int)
+        ):
+            return None
     if parsed.null_count or (
         pa.types.is_floating(kind) and not pc.all(pc.is_finite(parsed), min_count=0).as_py()
     ):

@@ -1,10 +1,11 @@
 """Addresses of sources: paths, URLs, and how a message shows them without secrets."""
 
+import re
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from rnnpipe.errors import SourceError, quoted
+from rnnpipe.errors import SourceError, quoted, shown
 
 MIRROR_VARIABLE = "RNNPIPE_MIRROR"
 TABLE_SUFFIXES = (".csv", ".parquet")
@@ -26,9 +27,10 @@ def url_parts(address: str) -> SplitResult:
     """Return the parts of a URL; refuse one that is none."""
     try:
         return urlsplit(address)
-    except ValueError as error:
+    except ValueError:  # its words may hold a password
         raise SourceError(
-            f"download.source or {MIRROR_VARIABLE} holds no URL that can be read: {error}"
+            f"download.source or {MIRROR_VARIABLE} holds no URL that can be read: expected one such as"
+            " https://host/path, an IPv6 address in brackets"
         ) from None
 
 
@@ -59,7 +61,13 @@ def local_path(address: str) -> Path:
             raise SourceError(
                 f"{shown_address(address)}: expected a path, a file: or an http(s) URL"
             )
-        return Path(address).expanduser()
+        path = home_path(address)
+        if _CREDENTIALS.search(address) and "\0" not in address and not path.exists():
+            raise SourceError(
+                f"{shown_address(address)}: found an address with a password, expected http:// or"
+                " https:// before it"
+            )
+        return path
     parts = url_parts(address)
     if parts.netloc not in ("", "localhost"):
         raise SourceError(
@@ -68,15 +76,33 @@ def local_path(address: str) -> Path:
     return Path(url2pathname(parts.path))
 
 
+def home_path(path: str) -> Path:
+    """Return a path whose ``~`` stands for a person's own folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SourceError(
+            f"{shown(path)}: nothing says what folder ~ stands for: write it out, or set HOME"
+        ) from None
+
+
+# A user and a password before a host, in what is no URL for want of a colon or a slash.
+_CREDENTIALS = re.compile(r"[^/@\s]*:[^/@\s]*@")
+
+
 def shown_address(address: str) -> str:
-    """An address fit for messages: without user, password and query, which may hold a token.
+    """An address fit for messages: one line, without user, password and query, which may hold a token.
 
     >>> shown_address("https://me:secret@host:8080/a.csv?token=secret")
     'https://host:8080/a.csv?…'
     """
     if "://" not in address:
-        return address
+        return shown(_CREDENTIALS.sub("", address))
     parts = url_parts(address)
     query = "…" if parts.query else ""
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, unquote(parts.path), query, ""))
+    host, path = parts.netloc.rpartition("@")[2], unquote(parts.path)
+    name, colon, port = host.partition(":") if not host.startswith("[") else (host, "", "")
+    if colon and not port.isdecimal():
+        # A password with a slash, a ? or a # in it makes a port of its beginning.
+        host, path = f"{name}:…", "…"
+    return shown(urlunsplit((parts.scheme, host, _CREDENTIALS.sub("", path), query, "")))

@@ -1,13 +1,17 @@
 """A source's card: where the data come from, and what they must be."""
 
 import dataclasses
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnpipe.errors import FileError, SourceError, quoted
+from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.storage.addresses import TABLE_SUFFIXES
-from rnnpipe.storage.files import read_json
+from rnnpipe.storage.reading import reading
+
+MAX_CARD_BYTES = 1 << 20
+MAX_NUMBER = 10**15
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,15 @@ def read_card(path: Path) -> Card:
         SourceError: the file is missing or no JSON, a key is unknown or missing, or a value
             cannot be what it should be.
     """
-    try:
-        values = read_json(path)
-    except FileNotFoundError:
-        raise SourceError(f"{path} is not here: set download.source in params.yaml") from None
-    except FileError as error:
-        raise SourceError(str(error)) from None
+    missing = "set download.source in params.yaml"
+    with reading(path, "is not valid JSON: {reason}", missing):
+        if (size := path.stat().st_size) > MAX_CARD_BYTES:
+            raise SourceError(
+                f"{shown(path)} has {size:,} bytes, expected a card, of at most {MAX_CARD_BYTES:,}"
+            )
+        values = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict):
-        raise SourceError(f"{path}: found {type(values).__name__}, expected an object")
+        raise SourceError(f"{shown(path)}: found {type(values).__name__}, expected an object")
     kinds = {field.name: field.type for field in dataclasses.fields(Card)}
     # What has another kind, or none, is told what an archive has; its kind is the next to go.
     found_kind = values.get("kind")
@@ -69,28 +74,34 @@ def read_card(path: Path) -> Card:
         keys = [key for key in found if key not in expected]
         if keys:
             raise SourceError(
-                f"{path}: {word} {', '.join(map(quoted, keys))}; expected {', '.join(fields)}"
+                f"{shown(path)}: {word} {', '.join(map(quoted, keys[:5]))}; expected {', '.join(fields)}"
             )
     for key in fields:
         value, kind = values[key], kinds[key]
-        if type(value) is not kind or value in ("", 0) or (kind is int and value < 0):
+        if (
+            type(value) is not kind
+            or value in ("", 0)
+            or (kind is int and not 0 < value <= MAX_NUMBER)
+        ):
             word = "a positive number" if kind is int else "text"
-            raise SourceError(f"{path}: {key} is {quoted(value)}, expected {word}")
+            raise SourceError(f"{shown(path)}: {key} is {quoted(value)}, expected {word}")
     card = Card(**values)
     if card.kind not in _KINDS:
         raise SourceError(
-            f"{path}: kind is {quoted(card.kind)}, expected {' or '.join(map(quoted, _KINDS))}"
+            f"{shown(path)}: kind is {quoted(card.kind)}, expected {' or '.join(map(quoted, _KINDS))}"
         )
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", card.file_name):
-        raise SourceError(f"{path}: file_name is {quoted(card.file_name)}, expected a plain name")
+        raise SourceError(
+            f"{shown(path)}: file_name is {quoted(card.file_name)}, expected a plain name"
+        )
     if card.kind == "table" and not card.file_name.lower().endswith(TABLE_SUFFIXES):
         raise SourceError(
-            f"{path}: file_name is {quoted(card.file_name)}, expected a table's, which ends in"
+            f"{shown(path)}: file_name is {quoted(card.file_name)}, expected a table's, which ends in"
             f" {' or '.join(TABLE_SUFFIXES)}"
         )
     for key, length in (("md5", 32), ("content_digest", 64), ("sha256", 64)):
         if key in fields and not re.fullmatch(rf"[0-9a-f]{{{length}}}", values[key]):
             raise SourceError(
-                f"{path}: {key} is {quoted(values[key])}, expected {length} hex digits"
+                f"{shown(path)}: {key} is {quoted(values[key])}, expected {length} hex digits"
             )
     return card

@@ -14,9 +14,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnpipe.errors import IntegrityError, SourceError
+from rnnpipe.errors import IntegrityError, SourceError, shown
 from rnnpipe.storage.addresses import (
     MIRROR_VARIABLE,
+    home_path,
     is_http,
     local_path,
     on_mirror,
@@ -24,7 +25,9 @@ from rnnpipe.storage.addresses import (
     table_suffix,
 )
 from rnnpipe.storage.card import Card, read_card
+from rnnpipe.storage.content import require_content
 from rnnpipe.storage.files import atomic_directory, sha256_file
+from rnnpipe.storage.reading import reading
 from rnnpipe.storage.transfer import CHUNK_BYTES, Transfer
 
 logger = logging.getLogger(__name__)
@@ -56,7 +59,8 @@ def fetch(
     The variable ``RNNPIPE_MIRROR``, a folder or a URL, stands in for a card's http(s) address.
     An archive that comes from a mirror may be packed differently: the stage prepare judges it by
     the digest of its reviews, so only what comes from the card's own address must have its size
-    and MD5. A table must have its size and SHA-256 wherever it comes from.
+    and MD5. A table must have its size and SHA-256 wherever it comes from. What no hash vouches for
+    must be a table or an archive by its looks, before it takes the place of what was there.
 
     Args:
         source: a card (a path that ends in ``.json``), or a ``.csv`` or ``.parquet`` file by
@@ -79,8 +83,8 @@ def fetch(
     if source.endswith(".json"):
         if is_http(source):
             raise SourceError(f"{shown_address(source)}: a card is read by path; download it first")
-        check_path(Path(source))
-        card = read_card(Path(source).expanduser())
+        check_path(home_path(source))
+        card = read_card(home_path(source))
         address, name = card.address, card.file_name
         mirror = os.environ.get(MIRROR_VARIABLE, "")
         if mirror and is_http(card.address):
@@ -103,22 +107,24 @@ def fetch(
         else:
             _copy(local_path(address), target)
             _check(target, address, expected)
+        if expected is None:
+            require_content(target, shown_address(address))
         size = target.stat().st_size
-    logger.info("%s: %s bytes from %s", into / name, f"{size:,}", shown_address(address))
+    logger.info("%s: %s bytes from %s", shown(into / name), f"{size:,}", shown_address(address))
     return Fetched(into / name, shown_address(address), size)
 
 
 def _copy(path: Path, target: Path) -> None:
-    try:
-        if not path.is_file():
-            raise SourceError(
-                f"{path} is no file here: check download.source in params.yaml and the variable"
-                f" {MIRROR_VARIABLE} (a folder that holds the file, or a URL)"
-            )
-        with path.open("rb") as read, target.open("wb") as written:
-            shutil.copyfileobj(read, written, CHUNK_BYTES)
-    except PermissionError:
-        raise SourceError(f"{path} may not be read: mend its permissions") from None
+    missing = (
+        f"check download.source in params.yaml and the variable {MIRROR_VARIABLE} (a folder that"
+        " holds the file, or a URL)"
+    )
+    with (
+        reading(path, missing=missing),
+        path.open("rb") as read,
+        target.open("wb") as written,
+    ):
+        shutil.copyfileobj(read, written, CHUNK_BYTES)
 
 
 def _check(path: Path, address: str, card: Card | None) -> None:

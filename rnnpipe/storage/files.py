@@ -1,15 +1,61 @@
 """Files that are either whole or not there: write beside the target, then rename."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from rnnpipe.errors import FileError
+from rnnpipe.errors import FileError, StorageError, shown
+
+# What a place says that takes no file; that a disk is full is told where all commands end.
+_NO_PLACE = {
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.ENOTDIR: "a file stands where a folder should",
+    errno.EEXIST: "a file stands where a folder should",
+    errno.EISDIR: "a folder stands where a file should",
+    errno.ELOOP: "a link leads back to itself",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EIO: "the disk reports a fault",
+    errno.ENOENT: "what it is to stand in or to come from is gone",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the refusal of a place to be written to into one sentence.
+
+    Raises:
+        StorageError: ``path`` cannot be written; a full disk and other files' faults pass through.
+    """
+    try:
+        yield
+    except OSError as error:
+        names = [name for name in (error.filename, error.filename2) if isinstance(name, str | Path)]
+        ours = bool(names) and all(_belongs_to(path, name) for name in names)
+        if error.errno not in _NO_PLACE or not ours:
+            raise
+        raise StorageError(
+            f"{shown(path)} cannot be written, for {_NO_PLACE[error.errno]}: expected a place that can"
+            " be written to; what stood there is as it was"
+        ) from error
+
+
+def _belongs_to(path: Path, name: str | Path) -> bool:
+    """Whether a file is the one to write, a folder above it, or a temporary one beside it."""
+    path, found = path.absolute(), Path(name).absolute()
+    temporary = any(
+        part.parent == path.parent and part.name.startswith(f".{path.name}.")
+        for part in (found, *found.parents)
+    )
+    return temporary or found in (path, *path.parents)
 
 
 @contextmanager
@@ -19,15 +65,30 @@ def atomic_file(path: Path) -> Iterator[Path]:
     On an exception the temporary file is removed and what stood at ``path`` stays.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()  # asked here, the place says no by name; libraries often do not
+        partial.unlink()
+        try:
+            yield partial
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_file(path: Path) -> Iterator[IO[bytes]]:
+    """Yield an empty file beside ``path`` that has no name: it ends with the process at the latest."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = tempfile.TemporaryFile(  # noqa: SIM115
+            dir=path.parent, prefix=f".{path.name}."
+        )
+    with file:
+        yield file
 
 
 @contextmanager
@@ -37,27 +98,28 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     On an exception the new directory is removed and what stood at ``path`` stays.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     previous = path.with_name(f".{path.name}.previous")
-    if previous.exists() and not path.exists():
-        previous.replace(path)  # an earlier process died between the two renames below
-    for leftover in (partial, previous):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        if path.exists():
-            path.replace(previous)
-        try:
-            partial.replace(path)
-        except OSError:
-            if previous.exists():
-                previous.replace(path)
-            raise
-    finally:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if previous.exists() and not path.exists():
+            previous.replace(path)  # an earlier process died between the two renames below
         for leftover in (partial, previous):
             shutil.rmtree(leftover, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+            if path.exists():
+                path.replace(previous)
+            try:
+                partial.replace(path)
+            except OSError:
+                if previous.exists():
+                    previous.replace(path)
+                raise
+        finally:
+            for leftover in (partial, previous):
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,22 +1,42 @@
 """Columns of a CSV or parquet file that somebody else wrote, checked, and no cell of it shown."""
 
+import codecs
 import csv
 import difflib
+import io
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from rnnpipe.errors import SourceError, quoted
+from rnnpipe.errors import SourceError, quoted, shown
+from rnnpipe.storage.reading import reading
+
+# What an honest table never reaches; a small file that unfolds to a large one does.
+MAX_ROWS = 20_000_000
+MAX_COLUMNS = 10_000
+MAX_HEADER_BYTES = 1 << 20  # of a CSV
+MAX_UNPACKED_BYTES = 16 << 30  # of the columns that are read
+# Text packs to a tenth of its size, hardly to a thousandth; constant columns of a small file may.
+MAX_UNPACKED_RATIO = 1_000
+FREELY_UNPACKED_BYTES = 256 << 20
 
 # A row of a CSV has to fit into a block, and a review may be a book.
 _BLOCK_BYTES = 64 << 20
 _BUFFER_BYTES = 1 << 20  # of each parquet column
 _BATCH_ROWS = 5_000
+_BATCH_BYTES = 256 << 20
+_MAX_THRIFT_ITEMS = 100_000  # of a list in a parquet's footer: columns, groups of rows
+
+_NO_CSV = (
+    "is no CSV that can be read: expected commas between the columns, double quotes around a text"
+    " with commas or line breaks, and rows of at most 64 MiB"
+)
+_NO_PARQUET = "is no parquet file that can be read: write it anew, or use CSV"
 
 
 def column_names(table: Path) -> list[str]:
@@ -29,10 +49,33 @@ def column_names(table: Path) -> list[str]:
         case ".csv":
             return _csv_header(table)
         case ".parquet":
-            with _parquet_faults(table):
-                return list(pq.read_schema(table).names)
+            with reading(table, _NO_PARQUET), _opened(table) as file:
+                return list(file.schema_arrow.names)
         case other:
             raise _wrong_kind(table, other)
+
+
+def require_table(table: Path) -> None:
+    """Refuse what no problem can take for a table: it has two columns or more, and rows.
+
+    Of a CSV all rows are counted and have as many cells as the header; of a parquet file the cells
+    are not read.
+
+    Raises:
+        SourceError: as :func:`read_batches`.
+    """
+    names = column_names(table)
+    if len(names) < 2:
+        raise SourceError(f"{shown(table)} has {len(names)} columns, expected at least 2")
+    if table.suffix.lower() == ".csv":
+        name = next((name for name in names if names.count(name) == 1), names[0])
+        _check_columns(table, names, {"": name}, advice="")
+        rows = sum(map(len, _csv_rows(table, [name], blank_lines=False)))
+    else:
+        with reading(table, _NO_PARQUET), _opened(table) as file:
+            rows = file.metadata.num_rows
+    if not rows:
+        raise SourceError(f"{shown(table)} has no rows below its header")
 
 
 def read_columns(
@@ -89,127 +132,245 @@ def read_batches(
 
 
 def _wrong_kind(table: Path, suffix: str) -> SourceError:
-    return SourceError(f"{table}: found a {suffix or 'nameless'} file, expected .csv or .parquet")
+    return SourceError(
+        f"{shown(table)}: found a {shown(suffix) or 'nameless'} file, expected .csv or .parquet"
+    )
 
 
 def _read_csv(
     table: Path, columns: Mapping[str, str], advice: str, blank_lines: bool
 ) -> Iterator[dict[str, pa.Array]]:
     _check_columns(table, _csv_header(table), columns, advice)
-    names = list(dict.fromkeys(columns.values()))
     first_row = 0
+    for rows in _csv_rows(table, list(dict.fromkeys(columns.values())), blank_lines):
+        yield {role: _utf8(table, rows[name], name, first_row) for role, name in columns.items()}
+        first_row += len(rows)
+
+
+def _csv_rows(table: Path, names: list[str], blank_lines: bool) -> Iterator[pa.RecordBatch]:
+    """Yield some columns as bytes, at most :data:`_BATCH_ROWS` rows at a time."""
+    rows = 0
+    with reading(table, _NO_CSV):
+        try:
+            blocks = pa.csv.open_csv(
+                table,
+                read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+                parse_options=pa.csv.ParseOptions(
+                    newlines_in_values=True, ignore_empty_lines=not blank_lines
+                ),
+                convert_options=pa.csv.ConvertOptions(
+                    include_columns=names,
+                    column_types=dict.fromkeys(names, pa.binary()),
+                    strings_can_be_null=False,
+                ),
+            )
+            for block in blocks:
+                rows += len(block)
+                _check_rows(table, rows)
+                for start in range(0, len(block), _BATCH_ROWS):
+                    yield block[start : start + _BATCH_ROWS]
+        except pa.ArrowInvalid as error:
+            # Arrow's message quotes the row, which holds a review: take the numbers only.
+            counted = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+", str(error))
+            if counted is None:
+                raise
+            raise SourceError(
+                f"{shown(table)} {_NO_CSV.replace(':', f' ({counted[0]}; the header is row #1):', 1)}"
+            ) from None
+        _check_quotes(table)
+
+
+def _check_quotes(table: Path) -> None:
+    """Refuse a CSV whose last quote is never closed: what follows it is taken for one text."""
+    with table.open("rb") as file:
+        quotes = sum(piece.count(b'"') for piece in iter(lambda: file.read(1 << 20), b""))
+    if quotes % 2 == 0:
+        return
+    limit = csv.field_size_limit(_BLOCK_BYTES)
     try:
-        batches = pa.csv.open_csv(
-            table,
-            read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-            parse_options=pa.csv.ParseOptions(
-                newlines_in_values=True, ignore_empty_lines=not blank_lines
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                include_columns=names,
-                column_types=dict.fromkeys(names, pa.binary()),
-                strings_can_be_null=False,
-            ),
-        )
-        for rows in batches:
-            yield {
-                role: _utf8(table, rows[name], name, first_row) for role, name in columns.items()
-            }
-            first_row += len(rows)
-    except pa.ArrowInvalid as error:
-        # Arrow's message quotes the row, which holds a review: take the numbers only.
-        faults = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+", str(error))
-        reason = f" ({faults[0]}; the header is row #1)" if faults else ""
-        raise SourceError(
-            f"{table} is no CSV that can be read{reason}: expected commas between the columns,"
-            " double quotes around a text with commas or line breaks"
-        ) from None
+        with table.open(encoding="latin-1", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            for _ in rows:
+                pass
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            raise SourceError(
+                f"{shown(table)} opens a double quote that is never closed, in or after line"
+                f" {rows.line_num:,}: close it, or write it twice"
+            ) from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _csv_header(table: Path) -> list[str]:
+    with reading(table, "has no header that can be read: expected one of text"):
+        with table.open("rb") as file:
+            start = file.read(MAX_HEADER_BYTES)
+            is_all = not file.read(1)
+        # The last character may be cut in two.
+        text = io.StringIO(_decoded_start(table, start, is_all), newline="")
+        names = next(csv.reader(text), [])
+        if not is_all and text.tell() == len(text.getvalue()):
+            raise SourceError(
+                f"{shown(table)} has a header of more than {MAX_HEADER_BYTES:,} bytes: expected a line"
+                " of names with commas between them"
+            )
+    _check_width(table, len(names))
+    return names
+
+
+def _decoded_start(table: Path, start: bytes, is_all: bool) -> str:
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            return next(csv.reader(file), [])
-    except FileNotFoundError:
-        raise SourceError(f"{table} is not here: check the path") from None
+        return decoder.decode(start, final=is_all)
     except UnicodeDecodeError:
-        raise SourceError(f"{table} is not UTF-8: save it as UTF-8") from None
-    except csv.Error:
-        raise SourceError(f"{table} has no header that can be read: expected one of text") from None
+        raise SourceError(f"{shown(table)} is not UTF-8: save it as UTF-8") from None
 
 
 def _read_parquet(
     table: Path, columns: Mapping[str, str], advice: str, times: bool
 ) -> Iterator[dict[str, pa.Array]]:
-    first_row = 0
-    with _parquet_faults(table):
-        _check_columns(table, pq.read_schema(table).names, columns, advice)
+    first_row = unpacked = 0
+    with reading(table, _NO_PARQUET), _opened(table) as file:
+        _check_columns(table, file.schema_arrow.names, columns, advice)
         names = list(dict.fromkeys(columns.values()))
-        # A row group may hold the whole table: it is read through a buffer, not at once. Asked
-        # for all row groups, Arrow keeps the bytes of each one until the last is read.
-        with pq.ParquetFile(table, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-            for group in range(file.num_row_groups):
-                for rows in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=names):
-                    yield {
-                        role: rows[name]
-                        if times and pa.types.is_temporal(rows[name].type)
-                        else _decoded(table, rows[name], name, first_row)
-                        for role, name in columns.items()
-                    }
-                    first_row += len(rows)
+        for name in names:
+            _check_kind(table, name, file.schema_arrow.field(name).type, times)
+        most = _most_unpacked(table)
+        for group in range(file.num_row_groups):
+            count = _batch_rows(table, file, group, names, most)
+            for rows in file.iter_batches(count, row_groups=[group], columns=names):
+                batch = {
+                    role: _decoded(table, rows[name], name, first_row)
+                    for role, name in columns.items()
+                }
+                first_row += len(rows)
+                _check_rows(table, first_row)
+                unpacked += sum(column.nbytes for column in batch.values())
+                _check_unpacked(table, unpacked, most)
+                yield batch
 
 
-@contextmanager
-def _parquet_faults(table: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise SourceError(f"{table} is not here: check the path") from None
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
+def _opened(table: Path) -> pq.ParquetFile:
+    # A row group may hold the whole table: it is read through a buffer, not at once. Asked for all
+    # row groups, Arrow keeps the bytes of each one until the last is read.
+    file = pq.ParquetFile(
+        table,
+        buffer_size=_BUFFER_BYTES,
+        pre_buffer=False,
+        thrift_container_size_limit=_MAX_THRIFT_ITEMS,
+    )
+    _check_width(table, len(file.schema_arrow.names))
+    _check_rows(table, file.metadata.num_rows)
+    return file
+
+
+def _most_unpacked(table: Path) -> int:
+    freely = max(FREELY_UNPACKED_BYTES, MAX_UNPACKED_RATIO * table.stat().st_size)
+    return min(MAX_UNPACKED_BYTES, freely)
+
+
+def _batch_rows(table: Path, file: pq.ParquetFile, group: int, names: list[str], most: int) -> int:
+    """How many rows of a group may be taken into memory at once.
+
+    A value that stands in a file once, in a dictionary or as what others begin with, may stand in
+    every row that comes out.
+    """
+    found = file.metadata.row_group(group)
+    chunks = [found.column(at) for at in range(found.num_columns)]
+    chunks = [chunk for chunk in chunks if chunk.path_in_schema in names]
+    _check_unpacked(table, sum(chunk.total_uncompressed_size for chunk in chunks), most)
+    row_bytes = 0
+    for chunk in chunks:
+        if chunk.physical_type != "BYTE_ARRAY":
+            row_bytes += 8
+        elif "DELTA_BYTE_ARRAY" in chunk.encodings:
+            row_bytes += chunk.total_uncompressed_size
+        elif chunk.has_dictionary_page:
+            row_bytes += _longest_repeated(table, group, chunk.path_in_schema)
+        row_bytes += chunk.total_uncompressed_size // max(1, found.num_rows)
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, row_bytes)))
+
+
+def _longest_repeated(table: Path, group: int, name: str) -> int:
+    """Bytes of the longest value in a column's dictionary."""
+    with pq.ParquetFile(
+        table, buffer_size=_BUFFER_BYTES, pre_buffer=False, read_dictionary=[name]
+    ) as file:
+        for rows in file.iter_batches(1, row_groups=[group], columns=[name]):
+            values = rows[name].dictionary
+            return pc.max(pc.binary_length(values)).as_py() or 0
+    return 0
+
+
+def _check_unpacked(table: Path, found: int, most: int) -> None:
+    if found > most:
         raise SourceError(
-            f"{table} is no parquet file that can be read: write it anew, or use CSV"
-        ) from None
+            f"{shown(table)} of {table.stat().st_size:,} bytes unpacks to more than {most:,}: expected"
+            " a table that is as large as it looks; it is not read on"
+        )
+
+
+def _check_rows(table: Path, found: int) -> None:
+    if found > MAX_ROWS:
+        raise SourceError(
+            f"{shown(table)} has more than {MAX_ROWS:,} rows, expected at most so many: take a part"
+        )
+
+
+def _check_width(table: Path, found: int) -> None:
+    if found > MAX_COLUMNS:
+        raise SourceError(
+            f"{shown(table)} has {found:,} columns, expected at most {MAX_COLUMNS:,}: take a part"
+        )
 
 
 def _check_columns(table: Path, found: list[str], columns: Mapping[str, str], advice: str) -> None:
     for role, name in columns.items():
         if found.count(name) == 1:
             continue
-        shown = ", ".join(quoted(column) for column in found[:20]) or "none"
+        names = ", ".join(quoted(column) for column in found[:20])
+        names = f"{names[:400]}…" if len(names) > 400 else names or "none"
         if name in found:
-            raise SourceError(f"{table} has more than one column {name!r}; found: {shown}")
-        near = difflib.get_close_matches(name, found, n=1)
+            raise SourceError(
+                f"{shown(table)} has more than one column {quoted(name)}; found: {names}"
+            )
+        near = difflib.get_close_matches(name, found[:1000], n=1)
         hint = f"did you mean {quoted(near[0])}? " if near else ""
         raise SourceError(
-            f"{table} has no column {name!r}; {hint}found: {shown}. {advice.format(role=role)}"
+            f"{shown(table)} has no column {quoted(name)}; {hint}found: {names}."
+            f" {advice.format(role=role)}"
+        )
+
+
+def _is_any(kind: pa.DataType, *tests: str) -> bool:
+    return any(getattr(pa.types, f"is_{test}")(kind) for test in tests)
+
+
+def _check_kind(table: Path, name: str, kind: pa.DataType, times: bool) -> None:
+    """Refuse a column of lists, structures and the like, before anything of it is read."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    known = _is_any(
+        kind,
+        *("string", "large_string", "string_view", "binary", "large_binary", "binary_view"),
+        *("integer", "floating", "boolean", "null"),
+    )
+    if not known and not (times and _is_any(kind, "temporal")):
+        raise SourceError(
+            f"{shown(table)}: column {quoted(name)} holds {shown(kind)}, expected text, numbers or"
+            " booleans"
         )
 
 
 def _decoded(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
     """A parquet column without its dictionary, its strings in one type."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _decoded(table, column.cast(kind.value_type), name, first_row)
-    if any(
-        test(kind)
-        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    ):
-        return column.cast(pa.large_string())
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return _utf8(table, column, name, first_row)
-    if any(
-        test(kind)
-        for test in (
-            pa.types.is_integer,
-            pa.types.is_floating,
-            pa.types.is_boolean,
-            pa.types.is_null,
-        )
-    ):
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if _is_any(column.type, "integer", "floating", "boolean", "null", "temporal"):
         return column
-    raise SourceError(f"{table}: column {name!r} holds {kind}, expected text, numbers or booleans")
+    # Nobody has looked yet whether what a file calls text is UTF-8.
+    return _utf8(table, column.cast(pa.large_binary()), name, first_row)
 
 
 def _utf8(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
@@ -222,7 +383,7 @@ def _utf8(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
             (value or b"").decode()
         except UnicodeDecodeError as error:
             raise SourceError(
-                f"{table}, row {row}, column {name!r}: not UTF-8 at byte {error.start:,}:"
+                f"{shown(table)}, row {row}, column {quoted(name)}: not UTF-8 at byte {error.start:,}:"
                 " save the file as UTF-8"
             ) from None
     raise AssertionError("Arrow and Python disagree about UTF-8")

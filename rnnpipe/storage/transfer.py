@@ -1,4 +1,10 @@
-"""One transfer over http: it goes on where it was cut off, and ends by stated limits."""
+"""One transfer over http: it goes on where it was cut off, and ends by stated limits.
+
+It goes on only from what the server vouches for byte by byte (RFC 9110, 8.8): a strong ETag, or a
+time of change so long before the answer that no second change can bear the same time. The part of
+the answer that comes must bear the same mark, and belong to a file of the same size; else it is all
+fetched anew.
+"""
 
 import hashlib
 import logging
@@ -6,8 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
@@ -27,14 +32,25 @@ from rnnpipe.storage.addresses import (
     url_parts,
 )
 from rnnpipe.storage.card import Card
+from rnnpipe.storage.file_version import (
+    Version,
+    content_range,
+    seconds_since_1970,
+    strong_validator,
+)
+from rnnpipe.storage.patience import Pace, Patience, patience
 
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 20 * 10**9
 MAX_REDIRECTS = 10
 CHUNK_BYTES = 1 << 18
-TIMEOUT_SECONDS = (10, 60)  # to connect; between two bytes
 LONGEST_WAIT_SECONDS = 60.0
+CONNECT_SECONDS = 10
+# So much must come in each window, or the connection is given up; and all must be here in the end.
+WINDOW_SECONDS = 30.0
+LEAST_WINDOW_BYTES = 30_000
+MAX_SECONDS = 12 * 3600.0
 
 
 class _TransientError(Exception):
@@ -57,11 +73,12 @@ class Transfer:
         self.tries = tries
         self.wait_seconds = wait_seconds
         # One file an address; the hash keeps tokens and odd characters out of the name.
-        key = hashlib.sha256(address.encode()).hexdigest()[:16]
+        key = hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[:16]
         self.part = partials / f"{key}.part"
         self.state = partials / f"{key}.json"
         self.most = self._size()
         self.fruitless = 0
+        self.end = time.monotonic() + MAX_SECONDS
 
     def run(self) -> None:
         """Fetch until the part file is whole."""
@@ -80,8 +97,8 @@ class Transfer:
         except _TransientError as fault:
             mirror = f"set {MIRROR_VARIABLE} to a folder or URL that has the file"
             raise NetworkError(
-                f"{self.shown} cannot be fetched: {fault}. Try again later (what has come is kept"
-                f" and not fetched again), or {mirror}, or run `make demo`, which needs no download"
+                f"{self.shown} cannot be fetched: {fault}. Try again later (what has come is kept,"
+                f" if the server vouches for it), or {mirror}, or run `make demo`, which needs no download"
             ) from None
 
     def forget(self) -> None:
@@ -92,13 +109,13 @@ class Transfer:
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    # A long file over a bad line breaks often: only tries that bring nothing new count.
+    # A long file over a bad line breaks often: only tries that bring next to nothing count.
 
     def _given_up(self, _: "RetryCallState") -> bool:
         size = self._size()
-        self.fruitless = 0 if size > self.most else self.fruitless + 1
+        self.fruitless = 0 if size - self.most >= LEAST_WINDOW_BYTES else self.fruitless + 1
         self.most = max(self.most, size)
-        return self.fruitless >= self.tries
+        return self.fruitless >= self.tries or time.monotonic() > self.end
 
     def _pause(self, state: "RetryCallState") -> float:
         fault = state.outcome.exception() if state.outcome else None
@@ -114,61 +131,83 @@ class Transfer:
     def _attempt(self) -> None:
         import requests
 
-        offset = self._size()
-        validator = self._validator() if offset else None
-        if validator is None:
+        # Its warnings hold addresses with their queries.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
+        offset, known = self._size(), self._known()
+        if known is None or not offset:
             self.forget()
             offset = 0
         # Compressed on the way, lengths and ranges would count other bytes than the file's.
         headers = {"Accept-Encoding": "identity"}
-        if validator is not None:
-            headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
-        with requests.Session() as session, self._opened(session, headers) as response:
-            if response.status_code == 416:
-                if response.headers.get("Content-Range") == f"bytes */{offset}":
+        if offset and known is not None:
+            headers |= {"Range": f"bytes={offset}-", "If-Range": known.validator}
+        with (
+            patience() as patient,
+            requests.Session() as session,
+            self._opened(session, patient, headers) as response,
+        ):
+            if response.status_code == 416 and offset and known is not None:
+                whole = response.headers.get("Content-Range") == f"bytes */{known.total}"
+                if whole and offset == known.total and known.bears(response.headers, lenient=True):
                     return  # it was whole already
                 self.forget()
                 raise _TransientError("the file there is another one by now")
             self._check_status(response)
-            total = self._begin(response, offset)
-            self._receive(response, total)
+            end, total = self._begin(response, offset, known)
+            self._receive(response, patient, end, total)
 
     @contextmanager
     def _opened(
-        self, session: "requests.Session", headers: dict[str, str]
+        self, session: "requests.Session", patient: Patience, headers: dict[str, str]
     ) -> Iterator["requests.Response"]:
         """Follow redirects by hand, so that one from https to http is refused before it is made."""
-        import requests
-
         address = self.address
         for _ in range(MAX_REDIRECTS):
-            try:
-                response = session.get(
-                    address,
-                    headers=headers,
-                    stream=True,
-                    timeout=TIMEOUT_SECONDS,
-                    allow_redirects=False,
-                )
-            except (requests.ConnectionError, requests.Timeout) as error:
-                raise _TransientError(_reason(error)) from None
-            except (requests.RequestException, UnicodeError) as error:
-                raise SourceError(
-                    f"{shown_address(address)} cannot be asked for ({type(error).__name__}): check the"
-                    " address"
-                ) from None
-            with response:
+            with self._answer(session, patient, address, headers) as response:
                 if not response.is_redirect:
                     yield response
                     return
-                following = urljoin(address, response.headers["Location"])
+                try:
+                    following = urljoin(address, response.headers["Location"])
+                except ValueError:
+                    following = ""
             if not may_lead_to(address, following):
                 raise SourceError(
-                    f"{shown_address(address)} leads on to {shown_address(following)}, which is not secure;"
-                    " it is not followed"
+                    f"{shown_address(address)} leads on to {shown_address(following) or 'no URL'}, which"
+                    " is not secure; it is not followed"
                 )
             address = following
         raise SourceError(f"{self.shown} leads on more than {MAX_REDIRECTS} times; not followed")
+
+    def _answer(
+        self, session: "requests.Session", patient: Patience, address: str, headers: dict[str, str]
+    ) -> "requests.Response":
+        """Ask for an address; its body is still to come."""
+        import requests
+        import urllib3
+
+        most = CONNECT_SECONDS + WINDOW_SECONDS
+
+        def get() -> requests.Response:
+            return session.get(
+                address,
+                headers=headers,
+                stream=True,
+                timeout=(CONNECT_SECONDS, 2 * most),  # the later one ends what was given up
+                allow_redirects=False,
+            )
+
+        try:
+            return patient.wait_for(get, most)
+        except TimeoutError:
+            raise _TransientError(f"no answer began within {most:g} s") from None
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise _TransientError(_reason(error)) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise SourceError(
+                f"{shown_address(address)} cannot be asked for ({type(error).__name__}): check the"
+                " address"
+            ) from None
 
     def _check_status(self, response: "requests.Response") -> None:
         status = response.status_code
@@ -182,56 +221,73 @@ class Transfer:
             )
         encoding = response.headers.get("Content-Encoding", "identity")
         is_table = url_parts(self.address).path.lower().endswith(TABLE_SUFFIXES)
-        # An archive may be sent so, since what is in the body is still the .gz file itself.
-        if is_table and encoding != "identity":
+        # An archive may be labelled so, since what is in the body is still the .gz file itself.
+        allowed = ("identity",) if is_table else ("identity", "gzip", "x-gzip")
+        if encoding.strip().lower() not in allowed:
             raise SourceError(
                 f"{self.shown}: the server packs the file (Content-Encoding {quoted(encoding)}),"
                 " although asked not to: download it by hand and give its path"
             )
 
-    def _validator(self) -> str | None:
-        """What the server called this version of the file, if it is known."""
+    def _known(self) -> "Version | None":
+        """The version that the bytes so far are of, if the server vouched for it."""
         try:
             state = read_json(self.state)
-        except (FileNotFoundError, ValueError):
+            known = Version(str(state["validator"]), int(state["total"]))
+        except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
             return None
-        validator = state.get("validator") if isinstance(state, dict) else None
-        return validator if isinstance(validator, str) else None
+        return known if known.is_whole else None
 
-    def _begin(self, response: "requests.Response", offset: int) -> int | None:
-        """Make the part file ready for what comes; the size it will have, if it is known."""
-        etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
+    def _begin(
+        self, response: "requests.Response", offset: int, known: "Version | None"
+    ) -> tuple[int | None, int | None]:
+        """Make the part file ready for what comes: where that ends, and where the file does."""
         if response.status_code == 206:
-            answer = response.headers.get("Content-Range", "")
-            range_ = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer)
+            start, end, size = content_range(response.headers.get("Content-Range", ""))
             # Some servers heed Range but not If-Range, and would mix two versions.
-            same = not (etag or modified) or self._validator() in (etag, modified)
-            if range_ is None or int(range_[1]) != offset or not same:
+            if (
+                known is None
+                or (start, size) != (offset, known.total)
+                or not known.bears(response.headers)
+            ):
                 self.forget()
                 raise _TransientError("the server sends another part than was asked for")
             logger.info("%s: going on at byte %s", self.shown, f"{offset:,}")
-            return None if range_[2] == "*" else int(range_[2])
+            return end, size
         self.forget()
-        # A weak ETag names a meaning, not bytes; If-Range must not hold one.
-        validator = etag if etag and etag.startswith('"') else modified
+        total = _content_length(response.headers.get("Content-Length"))
+        if total is None and "chunked" not in response.headers.get("Transfer-Encoding", "").lower():
+            logger.warning("%s: nothing says how long it is, nor whether it is whole", self.shown)
+        version = Version(strong_validator(response.headers), total or 0)
         # The address stays out: it may hold a token.
-        write_json(self.state, {"validator": validator})
-        length = response.headers.get("Content-Length", "")
-        return int(length) if re.fullmatch(r"\d+", length) else None
+        write_json(self.state, {"validator": version.validator, "total": version.total})
+        return total, total
 
-    def _receive(self, response: "requests.Response", total: int | None) -> None:
+    def _receive(
+        self, response: "requests.Response", patient: Patience, end: int | None, total: int | None
+    ) -> None:
         limit = self.card.bytes if self.card else MAX_BYTES
         if total is not None and total > limit:
             raise self._too_large(f"{total:,}", limit)
         size = self._size()
+        pace = Pace(WINDOW_SECONDS, LEAST_WINDOW_BYTES, size)
         with self.part.open("ab") as part, _progress(self.shown, size, total) as advance:
-            for chunk in _chunks(response):
+            for chunk in _chunks(response, patient):
                 size += len(chunk)
                 if size > limit:
                     part.close()
                     raise self._too_large(f"more than {limit:,}", limit)
                 part.write(chunk)
                 advance(len(chunk))
+                if pace.is_too_slow(size):
+                    raise _TransientError(
+                        f"it came slower than {LEAST_WINDOW_BYTES:,} bytes in {WINDOW_SECONDS:g} s"
+                    )
+                if time.monotonic() > self.end:
+                    raise _TransientError(f"it took longer than {MAX_SECONDS:g} s in all")
+        if end is not None and size > end:
+            self.forget()
+            raise _TransientError("the server sends more than it announced")
         if total is not None and size != total:
             raise _TransientError(f"it broke off at {size:,} of {total:,} bytes")
 
@@ -241,12 +297,28 @@ class Transfer:
         return IntegrityError(fault) if self.card else SourceError(fault)
 
 
-def _chunks(response: "requests.Response") -> Iterator[bytes]:
+def _content_length(header: str | None) -> int | None:
+    if header is None:
+        return None
+    if not re.fullmatch(r"\d{1,15}", header):
+        raise _TransientError(f"the server says that it sends {quoted(header)} bytes")
+    return int(header)
+
+
+def _chunks(response: "requests.Response", patient: Patience) -> Iterator[bytes]:
     """The body as it was sent: requests would unpack a .gz that is labelled as an encoding."""
     import urllib3
 
+    def read() -> bytes:
+        return response.raw.read1(CHUNK_BYTES, decode_content=False) or b""
+
     try:
-        yield from response.raw.stream(CHUNK_BYTES, decode_content=False)
+        while chunk := patient.wait_for(read, WINDOW_SECONDS):
+            yield chunk
+    except TimeoutError:
+        with suppress(OSError, RuntimeError, ValueError):  # it may have ended by now
+            response.raw.shutdown()  # else who closes it would wait for the same bytes
+        raise _TransientError(f"nothing came for {WINDOW_SECONDS:g} s") from None
     except urllib3.exceptions.HTTPError as error:
         raise _TransientError(f"it broke off ({type(error).__name__})") from None
 
@@ -258,7 +330,7 @@ def _reason(error: "requests.RequestException") -> str:
     kinds = {
         requests.exceptions.SSLError: "no secure connection",
         requests.exceptions.ProxyError: "the proxy lets nothing through",
-        requests.Timeout: "no answer in time",
+        requests.Timeout: f"no connection within {CONNECT_SECONDS:g} s",
     }
     return next((said for kind, said in kinds.items() if isinstance(error, kind)), "no connection")
 
@@ -269,10 +341,8 @@ def _retry_after(header: str | None) -> float | None:
         return None
     if re.fullmatch(r"\d{1,9}", header.strip()):
         return float(header)
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
+    date = seconds_since_1970(header)
+    return None if date is None else max(0.0, date - time.time())
 
 
 @contextmanager

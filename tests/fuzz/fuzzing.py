@@ -60,8 +60,8 @@ def fuzz(
 def ends_well(action: Callable[[], Any], folder: Path) -> Any:
     """Call ``action`` and hold it to what every door promises; return what it gave, None if nothing.
 
-    It gives a result, or an :class:`RnnpipeError` of one short line (of parameters, a few), whereafter ``folder`` holds
-    what it held before; and it takes no more than a bounded memory.
+    It gives a result, or an :class:`RnnpipeError` of one short line (of parameters, a few),
+    whereafter ``folder`` holds what it held before; and it takes no more than a bounded memory.
     """
     before, memory = _held(folder), _peak_bytes()
     try:
@@ -79,6 +79,42 @@ def ends_well(action: Callable[[], Any], folder: Path) -> Any:
     grown = _peak_bytes() - memory
     assert grown < MEMORY_BYTES, f"{grown:,} bytes of memory"
     return result
+
+
+def damaged(contents: list[bytes]) -> st.SearchStrategy[bytes]:
+    """One of some contents with a few changes: bytes replaced, put in, left out, moved or repeated.
+
+    Places count from the end as often as from the beginning, where footers and headers stand.
+    """
+    place = st.integers(-300, 300) | st.integers(-(10**6), 10**6)
+    change = st.tuples(
+        st.sampled_from(["replace", "insert", "delete", "repeat", "flip", "cut"]),
+        place,
+        st.integers(0, 64) | st.integers(0, 10_000),
+        st.binary(min_size=1, max_size=16)
+        | st.sampled_from([b"\0" * 8, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\n", b'"', b"9" * 40]),
+    )
+    return st.builds(_changed, st.sampled_from(contents), st.lists(change, max_size=6))
+
+
+def _changed(content: bytes, changes: list[tuple[str, int, int, bytes]]) -> bytes:
+    for kind, place, length, piece in changes:
+        at = place % (len(content) + 1)
+        before, after = content[:at], content[at:]
+        match kind:
+            case "replace":
+                content = before + piece + after[len(piece) :]
+            case "insert":
+                content = before + piece + after
+            case "delete":
+                content = before + after[length:]
+            case "repeat":
+                content = before + after[:length] * 2 + after
+            case "flip" if after:
+                content = before + bytes([after[0] ^ piece[0]]) + after[1:]
+            case "cut" if length % 4 == 0:  # what is short tells little
+                content = before
+    return content
 
 
 def _held(folder: Path) -> dict[str, bytes | None]:

@@ -1,16 +1,11 @@
 """An archive in the IMDB layout, read in one pass and trusted in nothing."""
 
-import bz2
-import gzip
 import io
-import lzma
 import os
 import re
 import tarfile
-import tempfile
-import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpipe.errors import IntegrityError, SourceError, quoted
+from rnnpipe.errors import IntegrityError, SourceError, quoted, shown
 from rnnpipe.problems.classification.reviews import (
     LABELS,
     Prepared,
@@ -28,10 +23,14 @@ from rnnpipe.problems.classification.reviews import (
     text_spool,
     write_reviews,
 )
+from rnnpipe.storage.files import temporary_file
+from rnnpipe.storage.packing import open_unpacked
+from rnnpipe.storage.reading import reading
 
 # What an honest archive never reaches; a bomb does.
 MAX_REVIEW_BYTES = 1 << 20
 MAX_OTHER_BYTES = 64 << 20
+MAX_HEADER_BYTES = 1 << 20
 MAX_UNPACKED_BYTES = 4 << 30
 MAX_MEMBERS = 5_000_000
 
@@ -71,14 +70,14 @@ def prepare_archive(archive: Path, out: Path, content_digest: str) -> Prepared:
             elif path in urls:
                 raise _twice(archive, path)
             else:
-                urls[path] = stack.enter_context(tempfile.TemporaryFile(dir=out.parent))
+                urls[path] = stack.enter_context(temporary_file(out))
                 urls[path].write(content)
         named = np.frombuffer(keys, f"S{_KEY_BYTES}")
         order = np.argsort(named).astype(np.uint32)  # MAX_MEMBERS fits
         found = digest_in_order(_in_order(archive, named, order, texts))
         if found != content_digest:
             raise IntegrityError(
-                f"{archive}: the digest of its {len(named):,} reviews is {found}, expected"
+                f"{shown(archive)}: the digest of its {len(named):,} reviews is {found}, expected"
                 f" {content_digest}: reviews were added, removed or changed. Delete it and download"
                 " it again; if you changed the reviews on purpose, put the new digest into the card"
             )
@@ -87,40 +86,35 @@ def prepare_archive(archive: Path, out: Path, content_digest: str) -> Prepared:
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (path inside aclImdb/, bytes) of every review and urls file, in archive order."""
-    try:
-        with _unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-            count = 0
-            while (member := tar.next()) is not None:
-                count += 1
-                if count > MAX_MEMBERS:
-                    raise SourceError(f"{archive} holds more than {MAX_MEMBERS:,} members")
-                # tarfile remembers every member; millions of them fill the memory.
-                tar.members.clear()  # type: ignore[attr-defined]
-                path = _checked(archive, member)
-                if path is None:
-                    continue
-                file = tar.extractfile(member)
-                assert file is not None  # a regular file, as checked
-                yield path, file.read()
-            # tarfile ends quietly at a damaged header; only zeros may follow the real end.
-            stream.finish()
-    except FileNotFoundError:
-        raise SourceError(f"{archive} is not here: run the download stage first") from None
-    except (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, gzip.BadGzipFile) as error:
-        raise SourceError(_broken(archive, str(error))) from error
-    except OSError as error:
-        if error.errno is not None:  # the disk's fault
-            raise
-        raise SourceError(_broken(archive, str(error))) from error  # bz2 has no error of its own
-    except (ValueError, OverflowError, RecursionError) as error:  # absurd headers
-        raise SourceError(_broken(archive, str(error))) from error
+    broken = "is truncated or damaged ({reason}): delete it and run the download stage again"
+    with (
+        reading(archive, broken, missing="run the download stage first"),
+        _Forward(open_unpacked(archive), shown(archive)) as stream,
+        tarfile.open(fileobj=stream, mode="r:") as tar,
+    ):
+        count = 0
+        while (member := _following(tar, stream)) is not None:
+            count += 1
+            if count > MAX_MEMBERS:
+                raise SourceError(f"{shown(archive)} holds more than {MAX_MEMBERS:,} members")
+            path = _checked(archive, member)
+            if path is None:
+                continue
+            file = tar.extractfile(member)
+            assert file is not None  # a regular file, as checked
+            yield path, file.read()
+        # tarfile ends quietly at a damaged header; only zeros may follow the real end.
+        stream.finish()
 
 
-def _broken(archive: Path, reason: str) -> str:
-    return (
-        f"{archive} is truncated or damaged ({quoted(reason)}):"
-        " delete it and run the download stage again"
-    )
+def _following(tar: tarfile.TarFile, stream: "_Forward") -> tarfile.TarInfo | None:
+    stream.most = MAX_HEADER_BYTES
+    member = tar.next()
+    stream.most = MAX_OTHER_BYTES
+    # tarfile remembers every member, and what is said of all of them; both can fill the memory.
+    tar.members.clear()  # type: ignore[attr-defined]
+    tar.pax_headers.clear()  # type: ignore[attr-defined]
+    return member
 
 
 def _checked(archive: Path, member: tarfile.TarInfo) -> str | None:
@@ -137,7 +131,9 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> str | None:
     limit = MAX_REVIEW_BYTES if is_review else MAX_OTHER_BYTES
     if member.size > limit:
         raise _refused(
-            archive, member, f"unpacks to {member.size:,} bytes, expected at most {limit:,}"
+            archive,
+            member,
+            f"unpacks to {shown(f'{member.size:,}')} bytes, expected at most {limit:,}",
         )
     if is_review and not _REVIEW.fullmatch(path):
         raise _refused(archive, member, "is not named like a review: ID_RATING.txt, as in 0_9.txt")
@@ -145,11 +141,11 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> str | None:
 
 
 def _refused(archive: Path, member: tarfile.TarInfo, reason: str) -> SourceError:
-    return SourceError(f"{archive}: member {quoted(member.name)} {reason}")
+    return SourceError(f"{shown(archive)}: member {quoted(member.name)} {reason}")
 
 
 def _twice(archive: Path, path: str) -> SourceError:
-    return SourceError(f"{archive}: member {quoted(_ROOT + path)} stands in it twice")
+    return SourceError(f"{shown(archive)}: member {quoted(_ROOT + path)} stands in it twice")
 
 
 class _Forward(io.RawIOBase):
@@ -159,6 +155,8 @@ class _Forward(io.RawIOBase):
         self._raw = raw
         self._name = name
         self._position = 0
+        self.most = MAX_HEADER_BYTES
+        """Bytes that may be asked for at once."""
 
     def readable(self) -> bool:
         return True
@@ -167,9 +165,12 @@ class _Forward(io.RawIOBase):
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= MAX_OTHER_BYTES + tarfile.BLOCKSIZE:
+        if size is None or not 0 <= size <= self.most + tarfile.BLOCKSIZE:
             # A header that announces gigabytes would have tarfile fetch them at once.
-            raise SourceError(f"{self._name}: a header announces {size:,} bytes; it is not read")
+            raise SourceError(
+                f"{self._name}: a header announces {quoted(size)} bytes, expected at most"
+                f" {self.most:,}; it is not read"
+            )
         content = self._raw.read(size)
         self._position += len(content)
         if self._position > MAX_UNPACKED_BYTES:
@@ -200,17 +201,6 @@ class _Forward(io.RawIOBase):
     def close(self) -> None:
         self._raw.close()
         super().close()
-
-
-def _unpacked(archive: Path) -> _Forward:
-    """Open an archive by what its first bytes say, whatever its suffix."""
-    with archive.open("rb") as file:
-        magic = file.read(6)
-    opener: Callable[..., Any] = open
-    for start, known in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open)):
-        if magic.startswith(start):
-            opener = known
-    return _Forward(opener(archive, "rb"), str(archive))
 
 
 def _key(path: str) -> bytes:

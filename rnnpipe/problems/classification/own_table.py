@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnnpipe.errors import SourceError, quoted
+from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.reviews import (
     LABELS,
@@ -67,7 +67,7 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
                     splits.append(SPLITS.index(_hashed_split(group, text)))
                 texts.append(text)
         if not len(texts):
-            raise SourceError(f"{table} has no rows below its header")
+            raise SourceError(f"{shown(table)} has no rows below its header")
         meanings = _meanings(table, labels, params)
         if "split" in columns:
             splits = _given_splits(table, given, labels, params)
@@ -108,12 +108,14 @@ class _Column:
 
 def _texts(table: Path, column: pa.Array, first_row: int) -> list[bytes]:
     if not pa.types.is_large_string(column.type):
-        raise SourceError(f"{table}: the text column holds {column.type}, expected text")
+        raise SourceError(
+            f"{shown(table)}: the text column holds {shown(column.type)}, expected text"
+        )
     length = pc.utf8_length(pc.utf8_trim_whitespace(column))
     empty = pc.index(pc.equal(pc.fill_null(length, 0), 0), value=True).as_py()
     if empty >= 0:
         raise SourceError(
-            f"{table}, row {first_row + empty}: the text is empty; fill it or delete the row"
+            f"{shown(table)}, row {first_row + empty}: the text is empty; fill it or delete the row"
         )
     texts: list[bytes] = column.cast(pa.large_binary()).to_pylist()
     return texts
@@ -124,9 +126,10 @@ def _meanings(table: Path, column: _Column, params: Prepare) -> dict[str | None,
     distinct = column.distinct
     foreign = sorted(distinct - params.labels.keys())
     if foreign:
-        shown = ", ".join(
-            f"{quoted(value)} (row {column.first_row(value)})" for value in foreign[:5]
+        told = ", ".join(
+            f"{quoted(value)} (row {column.first_row(value)})" for value in foreign[:3]
         )
+        known = ", ".join(map(quoted, list(params.labels)[:10]))
         classes = (
             f" The column holds {len(distinct)} different labels; rnnpipe learns two classes:"
             " map several to one class, or leave the other rows out."
@@ -134,14 +137,14 @@ def _meanings(table: Path, column: _Column, params: Prepare) -> dict[str | None,
             else ""
         )
         raise SourceError(
-            f"{table}, column {params.label_column!r}: no meaning is known of {shown};"
-            f" known: {', '.join(map(repr, params.labels))}.{classes}"
+            f"{shown(table)}, column {quoted(params.label_column)}: no meaning is known of {told};"
+            f" known: {known[:300]}.{classes}"
             " Set prepare.labels in params.yaml"
         )
     classes_found = {params.labels[value] for value in distinct}
     if len(classes_found) < 2:
         raise SourceError(
-            f"{table}, column {params.label_column!r}: found"
+            f"{shown(table)}, column {quoted(params.label_column)}: found"
             f" {'only ' + classes_found.pop() if classes_found else 'no'} labels, expected both"
             " neg and pos: there is nothing to tell apart"
         )
@@ -152,7 +155,7 @@ def _given_splits(table: Path, column: _Column, labels: _Column, params: Prepare
     splits = bytearray()
     for row in range(len(column)):
         split, label = column[row], labels[row]
-        where = f"{table}, row {row}, column {params.split_column!r}"
+        where = f"{shown(table)}, row {row}, column {quoted(params.split_column)}"
         if split not in SPLITS:
             hint = "; validation is taken from train by itself" if split == "validation" else ""
             found = "nothing" if split is None else quoted(split)

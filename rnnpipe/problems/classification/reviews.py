@@ -10,7 +10,6 @@ file without a name: in memory a review takes some dozens of bytes, however long
 import hashlib
 import logging
 import os
-import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,11 +22,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnpipe.storage.files import atomic_file
+from rnnpipe.storage.files import atomic_file, temporary_file
 
 logger = logging.getLogger(__name__)
 
 ROW_GROUP = 5_000
+GROUP_BYTES = 256 << 20  # of texts; 5,000 reviews of a book's length are more than fits into memory
 
 SCHEMA = pa.schema(
     [
@@ -142,8 +142,7 @@ def _mark(sha256: bytes) -> int:
 @contextmanager
 def text_spool(out: Path) -> Iterator[TextSpool]:
     """Open an empty file beside ``out`` that has no name: it ends with the process at the latest."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out.parent) as file:
+    with temporary_file(out) as file:
         yield TextSpool(file)
 
 
@@ -189,10 +188,12 @@ def write_reviews(out: Path, reviews: Iterable[Review], texts: TextSpool, digest
 
 def _batches(reviews: Iterable[Review]) -> Iterator[list[Review]]:
     batch: list[Review] = []
+    size = 0
     for review in reviews:
         batch.append(review)
-        if len(batch) == ROW_GROUP:
+        size += len(review.text)
+        if len(batch) == ROW_GROUP or size >= GROUP_BYTES:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
