@@ -1,14 +1,15 @@
 """Prefect's server as a process of its own, which answers its owner alone.
 
-``python -m flows.serving.application`` is Prefect's own command line, but for the guard; uvicorn
-takes ``create_app``.
+`make ui` starts this module, a single run has uvicorn take ``create_app``.
 """
 
+import argparse
 import base64
 import hashlib
 import hmac
 import os
 import re
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -125,20 +126,36 @@ def guarded(app: ASGIApp) -> Guard:
 
 
 def create_app() -> Guard:
-    """What uvicorn serves for a single run."""
+    """What uvicorn serves for a single run.
+
+    Prefect's own function stays what it is: its services ask the application within their process.
+    """
     from prefect.server.api.server import create_app as prefects
 
     return guarded(prefects())
 
 
-def main() -> None:
-    """Run Prefect's command line, whose ``server start`` serves what it finds by this name."""
-    from prefect.cli import app
-    from prefect.server.api import server
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve for `make ui` until a signal, as ``prefect server start`` does."""
+    parser = argparse.ArgumentParser(prog="python -m flows.serving.application")
+    parser.add_argument("name", choices=["server"], help="tells the process apart in a list")
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args(arguments)
+    import uvicorn
+    from prefect.server.api.server import create_app as prefects
+    from prefect.settings import get_current_settings
 
-    prefects = server.create_app
-    server.create_app = lambda **options: guarded(prefects(**options))  # type: ignore[assignment]
-    app()
+    settings = get_current_settings().server
+    uvicorn.run(
+        guarded(prefects(final=True)),
+        host=options.host,
+        port=options.port,
+        timeout_keep_alive=settings.api.keepalive_timeout,
+        ws_ping_interval=settings.api.websocket_ping_interval,
+        ws_ping_timeout=settings.api.websocket_ping_timeout,
+        log_level=settings.logging_level.lower(),
+    )
 
 
 if __name__ == "__main__":

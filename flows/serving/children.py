@@ -137,13 +137,13 @@ class Children:
         module: str = "prefect",
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """Start ``prefect ARGUMENTS``.
+        """Start ``prefect ARGUMENTS``, or another module.
 
         Args:
             name: of the child in messages and of its log.
-            arguments: of Prefect's command line.
+            arguments: of its command line.
             ends: it ends by itself when its work is done.
-            module: that has this command line.
+            module: what is started.
             variables: more of them for this child alone.
         """
         log = self.log(name)

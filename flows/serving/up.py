@@ -102,7 +102,7 @@ def _up(project: Path, port: int) -> NoReturn:
         print("rnnpipe: starting server, worker and deployments", flush=True)
         children.start(
             "server",
-            *("server", "start", "--host", HOST, "--port", str(port)),
+            *("server", "--host", HOST, "--port", str(port)),
             module="flows.serving.application",
             variables={access.LINK_VARIABLE: link},
         )
