@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -129,13 +129,22 @@ class Children:
         """The file that a child writes to; the last one's is kept as ``.previous``."""
         return self.state / "logs" / f"{name}.log"
 
-    def start(self, name: str, *arguments: str, ends: bool = False) -> None:
-        """Start ``prefect ARGUMENTS``.
+    def start(
+        self,
+        name: str,
+        *arguments: str,
+        ends: bool = False,
+        module: str = "prefect",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start ``prefect ARGUMENTS``, or another module.
 
         Args:
             name: of the child in messages and of its log.
-            arguments: of Prefect's command line.
+            arguments: of its command line.
             ends: it ends by itself when its work is done.
+            module: what is started.
+            variables: more of them for this child alone.
         """
         log = self.log(name)
         log.parent.mkdir(exist_ok=True)
@@ -145,8 +154,9 @@ class Children:
             self.passing.add(name)
         with log.open("wb") as file:
             self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", "prefect", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 cwd=self.project,
+                env={**os.environ, **(variables or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -1,17 +1,17 @@
-"""What server and worker run in: one folder of state, loopback, a password or none."""
+"""What server and worker run in: one folder of state, loopback, a password."""
 
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from flows.serving import access
 from flows.serving.own_server import HOST
 from flows.serving.pages import PAGES_VARIABLE
 
 STATE = Path(".rnnpipe") / "prefect"
 PORT = 4200
 POOL = "local"
-USER = "rnnpipe"
 MARK = "RNNPIPE_UP"
 REFUSED_EVENT = "rnnpipe.model.refused"  # emitted by the flow when the gate says no
 RETENTION_SECONDS = 90 * 24 * 3600  # of finished runs, their logs and artifacts
@@ -23,7 +23,8 @@ def environment(project: Path, port: int, outer: Mapping[str, str]) -> dict[str,
     Args:
         project: the project's folder, absolute; runs begin there.
         port: the server's, on the loopback interface.
-        outer: the environment to build on; ``RNNPIPE_UI_PASSWORD`` in it sets the password.
+        outer: the environment to build on; ``RNNPIPE_UI_PASSWORD`` in it is the password, else the
+            one that is kept in the project's state.
     """
     state = project / STATE
     # Another server's address or key, a profile, a database: none of it may leak in.
@@ -55,8 +56,13 @@ def environment(project: Path, port: int, outer: Mapping[str, str]) -> dict[str,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_CLI_COLORS": "false",
         "PREFECT_CLI_WRAP_LINES": "false",
+        # Not by job variables: the pool takes none (flows.serving.server).
+        "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(
+            filter(None, [outer.get("PREFECT_LOGGING_EXTRA_LOGGERS"), "rnnpipe"])
+        ),
     }
-    if password := outer.get("RNNPIPE_UI_PASSWORD"):
-        own["PREFECT_SERVER_API_AUTH_STRING"] = f"{USER}:{password}"
-        own["PREFECT_API_AUTH_STRING"] = f"{USER}:{password}"
+    if credentials := access.found(state, outer):
+        own["PREFECT_SERVER_API_AUTH_STRING"] = credentials
+        own["PREFECT_API_AUTH_STRING"] = credentials
+        own[PAGES_VARIABLE] += f"/{access.pages_key(credentials)}"
     return kept | own

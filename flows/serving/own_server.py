@@ -11,16 +11,17 @@ import json
 import os
 import socket
 import subprocess
-import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from flows.serving import access
 from flows.stage import guarded
 from rnnpipe.errors import RnnpipeError
 
 HOST = "127.0.0.1"
+ROOT = Path(__file__).resolve().parents[2]
 
 _READY_SECONDS, _STOP_SECONDS = 180, 5
 # What Prefect sets for its own temporary server; that one outlives a run that is killed hard.
@@ -64,8 +65,8 @@ def begin_a_server(home: Path) -> Callable[[], None]:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     address = _address_of_ui(home / "up.lock")
     if address:
-        if password := os.environ.get("RNNPIPE_UI_PASSWORD"):
-            os.environ["PREFECT_API_AUTH_STRING"] = f"rnnpipe:{password}"
+        if credentials := access.found(home, os.environ):
+            os.environ["PREFECT_API_AUTH_STRING"] = credentials
 
         def alive() -> bool:
             return _address_of_ui(home / "up.lock") == address
@@ -131,14 +132,17 @@ def _free_port() -> int:
 def _start() -> tuple[str, Callable[[], bool]]:
     """Start a server that ends with this process; its address, and whether it is alive."""
     port = _free_port()
+    # Other users of the machine reach the port, too. It is told to our own children alone.
+    credentials = access.made()
+    os.environ["PREFECT_API_AUTH_STRING"] = credentials
     server = subprocess.Popen(
         guarded(
             "uvicorn",
-            *("--app-dir", sysconfig.get_path("purelib")),  # else the current folder comes first
-            *("--factory", "prefect.server.api.server:create_app"),
+            *("--app-dir", str(ROOT)),  # else the current folder comes first
+            *("--factory", "flows.serving.application:create_app"),
             *("--host", HOST, "--port", str(port), "--log-level", "error", "--lifespan", "on"),
         ),
-        env={**os.environ, **_TEMPORARY},
+        env={**os.environ, **_TEMPORARY, "PREFECT_SERVER_API_AUTH_STRING": credentials},
         stdin=subprocess.DEVNULL,
         # Ctrl-C is for the run alone: it still has to tell the server how it ended.
         start_new_session=True,

@@ -3,7 +3,6 @@
 Only these pages leave the runs' clones: they hold no review. A clone's data never do.
 """
 
-import base64
 import hmac
 import re
 import threading
@@ -12,7 +11,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-# Tells the flow's artifacts where the pages are.
+from flows.serving import access
+
+# Tells the flow's artifacts where the pages are; the key to them is a part of it.
 PAGES_VARIABLE = "RNNPIPE_PAGES_URL"
 
 # A run, perhaps a problem (rnnpipe.storage.paths), and its report or the Data Docs of a suite.
@@ -30,21 +31,39 @@ def served_pages(runs: Path, host: str, port: int, credentials: str | None) -> I
         runs: the folder that holds the runs' clones.
         host: the interface to listen on; loopback.
         port: of the pages.
-        credentials: ``user:password`` to ask for, as Prefect's own server does; None: nothing.
+        credentials: ``user:password`` to ask for, as Prefect's own server does, unless the path
+            begins with the key (:func:`access.pages_key`); None: nothing.
 
     Raises:
         OSError: the port is in use.
     """
-    expected = credentials and f"Basic {base64.b64encode(credentials.encode()).decode()}"
+    key = access.pages_key(credentials) if credentials else ""
+    ours = access.names(host, port)
 
     class Pages(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            given = self.headers.get("Authorization", "")
-            if expected and not hmac.compare_digest(given.encode(), expected.encode()):
+        def parse_request(self) -> bool:
+            return super().parse_request() and self.admitted()
+
+        def admitted(self) -> bool:
+            """Answer what may not be asked, whatever the method."""
+            asked = [name.lower() for name in self.headers.get_all("Host", [])]
+            if len(asked) != 1 or asked[0] not in ours:
+                self.send_error(421, "This server has another name")
+                return False
+            first, _, rest = self.path[1:].partition("/")
+            if credentials and hmac.compare_digest(first.encode(), key.encode()):
+                self.path = f"/{rest}"
+            elif credentials and not access.knows(
+                self.headers.get("Authorization", ""), credentials
+            ):
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="rnnpipe"')
+                self.send_header("Content-Length", "0")
                 self.end_headers()
-                return
+                return False
+            return True
+
+        def do_GET(self) -> None:
             found = _PAGE.fullmatch(self.path.partition("?")[0])
             page = found and runs / found[1] / found[2]
             if not page or not page.is_file():
@@ -57,6 +76,7 @@ def served_pages(runs: Path, host: str, port: int, credentials: str | None) -> I
             # What a page holds came from data: it may show, and do nothing.
             policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
             self.send_header("Content-Security-Policy", policy)
+            self.send_header("Referrer-Policy", "no-referrer")  # it would tell the key
             self.end_headers()
             self.wfile.write(content)
 

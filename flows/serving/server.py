@@ -4,7 +4,6 @@ Needs the environment that ``flows.serving.up`` makes; it must stand before this
 because Prefect reads its settings once.
 """
 
-import contextlib
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,7 @@ import yaml
 from prefect.automations import Automation
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
@@ -48,17 +47,39 @@ def _client() -> SyncPrefectClient:
     return get_client(httpx_settings={"timeout": 10.0}, sync_client=True)
 
 
+# A run's command, environment and folder are the worker's: no job variable has a place in them.
+# Prefect's own template would take each. Known is what prefect.yaml says for other pools, and only
+# that; the worker's environment holds the same. Prefect refuses all else.
+_TEMPLATE: dict[str, Any] = {
+    "job_configuration": {"stream_output": True},
+    "variables": {
+        "type": "object",
+        "properties": {
+            "env": {
+                "type": "object",
+                "properties": {"PREFECT_LOGGING_EXTRA_LOGGERS": {"const": "rnnpipe"}},
+                "additionalProperties": False,
+            }
+        },
+        "additionalProperties": False,
+    },
+}
+
+
 def ensure_pool(name: str) -> None:
-    """Make the work pool for processes of this machine, unless it is there."""
-    with _client() as client, contextlib.suppress(ObjectAlreadyExists):
-        client.create_work_pool(
-            WorkPoolCreate(
-                name=name,
-                type=ProcessWorker.type,
-                description="Processes on this machine, started by `make ui`",
-                base_job_template=ProcessWorker.get_default_base_job_template(),
+    """Make the work pool for processes of this machine, or bring it up to date."""
+    with _client() as client:
+        try:
+            client.create_work_pool(
+                WorkPoolCreate(
+                    name=name,
+                    type=ProcessWorker.type,
+                    description="Processes on this machine, started by `make ui`",
+                    base_job_template=_TEMPLATE,
+                )
             )
-        )
+        except ObjectAlreadyExists:
+            client.update_work_pool(name, WorkPoolUpdate(base_job_template=_TEMPLATE))
 
 
 def worker_is_ready(pool: str, worker: str, since: datetime) -> bool:

@@ -8,6 +8,7 @@ what is left of a command that was killed is found and ended by the next one.
 import argparse
 import contextlib
 import os
+import secrets
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from flows.serving import access
 from flows.serving.children import (
     LOGS,
     Children,
@@ -28,7 +30,7 @@ from flows.serving.children import (
     last_lines,
     only_one,
 )
-from flows.serving.environment import POOL, PORT, STATE, USER, environment
+from flows.serving.environment import POOL, PORT, STATE, environment
 from flows.serving.own_server import HOST, is_healthy
 from flows.serving.pages import served_pages
 from flows.workspace import RUNS
@@ -87,18 +89,24 @@ def _up(project: Path, port: int) -> NoReturn:
         print(f"rnnpipe: an earlier `make ui` was killed; ended {ended} processes that it left")
     check_port(port)
     check_port(port + 1)  # the runs' own pages
+    credentials = access.kept(state, os.environ)
+    link = secrets.token_urlsafe(32)
     # Prefect reads its settings from the environment, once, in this process too.
     settings = environment(project, port, os.environ)
     for name in os.environ.keys() - settings.keys():
         del os.environ[name]
     os.environ.update(settings)
     children = Children(project, state)
-    credentials = settings.get("PREFECT_API_AUTH_STRING")
     pages = contextlib.ExitStack()
     try:
         pages.enter_context(served_pages(project / RUNS, HOST, port + 1, credentials))
         print("rnnpipe: starting server, worker and deployments", flush=True)
-        children.start("server", "server", "start", "--host", HOST, "--port", str(port))
+        children.start(
+            "server",
+            *("server", "--host", HOST, "--port", str(port)),
+            module="flows.serving.application",
+            variables={access.LINK_VARIABLE: link},
+        )
         from flows.serving import server
 
         children.wait_until(lambda: is_healthy(port), _SERVER_SECONDS, "the server to answer")
@@ -107,7 +115,7 @@ def _up(project: Path, port: int) -> NoReturn:
         except server.ERRORS as error:
             first = str(error).splitlines()[0][:300]
             raise UpError(f"the server did not do as told: {first}; logs: {LOGS}") from error
-        for line in _ready(address, planned, time.monotonic() - began):
+        for line in _ready(address, link, planned, time.monotonic() - began):
             print(line, flush=True)
         children.watch()
     finally:
@@ -140,22 +148,25 @@ def _set_up(project: Path, children: "Children") -> tuple[str, datetime] | None:
     return server.next_run(now)
 
 
-def _ready(address: str, planned: tuple[str, datetime] | None, seconds: float) -> Iterator[str]:
-    protected = "PREFECT_API_AUTH_STRING" in os.environ
+def _ready(
+    address: str, link: str, planned: tuple[str, datetime] | None, seconds: float
+) -> Iterator[str]:
     if planned:
         name, moment = planned
         when = f"{name}, {moment.astimezone():%a %d %b %Y %H:%M:%S %Z}"
     else:
         when = "none: no schedule is active"
+    password = STATE / access.FILE
     yield f"rnnpipe: ready after {seconds:.0f} s"
     yield f"  address     {address}"
-    yield (
-        f"  password    {USER}:$RNNPIPE_UI_PASSWORD"
-        if protected
-        else "  password    none; RNNPIPE_UI_PASSWORD sets one"
-    )
+    yield f"  log in      {address}{access.LOGIN}#{link}"
+    yield "              works once; that browser then stays logged in"
+    yield f"  password    in {password}, where `make flow` and `make search` find it"
     yield f"  next run    {when}"
-    yield f"  run now     PREFECT_API_URL={address}/api prefect deployment run pipeline/manual"
+    yield (
+        f"  run now     PREFECT_API_URL={address}/api"
+        f' PREFECT_API_AUTH_STRING="$(cat {password})" prefect deployment run pipeline/manual'
+    )
     yield f"  logs        {LOGS}"
     yield "  stop        Ctrl-C"
 

@@ -19,6 +19,7 @@ import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
+from flows.serving import access
 from flows.serving.children import marked
 from flows.serving.environment import STATE
 
@@ -67,7 +68,6 @@ class Up:
             shutil.copy(database, self.folder / STATE)
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self.password = password
         if password:
             environment["RNNPIPE_UI_PASSWORD"] = password
         self.lines: list[str] = []
@@ -121,9 +121,19 @@ class Up:
         assert not left, "processes outlive `make ui`"
         return seconds
 
+    @property
+    def credentials(self) -> str:
+        """``user:password``, as it is kept."""
+        return (self.folder / STATE / access.FILE).read_text().removesuffix("\n")
+
+    @property
+    def link(self) -> str:
+        """What logs a browser in: the part behind the #."""
+        (link,) = re.findall(rf"{re.escape(self.address + access.LOGIN)}#(\S+)", self.printed)
+        return link
+
     def client(self) -> SyncPrefectClient:
-        auth = f"rnnpipe:{self.password}" if self.password else None
-        return SyncPrefectClient(api=f"{self.address}/api", auth_string=auth)
+        return SyncPrefectClient(api=f"{self.address}/api", auth_string=self.credentials)
 
     def run(self, deployment: str = "manual", **parameters: Any) -> FlowRun:
         """Ask for a run."""

@@ -1,12 +1,14 @@
 import base64
 import re
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from flows.artifacts import documents, markdown, show
+from flows.serving import access
 from flows.serving.pages import PAGES_VARIABLE, served_pages
 from rnnpipe.problems import problem_by
 from rnnpipe.storage.paths import paths_of, problem_names
@@ -32,9 +34,9 @@ def port():
         return probe.getsockname()[1]
 
 
-def get(port, path, **headers):
-    with httpx.Client(trust_env=False) as client:
-        request = client.build_request("GET", f"http://127.0.0.1:{port}/", headers=headers)
+def get(port, path, method="GET", **headers):
+    with httpx.Client(trust_env=False, verify=False) as client:  # reading certificates takes long
+        request = client.build_request(method, f"http://127.0.0.1:{port}/", headers=headers)
         # As it stands: a client would tidy the dots away.
         request.url = request.url.copy_with(raw_path=path.encode())
         return client.send(request)
@@ -110,6 +112,33 @@ def test_a_password_is_asked_for(runs, port):
             token = base64.b64encode(f"rnnpipe:{password}".encode()).decode()
             answer = get(port, f"/a-run/{REPORT}", Authorization=f"Basic {token}")
             assert answer.status_code == status
+
+
+def test_a_link_to_a_page_needs_no_password(runs, port, monkeypatch):
+    credentials = "rnnpipe:open"
+    key = access.pages_key(credentials)
+    monkeypatch.setenv(PAGES_VARIABLE, f"http://127.0.0.1:{port}/{key}")
+    (address,) = re.findall(r"\(<(http[^>]+)>\)", markdown.link(runs / "a-run", Path(REPORT)))
+    with served_pages(runs, "127.0.0.1", port, credentials):
+        answer = get(port, urlsplit(address).path)
+        assert (answer.status_code, answer.text) == (200, f"<p>{REPORT}</p>")
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert get(port, f"/{key}/a-run/params.yaml").status_code == 404
+        assert get(port, f"/{key}/{key}/a-run/{REPORT}").status_code == 404
+        for other in (access.pages_key("rnnpipe:opem"), key[:-1], "", "%C3%A9"):
+            assert get(port, f"/{other}/a-run/{REPORT}").status_code == 401
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS", "DELETE", "BREW"])
+def test_nothing_is_told_to_who_asks_by_another_name_or_without_the_password(runs, port, method):
+    credentials = "rnnpipe:open"
+    known = {"Authorization": f"Basic {access.encoded(credentials)}"}
+    with served_pages(runs, "127.0.0.1", port, credentials):
+        for path in ("/", f"/a-run/{REPORT}", f"/{access.pages_key(credentials)}/a-run/{REPORT}"):
+            for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", ""):
+                answer = get(port, path, method, Host=host, **known)
+                assert answer.status_code == 421
+        assert get(port, f"/a-run/{REPORT}", method).status_code == 401
 
 
 def test_the_port_is_given_back(runs, port):

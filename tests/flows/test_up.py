@@ -16,11 +16,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import prefect
 import pytest
 import yaml
 from prefect.client.schemas.objects import StateType
+from prefect.exceptions import PrefectHTTPStatusError
 from running import Up, free_port, wait_for
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.sync.client import connect
 
+from flows.serving import access
 from flows.serving.children import UpError, marked, only_one
 from flows.serving.environment import MARK, STATE, environment
 
@@ -105,8 +110,8 @@ def told() -> Iterator[list[dict[str, str]]]:
 
 @pytest.fixture(scope="module")
 def up(project: Path, told: list[dict[str, str]]) -> Iterator[Up]:
-    """One running server with a password and a webhook; the module's tests share it."""
-    running = Up(project, password="ein Passwort", TZ="UTC")
+    """One running server with a webhook, started for the first time; the module's tests share it."""
+    running = Up(project, TZ="UTC")
     try:
         yield running.ready()
     finally:
@@ -254,7 +259,7 @@ def test_the_image_has_what_the_lock_does_not_bring():
 
 
 def answer(up: Up, method: str, path: str, **headers: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=60)
     connection.request(method, path, headers=headers)
     status = connection.getresponse().status
     connection.close()
@@ -266,7 +271,161 @@ def test_it_says_where_and_when(up):
     # Whichever comes next when the test runs.
     planned = {"nightly": "03:00:00", "forecasting": "04:00:00", "language-model": "05:00:00"}
     assert any(re.search(rf"{name}, .* {time}", up.printed) for name, time in planned.items())
-    assert "ein Passwort" not in up.printed
+
+
+def test_the_password_stands_in_one_file_and_in_no_log_and_no_command(up):
+    run = up.finished(up.run().id, 60)
+    assert run.state_type == StateType.COMPLETED
+    password = up.credentials.removeprefix("rnnpipe:")
+    secret = [text.encode() for text in (password, access.encoded(up.credentials), up.link)]
+    kept = up.folder / STATE / access.FILE
+    assert kept.stat().st_mode & 0o777 == 0o600
+    files = [path for path in (up.folder / ".rnnpipe").rglob("*") if path.is_file()]
+    assert up.folder / STATE / "logs" / "server.log" in files
+    holding = [path for path in files if any(word in path.read_bytes() for word in secret)]
+    assert holding == [kept]
+    assert not up.children("|".join(re.escape(word.decode()) for word in secret))
+    assert password not in up.printed
+    assert access.encoded(up.credentials) not in up.printed
+
+
+def paths_of(up: Up) -> dict[str, dict[str, object]]:
+    """Every route of the API and its methods, as the server tells who knows the password."""
+    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=60)
+    known = {"Authorization": f"Basic {access.encoded(up.credentials)}"}
+    connection.request("GET", "/api/openapi.json", headers=known)
+    found: dict[str, dict[str, object]] = json.load(connection.getresponse())["paths"]
+    connection.close()
+    return found
+
+
+def test_every_route_but_health_asks_for_the_password(up):
+    told = {}
+    for path, methods in paths_of(up).items():
+        for method in methods:
+            asked = re.sub(r"\{\w+\}", "00000000-0000-0000-0000-000000000000", f"/api{path}")
+            told[method.upper(), asked] = answer(up, method.upper(), asked)
+    assert len(told) > 150
+    for path in ("/docs", "/redoc", "/openapi.json", "/api/openapi.json", "/api/static/x"):
+        told["GET", path] = answer(up, "GET", path)
+    assert {asked for asked, status in told.items() if status != 401} == {
+        ("GET", "/api/health"),
+        ("GET", "/api/ready"),
+    }
+
+
+def welcome(up: Up, path: str, origin: str | None = None, token: str = "wrong") -> str | int:
+    """How a web socket is answered: HTTP's status, the code it is closed with, or by a word."""
+    address = f"ws://127.0.0.1:{up.port}/api{path}"
+    try:
+        with connect(address, origin=origin, subprotocols=["prefect"], proxy=None) as opened:
+            opened.send(json.dumps({"type": "auth", "token": token}))
+            return str(json.loads(opened.recv(60))["type"])
+    except InvalidStatus as error:
+        return error.response.status_code
+    except ConnectionClosedError as error:
+        return error.rcvd.code if error.rcvd else 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/events/in", "/events/out", "/logs/out", "/task_runs/subscriptions/scheduled"],
+)
+def test_sockets_take_our_own_pages_with_the_password_alone(up, path):
+    assert welcome(up, path, token=up.credentials) == "auth_success"
+    assert welcome(up, path, up.address, up.credentials) == "auth_success"
+    assert welcome(up, path) == 1008
+    for origin in ("http://evil.example", f"http://evil.example:{up.port}", "null"):
+        assert welcome(up, path, origin, up.credentials) == 403
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.nip.io:{port}"])
+def test_by_another_name_nothing_is_answered(up, host):
+    known = {"Authorization": f"Basic {access.encoded(up.credentials)}"}
+    for path in ("/", "/api/health", "/api/csrf-token?client=x", access.LOGIN):
+        assert answer(up, "GET", path, Host=host.format(port=up.port), **known) == 421
+
+
+def test_the_link_logs_a_browser_in_once(up):
+    def answered(method: str, body: str | None = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=60)
+        connection.request(method, access.LOGIN, body, {"Origin": up.address})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+    status, page = answered("GET")
+    assert status == 200
+    assert 'localStorage.setItem("prefect-password"' in page
+    assert answered("POST", up.link) == (200, access.encoded(up.credentials))
+    assert answered("POST", up.link)[0] == 403
+    # Where Prefect's pages still look for it.
+    assets = Path(prefect.__ui_static_path__).glob("assets/*.js")
+    assert any("prefect-password" in path.read_text(errors="replace") for path in assets)
+
+
+def test_a_command_of_the_project_finds_the_password(up):
+    code = (
+        "from flows.serving.own_server import use_a_server; from pathlib import Path;"
+        f"use_a_server(Path({str(up.folder / STATE)!r}));"
+        "from prefect.client.orchestration import get_client;"
+        "client = get_client(sync_client=True); print(client.api_url, len(client.read_deployments()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True)
+    assert done.stdout.split() == [f"{up.address}/api/", "5"], done.stderr
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"command": "touch {mark}"},
+        {"env": {"LD_PRELOAD": "{mark}"}},
+        {"env": {"PREFECT_LOGGING_EXTRA_LOGGERS": "{mark}"}},
+        {"env.PYTHONPATH": "{mark}"},
+        {"working_dir": "{mark}"},
+        {"stream_output": False},
+    ],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_a_run_takes_no_job_variables(up, variables):
+    with up.client() as client:
+        manual = client.read_deployment_by_name("pipeline/manual")
+        with pytest.raises(PrefectHTTPStatusError, match="422"):
+            client.create_flow_run_from_deployment(manual.id, job_variables=variables)
+        with pytest.raises(PrefectHTTPStatusError, match="422"):
+            client.create_deployment(
+                flow_id=manual.flow_id,
+                name="other",
+                work_pool_name="local",
+                job_variables=variables,
+            )
+
+
+def test_job_variables_that_the_server_did_not_check_do_nothing(up, tmp_path):
+    mark = tmp_path / "mark"
+    variables = {
+        "command": f"touch {mark}",
+        "env": {"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)},
+        "working_dir": str(tmp_path / "none"),
+    }
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(mark)!r}, 'w')")
+    with up.client() as client:
+        manual = client.read_deployment_by_name("pipeline/manual")
+        # What Prefect checks for a deployment's runs, it does not for one that is made like this.
+        made = client.request(
+            "POST",
+            "/flow_runs/",
+            json={
+                "flow_id": str(manual.flow_id),
+                "deployment_id": str(manual.id),
+                "work_pool_name": "local",
+                "job_variables": variables,
+                "state": {"type": "SCHEDULED"},
+            },
+        )
+    run = up.finished(made.json()["id"], 60)
+    assert run.job_variables == variables
+    assert run.state_type == StateType.COMPLETED
+    assert not mark.exists()
 
 
 def test_without_the_password_nothing_is_told(up):
@@ -281,11 +440,9 @@ def test_without_the_password_nothing_is_told(up):
 
 
 def test_another_site_cannot_make_the_browser_ask(up):
-    import base64
-
-    known = base64.b64encode(f"rnnpipe:{up.password}".encode()).decode()
+    known = {"Authorization": f"Basic {access.encoded(up.credentials)}"}
     # The password alone, which a browser may add by itself, is not enough to change anything.
-    assert answer(up, "POST", "/api/flow_runs/filter", Authorization=f"Basic {known}") == 403
+    assert answer(up, "POST", "/api/flow_runs/filter", **known) == 403
 
 
 def test_it_listens_on_the_loopback_interface_alone(up):
@@ -426,7 +583,9 @@ def test_a_life_that_is_cut_short(tmp_path, empty_database):
     first.ended(5)
     assert marked(folder / STATE)
 
-    second = Up(folder).ready()
+    second = Up(folder, password="ein Passwort").ready()
+    assert second.credentials == "rnnpipe:ein Passwort"
+    assert "ein Passwort" not in second.printed
     assert "an earlier `make ui` was killed" in second.printed
     assert f"run {name} had been cut off" in second.printed
     assert states(folder)[name] == "CRASHED"
