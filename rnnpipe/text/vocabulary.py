@@ -14,20 +14,26 @@ from rnnpipe.storage.files import read_json, write_json
 from rnnpipe.text.tokens import (
     CHUNK,
     FIRST_WORD_ID,
-    RULES,
     UNKNOWN_ID,
     Ragged,
     Words,
     concatenate,
     split_words_in_chunks,
 )
+from rnnpipe.text.word_rules import CURRENT, RULES
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The known words; word i has the id i + 2, after padding and the unknown word."""
+    """The known words; word i has the id i + 2, after padding and the unknown word.
+
+    Attributes:
+        words: in the order of their ids.
+        rules: number of the word rules that texts were split by, and are.
+    """
 
     words: tuple[str, ...]
+    rules: int = CURRENT
 
     def __len__(self) -> int:
         """Count all ids, padding and the unknown word included."""
@@ -81,26 +87,29 @@ class Vocabulary:
             pa.array(readable[start : start + CHUNK], pa.large_string())
             for start in range(0, len(readable), CHUNK)
         )
-        return concatenate([self.encode(words) for words in split_words_in_chunks(chunks)])
+        return concatenate(
+            [self.encode(words) for words in split_words_in_chunks(chunks, self.rules)]
+        )
 
     def save(self, path: Path) -> None:
         """Write the words with the rules they were split by."""
-        write_json(path, {"rules": RULES, "words": list(self.words)})
+        write_json(path, {"rules": RULES[self.rules], "words": list(self.words)})
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
-        """Read what :meth:`save` wrote.
+        """Read what :meth:`save` wrote, now or by earlier rules.
 
         Raises:
-            RegistryError: the words were split by other rules than this program's.
+            RegistryError: the words were split by rules that this program does not know.
         """
         saved = read_json(path)
-        if saved["rules"] != RULES:
-            raise RegistryError(
-                f"{path} was made by the word rules {saved['rules']}, this rnnpipe has {RULES}:"
-                " use the rnnpipe version that trained the model"
-            )
-        return cls(tuple(saved["words"]))
+        for number, rules in RULES.items():
+            if saved["rules"] == rules:
+                return cls(tuple(saved["words"]), number)
+        raise RegistryError(
+            f"{path} was made by the word rules {saved['rules']}, this rnnpipe has"
+            f" {', '.join(map(str, RULES))}: use the rnnpipe version that trained the model"
+        )
 
 
 class DistinctWords:

@@ -64,6 +64,8 @@ WORDING = Wording(
         "dropped_train_in_test": "from train: the same text stands in test",
         "dropped_train_contradicting": "from train: one text with both labels",
         "dropped_train_repeated": "from train: the text stands there already",
+        "dropped_train_read_alike": "from train: with unknown words left out, it stands in"
+        " validation or test",
         "dropped_unlabelled_in_test": "from unlabelled: the same text stands in test",
         "dropped_unlabelled_in_validation": "from unlabelled: its text or film is in validation",
         "dropped_unlabelled_in_train": "from unlabelled: the same text stands in train",
