@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnpipe.config.text import Sequences
+from rnnpipe.errors import SourceError
 from rnnpipe.storage.files import sha256_directory
 from rnnpipe.text import splits
 from rnnpipe.text.batching import Padding, draw_batches, sorted_batches
@@ -264,6 +265,7 @@ def test_words_set_aside_come_back_as_if_they_had_been_kept(drawn, size, min_cou
     def ids_of(name):
         return tuple(known.index(w) + 2 if w in known else 1 for w in words[name]) or (1,)
 
+    nothing_known = fates.get("train") and all(set(ids_of(n)) == {1} for n in fates["train"])
     judging = {ids_of(name) for s in ("validation", "test") for name in fates.get(s, [])}
     fates["dropped_train_read_alike"] = [
         name for name in fates.get("train", []) if ids_of(name) in judging
@@ -274,6 +276,10 @@ def test_words_set_aside_come_back_as_if_they_had_been_kept(drawn, size, min_cou
         for constant in ("CHUNK", "_BLOCK", "_INDEX_ROWS"):
             patch.setattr(splits, constant, size)
         write_reviews(folder / "reviews.parquet", rows)
+        if nothing_known:
+            with pytest.raises(SourceError):
+                build_sequences(folder / "reviews.parquet", folder / "sequences", params)
+            return
         report = build_sequences(folder / "reviews.parquet", folder / "sequences", params)
         assert {path.name for path in folder.iterdir()} == {"reviews.parquet", "sequences"}
         assert len(list((folder / "sequences").iterdir())) == 4
@@ -355,3 +361,38 @@ def test_reports_shares_of_unknown_words(build):
     assert report.unknown_share == {"train": 0.0, "test": 0.5}
     assert report.words == 4
     assert pd.Series(report.length_quantiles).max() == 2
+
+
+@pytest.mark.parametrize("texts", [["alpha", "beta", "gamma"], ["...", "?!", ""]])
+def test_a_corpus_of_which_no_word_is_known_is_refused(build, tmp_path, texts):
+    rows = [(f"train/{n}", "train", 1, film(False), text) for n, text in enumerate(texts)]
+    rows.append(("test/1", "test", 1, film(False), "delta"))
+    with pytest.raises(SourceError, match=r"lower sequences\.min_count"):
+        build(rows, PARAMS.model_copy(update={"min_count": 2}))
+    assert not (tmp_path / "sequences").exists()
+
+
+def test_what_differs_in_case_and_marks_alone_is_the_same(build):
+    _, report, index = build(
+        [
+            ("train/1", "train", 1, film(False), "Really  GOOD, this one!"),
+            ("train/2", "train", 0, film(False), "bad"),
+            ("train/3", "train", 1, film(False), "Bad<br/>..."),
+            ("test/1", "test", 1, film(False), "really good this one"),
+        ]
+    )
+    assert index["id"].tolist() == ["test/1"]
+    assert (report.dropped_train_in_test, report.dropped_train_contradicting) == (1, 2)
+
+
+def test_what_differs_in_unknown_words_alone_leaves_train(build):
+    _, report, index = build(
+        [
+            ("train/1", "train", 1, film(False), "good once"),
+            ("train/2", "train", 0, film(False), "good good bad bad"),
+            ("test/1", "test", 1, film(False), "good rare"),
+        ],
+        PARAMS.model_copy(update={"min_count": 2}),
+    )
+    assert index["id"].tolist() == ["train/2", "test/1"]
+    assert report.dropped_train_read_alike == 1

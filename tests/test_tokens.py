@@ -151,6 +151,12 @@ def test_one_text_is_not_taken_for_its_letters():
         Vocabulary(("a",)).encode_texts("not good")
 
 
+@pytest.mark.parametrize("value", [None, 3, b"a", float("nan"), ["a"]])
+def test_what_is_no_text_is_named_by_its_position(value):
+    with pytest.raises(TypeError, match="at position 1, expected a text"):
+        Vocabulary(("a",)).encode_texts(["a", value])
+
+
 @given(st.data())
 def test_stored_ids_are_those_of_the_file(data):
     ids = np.arange(data.draw(st.integers(0, 40)), dtype=np.int32)

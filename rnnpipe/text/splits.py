@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rnnpipe.config.text import Sequences
+from rnnpipe.errors import SourceError
 from rnnpipe.runtime.progress import track
 from rnnpipe.storage.files import atomic_directory
 from rnnpipe.text.sequences import SPLITS
@@ -92,6 +93,9 @@ def build_sequences(reviews: Path, out: Path, params: Sequences) -> SequencesRep
         out: the folder to write: ``vocabulary.json``, ``index.parquet``, ``token_ids.npy``
             (``int32[total]``), ``offsets.npy`` (``int64[n + 1]``).
         params: how many words, how frequent, counted where.
+
+    Raises:
+        SourceError: train holds no word that is frequent enough to be known.
     """
     table = pq.ParquetFile(reviews, read_dictionary=["film"])
     rows = table.read(columns=["id", "split", "label", "film"])
@@ -110,6 +114,7 @@ def build_sequences(reviews: Path, out: Path, params: Sequences) -> SequencesRep
         )
         vocabulary.save(folder / "vocabulary.json")
         ids = words.ids_of(vocabulary)
+        _require_known_words(numbers, np.flatnonzero(status == _TRAIN), ids, params)
         _drop_read_alike(status, numbers, ids)
 
         order = np.concatenate([np.flatnonzero(status == split) for split in range(len(SPLITS))])
@@ -191,6 +196,18 @@ def _set_aside_words(
 
 def _digest(numbers: NDArray[np.int32]) -> bytes:
     return hashlib.blake2b(numbers.tobytes(), digest_size=16).digest()
+
+
+def _require_known_words(
+    numbers: StoredNumbers, train: NDArray[np.int64], ids: NDArray[np.int32], params: Sequences
+) -> None:
+    """Refuse texts that would all read alike, before a network is trained on them."""
+    if len(train) and all((ids[part.values] == UNKNOWN_ID).all() for part in numbers.of(train)):
+        raise SourceError(
+            f"found no word in train that stands {params.min_count} times, so that every text would"
+            " read alike; expected texts that share words: look at the column that"
+            " prepare.text_column names, lower sequences.min_count, or take more texts"
+        )
 
 
 def _drop_read_alike(

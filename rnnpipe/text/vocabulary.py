@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rnnpipe.errors import RegistryError
+from rnnpipe.errors import RegistryError, quoted
 from rnnpipe.storage.files import read_json, write_json
 from rnnpipe.text.tokens import (
     CHUNK,
@@ -78,10 +78,16 @@ class Vocabulary:
         Bytes that were no UTF-8 where a text came from read as question marks.
 
         Raises:
-            TypeError: one text is given in place of a sequence of texts.
+            TypeError: one text is given in place of a sequence of texts, or one of them is none.
         """
         if isinstance(texts, str):
             raise TypeError("found one text, expected a sequence of texts: put it in brackets")
+        for position, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"found {quoted(text)} at position {position}, expected a text: leave it out,"
+                    ' or give ""'
+                )
         readable = [text.encode("utf-8", "replace").decode() for text in texts]
         chunks = (
             pa.array(readable[start : start + CHUNK], pa.large_string())
