@@ -17,6 +17,8 @@ WORDING = Wording(
     },
     gates={
         "validation_accuracy": "Accuracy on validation",
+        "chance_against_largest_class": "Chance that always naming the largest class does as well",
+        "every_class_called": "Names every class at least once",
         "suite_reviews": "Expectations on the reviews",
         "suite_sequences": "Expectations on the sequences",
     },
