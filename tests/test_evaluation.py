@@ -1,6 +1,7 @@
 from math import comb
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -9,6 +10,8 @@ from sklearn import metrics as reference
 from rnnpipe.metrics.classification import CLASSIFICATION_METRICS, calibration_error, curves
 from rnnpipe.metrics.interval import bootstrap, flatten
 from rnnpipe.metrics.paired import mcnemar, paired_test
+from rnnpipe.problems.classification.evaluate import against_largest_class
+from rnnpipe.problems.classification.gates import gates_of
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.sampled_from([0.01, 0.2, 0.4, 0.5, 0.6, 0.75, 0.99])),
@@ -162,3 +165,36 @@ def test_a_tiny_p_value_is_kept():
     found = paired_test(np.ones(1000, np.int8), np.full(1000, 0.9), np.full(1000, 0.1))
     assert (found.model_only_correct, found.baseline_only_correct) == (1000, 0)
     assert found.p_value == pytest.approx(2.0**-999, rel=1e-3)
+
+
+def rows_of(labels, called):
+    return pd.DataFrame({"label": labels, "probability": np.where(called, 0.9, 0.1)})
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=60), st.booleans())
+def test_always_naming_one_class_is_no_better_than_that(labels, named):
+    labels = np.array(labels)
+    found = against_largest_class(rows_of(labels.astype(np.int8), np.full(len(labels), named)))
+    assert found["p_value"] >= 0.5
+    assert not found["every_class_called"]
+    verdicts = [gate.passed for gate in gates_of({"validation": {"largest_class": found}})]
+    assert verdicts == [False, False]
+
+
+def test_an_accurate_model_that_learnt_nothing_is_refused():
+    """93 to 7, and right as often as whoever always names the larger class."""
+    labels = np.arange(1000) < 70
+    called = np.zeros(1000, bool)
+    called[[3, 500]] = True  # one right, one wrong
+    found = against_largest_class(rows_of(labels.astype(np.int8), called))
+    assert (found["share"], found["every_class_called"]) == (0.93, True)
+    chance, calls = gates_of({"validation": {"largest_class": found}})
+    assert (chance.passed, calls.passed) == (False, True)
+
+
+def test_a_model_that_learnt_something_passes():
+    labels = np.arange(1000) < 70
+    called = labels.copy()
+    called[:30] = False
+    found = against_largest_class(rows_of(labels.astype(np.int8), called))
+    assert all(gate.passed for gate in gates_of({"validation": {"largest_class": found}}))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnpipe.config.text import Sequences
+from rnnpipe.errors import SourceError
 from rnnpipe.storage.files import sha256_directory
 from rnnpipe.text import splits
 from rnnpipe.text.batching import Padding, draw_batches, sorted_batches
@@ -199,14 +200,23 @@ REVIEWS = st.lists(
         st.sampled_from(["train", "test", "unlabelled"]),
         st.integers(0, 1),
         st.none() | st.integers(0, 30).map("tt{:07}".format),
-        st.lists(st.sampled_from([*"abcdefghijkl", "'m'", "n!", "?"]), max_size=4).map(" ".join),
+        st.lists(st.sampled_from([*"abcdefghij", "A", "b!", "'c'", "?"]), max_size=4).map(" ".join),
     ),
     max_size=25,
 )
 
 
+def words_of(text: str) -> list[str]:
+    return [word for run in text.lower().split() if (word := run.strip("'!?"))]
+
+
 def divided_plainly(rows) -> dict[str, list[str]]:
-    """The rules of ``build_sequences`` once more, a review at a time: ids by their fate."""
+    """The rules of ``build_sequences`` once more, a review at a time: ids by their fate.
+
+    But for the last one, which wants the vocabulary.
+    """
+    raw = {row[0]: row[4] for row in rows}
+    rows = [(*row[:4], " ".join(words_of(row[4]))) for row in rows]
     fates: dict[str, list[str]] = {}
     in_test = {text for _, split, _, _, text in rows if split == "test"}
     labels: dict[str, set] = {}
@@ -228,7 +238,7 @@ def divided_plainly(rows) -> dict[str, list[str]]:
             fate = "dropped_train_contradicting"
         elif split != "test" and (split, text) in seen:
             fate = f"dropped_{split}_repeated"
-        elif split == "train" and in_validation(f"film:{film}" if film else f"text:{text}"):
+        elif split == "train" and in_validation(f"film:{film}" if film else f"text:{raw[name]}"):
             fate = "validation"
         seen.add((split, text))
         texts.setdefault(fate, set()).add(text)
@@ -246,30 +256,37 @@ def test_words_set_aside_come_back_as_if_they_had_been_kept(drawn, size, min_cou
         for number, (split, label, film, text) in enumerate(drawn)
     ]
     fates = divided_plainly(rows)
-    texts = {row[0]: row[4] for row in rows}
-    words = {
-        name: [word for run in text.split() if (word := run.strip("'!?"))]
-        for name, text in texts.items()
-    }
+    words = {row[0]: words_of(row[4]) for row in rows}
     learnt = fates.get("train", []) + fates.get("unlabelled", []) * use_unlabelled
     counts = Counter(word for name in learnt for word in words[name])
     params = Sequences(vocabulary_size=10, min_count=min_count, use_unlabelled=use_unlabelled)
     known = Vocabulary.learn(counts, 10, min_count).words
+
+    def ids_of(name):
+        return tuple(known.index(w) + 2 if w in known else 1 for w in words[name]) or (1,)
+
+    nothing_known = fates.get("train") and all(set(ids_of(n)) == {1} for n in fates["train"])
+    judging = {ids_of(name) for s in ("validation", "test") for name in fates.get(s, [])}
+    fates["dropped_train_read_alike"] = [
+        name for name in fates.get("train", []) if ids_of(name) in judging
+    ]
+    fates["train"] = [name for name in fates.get("train", []) if ids_of(name) not in judging]
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
         for constant in ("CHUNK", "_BLOCK", "_INDEX_ROWS"):
             patch.setattr(splits, constant, size)
         write_reviews(folder / "reviews.parquet", rows)
+        if nothing_known:
+            with pytest.raises(SourceError):
+                build_sequences(folder / "reviews.parquet", folder / "sequences", params)
+            return
         report = build_sequences(folder / "reviews.parquet", folder / "sequences", params)
         assert {path.name for path in folder.iterdir()} == {"reviews.parquet", "sequences"}
         assert len(list((folder / "sequences").iterdir())) == 4
         for split in ("train", "validation", "test", "unlabelled"):
             found = load_split(folder / "sequences", split)
             assert found.ids == fates.get(split, [])
-            expected = [
-                [known.index(word) + 2 if word in known else 1 for word in words[name]] or [1]
-                for name in found.ids
-            ]
+            expected = [list(ids_of(name)) for name in found.ids]
             assert [found.sequences[row].tolist() for row in range(len(found))] == expected
             ids = [token_id for line in expected for token_id in line]
             if ids:
@@ -344,3 +361,38 @@ def test_reports_shares_of_unknown_words(build):
     assert report.unknown_share == {"train": 0.0, "test": 0.5}
     assert report.words == 4
     assert pd.Series(report.length_quantiles).max() == 2
+
+
+@pytest.mark.parametrize("texts", [["alpha", "beta", "gamma"], ["...", "?!", ""]])
+def test_a_corpus_of_which_no_word_is_known_is_refused(build, tmp_path, texts):
+    rows = [(f"train/{n}", "train", 1, film(False), text) for n, text in enumerate(texts)]
+    rows.append(("test/1", "test", 1, film(False), "delta"))
+    with pytest.raises(SourceError, match=r"lower sequences\.min_count"):
+        build(rows, PARAMS.model_copy(update={"min_count": 2}))
+    assert not (tmp_path / "sequences").exists()
+
+
+def test_what_differs_in_case_and_marks_alone_is_the_same(build):
+    _, report, index = build(
+        [
+            ("train/1", "train", 1, film(False), "Really  GOOD, this one!"),
+            ("train/2", "train", 0, film(False), "bad"),
+            ("train/3", "train", 1, film(False), "Bad<br/>..."),
+            ("test/1", "test", 1, film(False), "really good this one"),
+        ]
+    )
+    assert index["id"].tolist() == ["test/1"]
+    assert (report.dropped_train_in_test, report.dropped_train_contradicting) == (1, 2)
+
+
+def test_what_differs_in_unknown_words_alone_leaves_train(build):
+    _, report, index = build(
+        [
+            ("train/1", "train", 1, film(False), "good once"),
+            ("train/2", "train", 0, film(False), "good good bad bad"),
+            ("test/1", "test", 1, film(False), "good rare"),
+        ],
+        PARAMS.model_copy(update={"min_count": 2}),
+    )
+    assert index["id"].tolist() == ["train/2", "test/1"]
+    assert report.dropped_train_read_alike == 1

@@ -12,7 +12,7 @@ from rnnpipe.storage.paths import ProblemPaths, paths_of
 
 if TYPE_CHECKING:
     from rnnpipe.networks.training import TrainingTask
-    from rnnpipe.registry.decision import Lineage
+    from rnnpipe.registry.decision import Gate, Lineage
     from rnnpipe.reporting.wording import Wording
     from rnnpipe.validation.verdict import Checks
 
@@ -93,6 +93,14 @@ class Problem(ABC, Generic[P]):
     @abstractmethod
     def evaluate(self, params: P) -> Mapping[str, Any]:
         """Measure and draw; this alone opens the test split. Return ``metrics.json``'s content."""
+
+    def gates(self, metrics: Mapping[str, Any]) -> "Sequence[Gate]":
+        """Return what its model must show beside what every model must, from ``metrics.json``.
+
+        Raises:
+            KeyError: a metric is missing.
+        """
+        return ()
 
     @abstractmethod
     def assemble(self, params: P, lineage: "Lineage") -> str:

@@ -6,7 +6,7 @@ Versions and stages are git tags as GTO writes them: ``NAME@v0.2.0`` names a ver
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -114,6 +114,7 @@ def decide(
     metrics: Mapping[str, Any],
     suites: Sequence[Mapping[str, Any]],
     lineage: Lineage,
+    further: Callable[[Mapping[str, Any]], Sequence[Gate]] = lambda metrics: (),
 ) -> Decision:
     """Judge a model by its figures on the validation split and by the verdicts on its data.
 
@@ -125,6 +126,7 @@ def decide(
         metrics: content of ``metrics.json``.
         suites: contents of the validation reports.
         lineage: what the model came from.
+        further: the problem's own gates, from the metrics.
 
     Raises:
         RegistryError: a figure or a verdict is missing.
@@ -135,6 +137,7 @@ def decide(
         theirs = metrics["baseline"]["validation"]
         baseline = float(theirs[metric])
         p_value = theirs["mcnemar"]["p_value"] if "mcnemar" in theirs else None
+        own = list(further(metrics))
         verdicts = [(str(suite["suite"]), suite["passed"] is True) for suite in suites]
     except (KeyError, TypeError) as error:
         raise RegistryError(
@@ -145,11 +148,14 @@ def decide(
     sign = 1 if selection.better == "higher" else -1
     at: Literal["least", "most"] = "least" if selection.better == "higher" else "most"
     gates = [Gate(f"validation_{metric}", found, worst, sign * found >= sign * worst, at)]
+    gates += own
     gates += [Gate(f"suite_{suite}", passed, True, passed) for suite, passed in verdicts]
     if rules.require_better_than_baseline:
         # Not by its p value: a validation split is too small to show what a test split shows.
         better = sign * difference > 0
-        gates.append(Gate("better_than_baseline", better, True, better))
+        name_of_it = "better_than_baseline" if difference else "level_with_baseline"
+        passed = better or not difference
+        gates.append(Gate(name_of_it, passed, True, passed))
     return Decision(
         name=name,
         verdict="approved" if all(gate.passed for gate in gates) else "refused",

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_GATES = {"better_than_baseline": "Better than the baseline on validation"}
+_GATES = {
+    "better_than_baseline": "Better than the baseline on validation",
+    "level_with_baseline": "Not behind the baseline on validation: level with it",
+}
 _LINEAGE = {"network": "Trained network"}
 _CAPTIONS = {
     "training": ("Training", "Where validation turns up while training falls, overfitting begins."),

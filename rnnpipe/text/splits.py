@@ -3,7 +3,6 @@
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,14 +15,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rnnpipe.config.text import Sequences
+from rnnpipe.errors import SourceError
 from rnnpipe.runtime.progress import track
 from rnnpipe.storage.files import atomic_directory
 from rnnpipe.text.sequences import SPLITS
-from rnnpipe.text.tokens import (
-    CHUNK,
-    UNKNOWN_ID,
-    split_words_in_chunks,
-)
+from rnnpipe.text.tokens import CHUNK, UNKNOWN_ID, Ragged, split_words_in_chunks
 from rnnpipe.text.vocabulary import DistinctWords, Vocabulary
 
 VALIDATION_SHARE = 0.15
@@ -31,6 +27,7 @@ _DROPPED = (
     "dropped_train_in_test",
     "dropped_train_contradicting",
     "dropped_train_repeated",
+    "dropped_train_read_alike",
     "dropped_unlabelled_in_test",
     "dropped_unlabelled_in_validation",
     "dropped_unlabelled_in_train",
@@ -71,6 +68,7 @@ class SequencesReport:
     dropped_train_in_test: int
     dropped_train_contradicting: int
     dropped_train_repeated: int
+    dropped_train_read_alike: int
     dropped_unlabelled_in_test: int
     dropped_unlabelled_in_validation: int
     dropped_unlabelled_in_train: int
@@ -84,92 +82,165 @@ class SequencesReport:
 def build_sequences(reviews: Path, out: Path, params: Sequences) -> SequencesReport:
     """Divide the reviews, learn the vocabulary from train, and write every split's token ids.
 
-    Test is never altered. What also stands in test, or stands twice, leaves train and the
-    unlabelled reviews; where two labels contradict each other, all such reviews leave. An
-    unlabelled review leaves also where its text has a label, or its film is in validation.
+    Texts are the same where their words are: case, blanks and marks tell the network nothing. Test
+    is never altered. What also stands in test, or stands twice, leaves train and the unlabelled
+    reviews; where two labels contradict each other, all such reviews leave. An unlabelled review
+    leaves also where its text has a label, or its film is in validation. At last reviews leave
+    train that differ from one of validation or test only in words that the vocabulary lacks.
 
     Args:
         reviews: the table written by ``prepare``.
         out: the folder to write: ``vocabulary.json``, ``index.parquet``, ``token_ids.npy``
             (``int32[total]``), ``offsets.npy`` (``int64[n + 1]``).
         params: how many words, how frequent, counted where.
+
+    Raises:
+        SourceError: train holds no word that is frequent enough to be known.
     """
     table = pq.ParquetFile(reviews, read_dictionary=["film"])
-    rows = table.read(columns=["id", "split", "label", "film", "duplicate_of"])
+    rows = table.read(columns=["id", "split", "label", "film"])
     rows = rows.unify_dictionaries().combine_chunks()
-    fate = _assign_splits(rows, table)
-    learn_from = [_TRAIN, _UNLABELLED] if params.use_unlabelled else [_TRAIN]
-    learnt = np.isin(fate, learn_from)
-    with atomic_directory(out) as folder, ExitStack() as stack:
-        # The words wait on disk, a file without a name a split, until the vocabulary is known.
-        waiting = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in SPLITS]
-        lengths, words = _set_aside_words(table, fate, learnt, waiting)
+    with atomic_directory(out) as folder, tempfile.TemporaryFile(dir=folder) as waiting:
+        # The words wait on disk, in a file without a name, until the vocabulary is known.
+        words, lengths, same = _set_aside_words(table, waiting)
+        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        numbers = StoredNumbers(waiting, starts)
+        status = _assign_splits(rows, table, same)
+        learn_from = [_TRAIN, _UNLABELLED] if params.use_unlabelled else [_TRAIN]
+        for learnt in numbers.of(np.flatnonzero(np.isin(status, learn_from))):
+            words.count(learnt.values)
         vocabulary = Vocabulary.learn(
             words.occurrences(params.min_count), params.vocabulary_size, params.min_count
         )
         vocabulary.save(folder / "vocabulary.json")
+        ids = words.ids_of(vocabulary)
+        _require_known_words(numbers, np.flatnonzero(status == _TRAIN), ids, params)
+        _drop_read_alike(status, numbers, ids)
 
-        order = np.concatenate([np.flatnonzero(fate == split) for split in range(len(SPLITS))])
+        order = np.concatenate([np.flatnonzero(status == split) for split in range(len(SPLITS))])
         lengths = lengths[order]
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         np.save(folder / "offsets.npy", offsets)
+        unknown = []
         with (folder / "token_ids.npy").open("wb") as file:
-            unknown = _write_ids(file, int(offsets[-1]), waiting, words.ids_of(vocabulary))
+            _write_header(file, int(offsets[-1]))
+            for split in range(len(SPLITS)):
+                unknown.append(0)
+                for texts in numbers.of(np.flatnonzero(status == split)):
+                    values = ids[texts.values]
+                    file.write(values.data)
+                    unknown[-1] += int(np.count_nonzero(values == UNKNOWN_ID))
         with pq.ParquetWriter(folder / "index.parquet", _INDEX, compression="zstd") as writer:
             for start in range(0, len(order), _INDEX_ROWS) or [0]:
                 part = slice(start, start + _INDEX_ROWS)
-                writer.write_table(_index(rows, fate, order[part], lengths[part]))
-    return _report(fate, lengths, unknown, len(vocabulary))
+                writer.write_table(_index(rows, status, order[part], lengths[part]))
+    return _report(status, lengths, unknown, len(vocabulary))
+
+
+class StoredNumbers:
+    """The words of all texts by number, on disk.
+
+    Args:
+        file: ``int32[total]``, a text after the other.
+        starts: ``int64[n + 1]``, where each begins.
+    """
+
+    def __init__(self, file: IO[bytes], starts: NDArray[np.int64]) -> None:
+        self._file, self._starts = file, starts
+
+    def of(self, rows: NDArray[np.int64]) -> Iterator[Ragged]:
+        """Yield the numbers of some texts, whose rows rise, some whole texts at a time."""
+        size, starts = np.dtype(np.int32).itemsize, self._starts
+        for low, end in _runs(rows):
+            while low < end:
+                fitting = int(np.searchsorted(starts, starts[low] + _BLOCK, side="right")) - 1
+                high = min(max(fitting, low + 1), end)
+                self._file.seek(int(starts[low]) * size)
+                content = self._file.read(int(starts[high] - starts[low]) * size)
+                yield Ragged(np.frombuffer(content, np.int32), starts[low : high + 1] - starts[low])
+                low = high
+
+
+def _runs(rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of each run of neighbours among rising numbers.
+
+    >>> list(_runs(np.array([1, 2, 3, 7])))
+    [(1, 4), (7, 8)]
+    """
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    for run in np.split(rows, breaks):
+        if len(run):
+            yield int(run[0]), int(run[-1]) + 1
 
 
 def _set_aside_words(
-    table: pq.ParquetFile,
-    fate: NDArray[np.int8],
-    learnt: NDArray[np.bool_],
-    files: Sequence[IO[bytes]],
-) -> tuple[NDArray[np.int32], DistinctWords]:
-    """Write the numbers of each split's words to its file, and return each review's length."""
+    table: pq.ParquetFile, file: IO[bytes]
+) -> tuple[DistinctWords, NDArray[np.int32], NDArray[np.int64]]:
+    """Write the numbers of all words to a file.
+
+    Returns:
+        The words; ``int32[n]``, how many each text has; ``int64[n]``, equal for texts of the same
+        words.
+    """
     distinct = DistinctWords()
-    lengths = np.empty(len(fate), np.int32)
-    start = 0
+    lengths = np.empty(table.metadata.num_rows, np.int32)
+    digests: list[bytes] = []
     chunks = split_words_in_chunks(_texts(table))
-    for words in track(chunks, "splitting texts", "chunks", -(-len(fate) // CHUNK)):
+    for words in track(chunks, "splitting texts", "chunks", -(-len(lengths) // CHUNK)):
         numbered = distinct.number(words)
-        part = slice(start, start + len(numbered))
-        lengths[part] = numbered.lengths
-        distinct.count(numbered.values[np.repeat(learnt[part], numbered.lengths)])
-        for split, file in enumerate(files):
-            here = np.repeat(fate[part] == split, numbered.lengths)
-            file.write(numbered.values[here].data)
-        start = part.stop
-    return lengths, distinct
+        lengths[len(digests) :][: len(numbered)] = numbered.lengths
+        digests += [_digest(numbered[row]) for row in range(len(numbered))]
+        file.write(numbered.values.data)
+    return distinct, lengths, pd.factorize(np.array(digests, object))[0].astype(np.int64)
 
 
-def _write_ids(
-    file: IO[bytes], total: int, waiting: Sequence[IO[bytes]], ids: NDArray[np.int32]
-) -> list[int]:
-    """Write all token ids as ``.npy``, a split after the other; how many of each are unknown."""
+def _digest(numbers: NDArray[np.int32]) -> bytes:
+    return hashlib.blake2b(numbers.tobytes(), digest_size=16).digest()
+
+
+def _require_known_words(
+    numbers: StoredNumbers, train: NDArray[np.int64], ids: NDArray[np.int32], params: Sequences
+) -> None:
+    """Refuse texts that would all read alike, before a network is trained on them."""
+    if len(train) and all((ids[part.values] == UNKNOWN_ID).all() for part in numbers.of(train)):
+        raise SourceError(
+            f"found no word in train that stands {params.min_count} times, so that every text would"
+            " read alike; expected texts that share words: look at the column that"
+            " prepare.text_column names, lower sequences.min_count, or take more texts"
+        )
+
+
+def _drop_read_alike(
+    status: NDArray[np.int8],
+    numbers: StoredNumbers,
+    ids: NDArray[np.int32],
+) -> None:
+    """Return reviews of train whose token ids stand in validation or test the reason to go."""
+
+    def digests(*splits: int) -> Iterator[bytes]:
+        for part in numbers.of(np.flatnonzero(np.isin(status, splits))):
+            known = Ragged(ids[part.values], part.offsets)
+            yield from (_digest(known[row]) for row in range(len(known)))
+
+    judging = set(digests(_VALIDATION, _TEST))
+    here = np.flatnonzero(status == _TRAIN)
+    alike = np.fromiter((digest in judging for digest in digests(_TRAIN)), bool, len(here))
+    status[here[alike]] = ROW_STATUS.index("dropped_train_read_alike")
+
+
+def _write_header(file: IO[bytes], total: int) -> None:
     header = {"descr": np.dtype(np.int32).str, "fortran_order": False, "shape": (total,)}
     np.lib.format.write_array_header_1_0(file, header)
-    unknown = []
-    for numbers in waiting:
-        unknown.append(0)
-        numbers.seek(0)
-        while block := numbers.read(_BLOCK * np.dtype(np.int32).itemsize):
-            values = ids[np.frombuffer(block, np.int32)]
-            file.write(values.data)
-            unknown[-1] += int(np.count_nonzero(values == UNKNOWN_ID))
-    return unknown
 
 
 def _index(
     rows: pa.Table,
-    fate: NDArray[np.int8],
+    status: NDArray[np.int8],
     order: NDArray[np.int64],
     lengths: NDArray[np.int32],
 ) -> pa.Table:
     taken = rows.select(["id", "label", "film"]).take(pa.array(order))
-    split = pa.array(SPLITS, pa.string()).take(pa.array(fate[order]))
+    split = pa.array(SPLITS, pa.string()).take(pa.array(status[order]))
     columns = [taken["id"], split, taken["label"], taken["film"].cast(pa.string())]
     return pa.table([*columns, pa.array(lengths)], schema=_INDEX).combine_chunks()
 
@@ -181,80 +252,69 @@ def _texts(table: pq.ParquetFile) -> Iterator[pa.Array]:
             yield batch.column(0)
 
 
-def _assign_splits(rows: pa.Table, table: pq.ParquetFile) -> NDArray[np.int8]:
-    """Return each review its split, or the reason why it is dropped, as its place in the fates."""
+def _assign_splits(
+    rows: pa.Table, table: pq.ParquetFile, text: NDArray[np.int64]
+) -> NDArray[np.int8]:
+    """Return the split of each review, or why it is dropped, as its place in ``ROW_STATUS``."""
     split = pc.index_in(rows["split"], pa.array(SPLITS, pa.string()))
-    fate: NDArray[np.int8] = split.to_numpy().astype(np.int8)
-    text = _same_texts(rows)
-    _drop_from_train(rows, text, fate)
+    status: NDArray[np.int8] = split.to_numpy().astype(np.int8)
+    _drop_from_train(rows, text, status)
     film = rows["film"].combine_chunks()
     names = film.dictionary.to_pylist()
     numbers = pc.fill_null(film.indices, len(names)).to_numpy(zero_copy_only=False)
     held_out = np.array([*(in_validation(f"film:{name}") for name in names), False])[numbers]
-    filmless = (numbers == len(names)) & (fate == _TRAIN)
+    filmless = (numbers == len(names)) & (status == _TRAIN)
     if filmless.any():
         start = 0
         for texts in _texts(table):
             for row in np.flatnonzero(filmless[start : start + len(texts)]).tolist():
                 held_out[start + row] = in_validation(f"text:{texts[row].as_py()}")
             start += len(texts)
-    fate[(fate == _TRAIN) & held_out] = _VALIDATION
-    judges = np.isin(np.arange(len(names) + 1), numbers[fate == _VALIDATION])
+    status[(status == _TRAIN) & held_out] = _VALIDATION
+    judges = np.isin(np.arange(len(names) + 1), numbers[status == _VALIDATION])
     judges[-1] = False  # no film is no film in common
-    _drop_from_unlabelled(text, judges[numbers], fate)
-    return fate
+    _drop_from_unlabelled(text, judges[numbers], status)
+    return status
 
 
-def _same_texts(rows: pa.Table) -> NDArray[np.int64]:
-    """Return each review a number, equal for equal texts, and -1 where its text stands once."""
-    firsts = rows["duplicate_of"].combine_chunks().drop_null().unique()
-    numbers = pc.coalesce(
-        pc.index_in(rows["duplicate_of"], firsts), pc.index_in(rows["id"], firsts)
-    )
-    found: NDArray[np.int64] = pc.fill_null(numbers, -1).to_numpy().astype(np.int64)
-    return found
-
-
-def _drop_from_train(rows: pa.Table, text: NDArray[np.int64], fate: NDArray[np.int8]) -> None:
+def _drop_from_train(rows: pa.Table, text: NDArray[np.int64], status: NDArray[np.int8]) -> None:
     """Return reviews of train whose text stands elsewhere, too, their reason to go."""
-    here = np.flatnonzero((fate == _TRAIN) & (text >= 0))
+    here = np.flatnonzero(status == _TRAIN)
     found = pd.DataFrame(
         {"text": text[here], "label": rows["label"].take(pa.array(here)).to_pandas()}
     )
-    reason = fate[here]
+    reason = status[here]
     # Rows are sorted by id, so the first is the lowest.
     reason[found["text"].duplicated()] = ROW_STATUS.index("dropped_train_repeated")
     labels = found.groupby("text")["label"].transform("nunique")
     reason[labels > 1] = ROW_STATUS.index("dropped_train_contradicting")
-    in_test = np.isin(found["text"], text[fate == _TEST])
+    in_test = np.isin(found["text"], text[status == _TEST])
     reason[in_test] = ROW_STATUS.index("dropped_train_in_test")
-    fate[here] = reason
+    status[here] = reason
 
 
 def _drop_from_unlabelled(
-    text: NDArray[np.int64], film_in_validation: NDArray[np.bool_], fate: NDArray[np.int8]
+    text: NDArray[np.int64], film_in_validation: NDArray[np.bool_], status: NDArray[np.int8]
 ) -> None:
     """Return unlabelled reviews that would tell of test or validation, or stand twice, a reason."""
-    here = np.flatnonzero(fate == _UNLABELLED)
-    texts, reason = text[here], fate[here]
-    reason[pd.Series(texts).duplicated() & (texts >= 0)] = ROW_STATUS.index(
-        "dropped_unlabelled_repeated"
-    )
+    here = np.flatnonzero(status == _UNLABELLED)
+    texts, reason = text[here], status[here]
+    reason[pd.Series(texts).duplicated()] = ROW_STATUS.index("dropped_unlabelled_repeated")
     for split in (_TRAIN, _VALIDATION, _TEST):
-        gone = (texts >= 0) & np.isin(texts, text[fate == split])
+        gone = np.isin(texts, text[status == split])
         if split == _VALIDATION:
             gone |= film_in_validation[here]
         reason[gone] = ROW_STATUS.index(f"dropped_unlabelled_in_{SPLITS[split]}")
-    fate[here] = reason
+    status[here] = reason
 
 
 def _report(
-    fate: NDArray[np.int8],
+    status: NDArray[np.int8],
     lengths: NDArray[np.int32],
     unknown: Sequence[int],
     vocabulary_size: int,
 ) -> SequencesReport:
-    numbers = np.bincount(fate, minlength=len(ROW_STATUS)).tolist()
+    numbers = np.bincount(status, minlength=len(ROW_STATUS)).tolist()
     of_split = np.split(lengths, np.cumsum(numbers[: len(SPLITS)])[:-1])
     learnt = of_split[_TRAIN]
     quantiles = {"50 %": 0.5, "90 %": 0.9, "99 %": 0.99, "100 %": 1.0}

@@ -1,7 +1,6 @@
 """Text to token ids: one set of rules for training and for prediction.
 
-A word is a run of letters, digits and apostrophes, in lower case, without apostrophes at its
-ends; ``<br />`` separates words. The splitting runs in Arrow's columnar string kernels, which
+What a word is, :mod:`rnnpipe.text.word_rules` says. The splitting runs in Arrow's columnar string kernels, which
 beat word-level tokenizers about three times over on the IMDB reviews.
 """
 
@@ -18,12 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rnnpipe.text.word_rules import CURRENT, separated
+
 PADDING_ID = 0
 UNKNOWN_ID = 1
 FIRST_WORD_ID = 2
-
-# Saved with every model, so that a model is never fed words split by other rules.
-RULES = {"version": 1, "lower_case": True, "line_break": "<br />", "separator": r"[^\pL\pN']+"}
 
 CHUNK = 2_500  # texts split at once: large enough for the kernels, small enough for the memory
 _THREADS = 2  # Arrow's string kernels run on one core and let go of the interpreter's lock
@@ -138,11 +136,12 @@ class Words:
         return Ragged(values, offsets)
 
 
-def split_words(texts: pa.Array) -> Words:
+def split_words(texts: pa.Array, rules: int = CURRENT) -> Words:
     """Split texts into words.
 
     Args:
         texts: ``string[n]`` without nulls.
+        rules: number of the word rules.
 
     >>> words = split_words(pa.array(["It's NOT good!<br />Not at all.", "?"]))
     >>> words.distinct.take(pa.array(words.codes[0])).to_pylist()
@@ -152,12 +151,12 @@ def split_words(texts: pa.Array) -> Words:
     """
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
-    spaced = pc.replace_substring(pc.utf8_lower(texts), RULES["line_break"], " ")
-    lists = pc.split_pattern_regex(spaced, pattern=RULES["separator"])
+    spaced, separator, ends_trimmed = separated(texts, rules)
+    lists = pc.split_pattern_regex(spaced, pattern=separator)
     encoded = pc.dictionary_encode(lists.flatten())
     # Trimming the few distinct words is far cheaper than trimming every word; two words
     # may become one by it ("'good'" and "good"), so they are numbered anew.
-    trimmed = pc.dictionary_encode(pc.utf8_trim(encoded.dictionary, "'"))
+    trimmed = pc.dictionary_encode(pc.utf8_trim(encoded.dictionary, ends_trimmed))
     codes = trimmed.indices.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]
     # What the separator cuts off at the ends of a text is an empty word: drop those.
     empty = pc.index(trimmed.dictionary, "").as_py()
@@ -167,14 +166,16 @@ def split_words(texts: pa.Array) -> Words:
     return Words(trimmed.dictionary, Ragged(codes[kept].astype(np.int32), offsets))
 
 
-def split_words_in_chunks(texts: Iterable[pa.Array]) -> Iterator[Words]:
+def split_words_in_chunks(texts: Iterable[pa.Array], rules: int = CURRENT) -> Iterator[Words]:
     """Split one array of texts after the other, on two cores, results in order."""
     remaining = iter(texts)
     with ThreadPoolExecutor(_THREADS) as pool:
-        running = [pool.submit(split_words, texts) for texts in islice(remaining, _THREADS + 1)]
+        running = [
+            pool.submit(split_words, texts, rules) for texts in islice(remaining, _THREADS + 1)
+        ]
         while running:
             yield running.pop(0).result()
-            running.extend(pool.submit(split_words, texts) for texts in islice(remaining, 1))
+            running.extend(pool.submit(split_words, texts, rules) for texts in islice(remaining, 1))
 
 
 def count_characters(words: Words) -> int:

@@ -9,25 +9,31 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rnnpipe.errors import RegistryError
+from rnnpipe.errors import RegistryError, quoted
 from rnnpipe.storage.files import read_json, write_json
 from rnnpipe.text.tokens import (
     CHUNK,
     FIRST_WORD_ID,
-    RULES,
     UNKNOWN_ID,
     Ragged,
     Words,
     concatenate,
     split_words_in_chunks,
 )
+from rnnpipe.text.word_rules import CURRENT, RULES
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The known words; word i has the id i + 2, after padding and the unknown word."""
+    """The known words; word i has the id i + 2, after padding and the unknown word.
+
+    Attributes:
+        words: in the order of their ids.
+        rules: number of the word rules that texts were split by, and are.
+    """
 
     words: tuple[str, ...]
+    rules: int = CURRENT
 
     def __len__(self) -> int:
         """Count all ids, padding and the unknown word included."""
@@ -72,35 +78,44 @@ class Vocabulary:
         Bytes that were no UTF-8 where a text came from read as question marks.
 
         Raises:
-            TypeError: one text is given in place of a sequence of texts.
+            TypeError: one text is given in place of a sequence of texts, or one of them is none.
         """
         if isinstance(texts, str):
             raise TypeError("found one text, expected a sequence of texts: put it in brackets")
+        for position, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"found {quoted(text)} at position {position}, expected a text: leave it out,"
+                    ' or give ""'
+                )
         readable = [text.encode("utf-8", "replace").decode() for text in texts]
         chunks = (
             pa.array(readable[start : start + CHUNK], pa.large_string())
             for start in range(0, len(readable), CHUNK)
         )
-        return concatenate([self.encode(words) for words in split_words_in_chunks(chunks)])
+        return concatenate(
+            [self.encode(words) for words in split_words_in_chunks(chunks, self.rules)]
+        )
 
     def save(self, path: Path) -> None:
         """Write the words with the rules they were split by."""
-        write_json(path, {"rules": RULES, "words": list(self.words)})
+        write_json(path, {"rules": RULES[self.rules], "words": list(self.words)})
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
-        """Read what :meth:`save` wrote.
+        """Read what :meth:`save` wrote, now or by earlier rules.
 
         Raises:
-            RegistryError: the words were split by other rules than this program's.
+            RegistryError: the words were split by rules that this program does not know.
         """
         saved = read_json(path)
-        if saved["rules"] != RULES:
-            raise RegistryError(
-                f"{path} was made by the word rules {saved['rules']}, this rnnpipe has {RULES}:"
-                " use the rnnpipe version that trained the model"
-            )
-        return cls(tuple(saved["words"]))
+        for number, rules in RULES.items():
+            if saved["rules"] == rules:
+                return cls(tuple(saved["words"]), number)
+        raise RegistryError(
+            f"{path} was made by the word rules {saved['rules']}, this rnnpipe has"
+            f" {', '.join(map(str, RULES))}: use the rnnpipe version that trained the model"
+        )
 
 
 class DistinctWords:

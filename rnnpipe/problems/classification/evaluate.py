@@ -19,7 +19,7 @@ from rnnpipe.metrics.classification import (
     probabilities_of,
 )
 from rnnpipe.metrics.interval import bootstrap, flatten
-from rnnpipe.metrics.paired import paired_test
+from rnnpipe.metrics.paired import mcnemar, paired_test
 from rnnpipe.problems.classification.exported import ExportedNetwork
 from rnnpipe.problems.classification.files import (
     BASELINE,
@@ -76,7 +76,7 @@ def evaluate(params: ClassificationParams) -> Mapping[str, Any]:
     )
     metrics = measure(test) | {
         "calibration_error": round(calibration_error(shown["calibration"]), 6),
-        "validation": measure(validation),
+        "validation": measure(validation) | {"largest_class": against_largest_class(validation)},
         "baseline": measure_baseline(test) | {"validation": measure_baseline(validation)},
     }
     unshared = test[~test["id"].isin(_shared(reviews))]
@@ -106,6 +106,27 @@ def evaluate(params: ClassificationParams) -> Mapping[str, Any]:
             pq.write_table(written, folder / f"{name}.parquet", compression="zstd")
         _mistakes(test, params.evaluate.mistakes).to_csv(folder / "mistakes.csv", index=False)
     return metrics
+
+
+def against_largest_class(rows: pd.DataFrame) -> dict[str, Any]:
+    """Compare a split's answers with those of a model that always names its largest class.
+
+    Args:
+        rows: label (0 or 1) and probability of each row.
+
+    Returns:
+        The share of that class; the p value of McNemar's exact test, one-sided, to four digits:
+        how easily chance lets ours seem the better one; whether each class was named at all.
+    """
+    labels, called = rows["label"].to_numpy() == 1, rows["probability"].to_numpy() > THRESHOLD
+    largest = bool(2 * labels.sum() > len(labels))
+    right, constant = called == labels, labels == largest
+    p_value = mcnemar(int((right & ~constant).sum()), int((constant & ~right).sum()), "greater")
+    return {
+        "share": round(float(constant.mean()), 6),
+        "p_value": float(f"{p_value:.4g}"),
+        "every_class_called": bool(called.any() and not called.all()),
+    }
 
 
 def _predict(

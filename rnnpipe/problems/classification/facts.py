@@ -170,7 +170,7 @@ def _text_facts(table: pq.ParquetFile, path: Path) -> pd.DataFrame:
                 {
                     "characters": characters.cast(pa.int64()),
                     "is_blank": pc.or_(pc.equal(characters, 0), pc.utf8_is_space(text)),
-                    "is_wordless": pc.invert(pc.match_substring_regex(text, r"\pL|\pN")),
+                    "is_wordless": pc.invert(pc.match_substring_regex(text, r"\pL|\pN|\p{So}")),
                     "has_replacement_character": pc.match_substring(text, "\ufffd"),
                     "has_control_characters": pc.match_substring_regex(text, _CONTROL),
                 }

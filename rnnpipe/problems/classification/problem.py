@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from rnnpipe.registry.selection import Selection
 
 if TYPE_CHECKING:
     from rnnpipe.networks.training import TrainingTask
-    from rnnpipe.registry.decision import Lineage
+    from rnnpipe.registry.decision import Gate, Lineage
     from rnnpipe.reporting.wording import Wording
     from rnnpipe.validation.verdict import Checks
 
@@ -86,6 +86,11 @@ class Classification(Problem[ClassificationParams]):
         from rnnpipe.problems.classification.evaluate import evaluate
 
         return evaluate(params)
+
+    def gates(self, metrics: Mapping[str, Any]) -> Sequence[Gate]:
+        from rnnpipe.problems.classification.gates import gates_of
+
+        return gates_of(metrics)
 
     def assemble(self, params: ClassificationParams, lineage: Lineage) -> str:
         from rnnpipe.problems.classification.register import assemble_model

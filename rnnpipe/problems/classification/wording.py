@@ -17,6 +17,8 @@ WORDING = Wording(
     },
     gates={
         "validation_accuracy": "Accuracy on validation",
+        "chance_against_largest_class": "Chance that always naming the largest class does as well",
+        "every_class_called": "Names every class at least once",
         "suite_reviews": "Expectations on the reviews",
         "suite_sequences": "Expectations on the sequences",
     },
@@ -64,6 +66,8 @@ WORDING = Wording(
         "dropped_train_in_test": "from train: the same text stands in test",
         "dropped_train_contradicting": "from train: one text with both labels",
         "dropped_train_repeated": "from train: the text stands there already",
+        "dropped_train_read_alike": "from train: with unknown words left out, it stands in"
+        " validation or test",
         "dropped_unlabelled_in_test": "from unlabelled: the same text stands in test",
         "dropped_unlabelled_in_validation": "from unlabelled: its text or film is in validation",
         "dropped_unlabelled_in_train": "from unlabelled: the same text stands in train",
