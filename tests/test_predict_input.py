@@ -68,10 +68,10 @@ def test_an_error_never_shows_a_review(tmp_path):
     assert "private" not in str(error.value)
 
 
-def test_a_review_like_a_book_and_an_empty_line_are_rows(tmp_path):
+def test_a_review_like_a_book_is_a_row_and_an_empty_line_is_none(tmp_path):
     book = "word " * 1_000_000
     (tmp_path / "reviews.csv").write_text(f"text\n{book}\n\nend\n")
-    assert read_texts(str(tmp_path / "reviews.csv"), "text") == [book, "", "end"]
+    assert read_texts(str(tmp_path / "reviews.csv"), "text") == [book, "end"]
 
 
 def test_a_damaged_parquet_is_not_called_a_full_disk(tmp_path):

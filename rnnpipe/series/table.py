@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError, quoted, shown
+from rnnpipe.storage.csv_format import PLAIN, CsvFormat
 from rnnpipe.storage.files import atomic_file
 from rnnpipe.storage.tables import column_names, read_batches
 
@@ -51,7 +52,7 @@ class Series:
         return len(self.times)
 
 
-def read_series(table: Path, time_column: str) -> Series:
+def read_series(table: Path, time_column: str, csv_format: CsvFormat = PLAIN) -> Series:
     """Read a ``.csv`` or ``.parquet`` file whose columns, but for the time, are numbers.
 
     Times are taken as they stand, zones dropped after turning them to UTC; whether they follow one
@@ -62,12 +63,14 @@ def read_series(table: Path, time_column: str) -> Series:
             finite number: the message names row (from 0, the header not counted) and column; there
             are no rows.
     """
-    names = list(dict.fromkeys(name for name in column_names(table) if name != time_column))
+    names = list(
+        dict.fromkeys(name for name in column_names(table, csv_format) if name != time_column)
+    )
     advice = "Name it by prepare.time_column in the pipeline's params.yaml, or by --time-column."
     times, values, first_row = [], [], 0
     # The time comes first under a role of its own: a column of numbers may have any name.
     columns = {"": time_column} | {f"={name}": name for name in names}
-    for batch in read_batches(table, columns, advice=advice, times=True):
+    for batch in read_batches(table, columns, advice=advice, times=True, csv_format=csv_format):
         times.append(_times(table, time_column, batch[""], first_row))
         parts = [_numbers(table, name, batch[f"={name}"], first_row) for name in names]
         values.append(np.stack(parts, axis=1) if parts else np.empty((len(batch[""]), 0)))

@@ -1,11 +1,11 @@
 """Columns of a CSV or parquet file that somebody else wrote, checked, and no cell of it shown."""
 
 import codecs
-import csv
 import difflib
 import io
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from rnnpipe.errors import SourceError, quoted, shown
+from rnnpipe.storage.csv_format import FORMATS, PLAIN, CsvFormat, header_of, require_quotes_in_place
 from rnnpipe.storage.reading import reading
 
 # What an honest table never reaches; a small file that unfolds to a large one does.
@@ -39,7 +40,7 @@ _NO_CSV = (
 _NO_PARQUET = "is no parquet file that can be read: write it anew, or use CSV"
 
 
-def column_names(table: Path) -> list[str]:
+def column_names(table: Path, csv_format: CsvFormat = PLAIN) -> list[str]:
     """Name the columns of a ``.csv`` or ``.parquet`` file, in their order.
 
     Raises:
@@ -47,7 +48,7 @@ def column_names(table: Path) -> list[str]:
     """
     match table.suffix.lower():
         case ".csv":
-            return _csv_header(table)
+            return _csv_header(table, csv_format)
         case ".parquet":
             with reading(table, _NO_PARQUET), _opened(table) as file:
                 return list(file.schema_arrow.names)
@@ -58,19 +59,32 @@ def column_names(table: Path) -> list[str]:
 def require_table(table: Path) -> None:
     """Refuse what no problem can take for a table: it has two columns or more, and rows.
 
-    Of a CSV all rows are counted and have as many cells as the header; of a parquet file the cells
-    are not read.
+    Of a CSV all rows are counted and have as many cells as the header, in one of the formats that
+    parameters can name; of a parquet file the cells are not read.
 
     Raises:
         SourceError: as :func:`read_batches`.
     """
-    names = column_names(table)
+    try:
+        _require_table(table, PLAIN)
+    except SourceError:
+        if table.suffix.lower() != ".csv":
+            raise
+        for csv_format in FORMATS[1:]:
+            with suppress(SourceError):
+                _require_table(table, csv_format)
+                return
+        raise
+
+
+def _require_table(table: Path, csv_format: CsvFormat) -> None:
+    names = column_names(table, csv_format)
     if len(names) < 2:
         raise SourceError(f"{shown(table)} has {len(names)} columns, expected at least 2")
     if table.suffix.lower() == ".csv":
         name = next((name for name in names if names.count(name) == 1), names[0])
         _check_columns(table, names, {"": name}, advice="")
-        rows = sum(map(len, _csv_rows(table, [name], blank_lines=False)))
+        rows = sum(map(len, _csv_rows(table, [name], csv_format)))
     else:
         with reading(table, _NO_PARQUET), _opened(table) as file:
             rows = file.metadata.num_rows
@@ -83,13 +97,11 @@ def read_columns(
     columns: Mapping[str, str],
     *,
     advice: str,
-    blank_lines: bool = False,
     times: bool = False,
+    csv_format: CsvFormat = PLAIN,
 ) -> dict[str, pa.ChunkedArray]:
     """Read some columns of a table at once: what :func:`read_batches` gives, end to end."""
-    batches = list(
-        read_batches(table, columns, advice=advice, blank_lines=blank_lines, times=times)
-    )
+    batches = list(read_batches(table, columns, advice=advice, times=times, csv_format=csv_format))
     return {
         role: pa.chunked_array(
             [batch[role] for batch in batches], None if batches else pa.large_string()
@@ -103,17 +115,17 @@ def read_batches(
     columns: Mapping[str, str],
     *,
     advice: str,
-    blank_lines: bool = False,
     times: bool = False,
+    csv_format: CsvFormat = PLAIN,
 ) -> Iterator[dict[str, pa.Array]]:
-    """Read some columns of a table, some thousand rows at a time.
+    """Read some columns of a table, some thousand rows at a time; blank lines of a CSV are no rows.
 
     Args:
         table: a ``.csv`` (UTF-8, commas) or ``.parquet`` file.
         columns: the columns' names by their role.
         advice: what to do about a missing column; ``{role}`` in it is filled in.
-        blank_lines: whether an empty line of a CSV is a row (of one empty cell).
         times: whether a parquet column may hold dates or times, which come as they are.
+        csv_format: how quotes are written in a CSV.
 
     Returns:
         Batches in the order of the rows; by role, ``large_string[n]``; from parquet also
@@ -124,7 +136,7 @@ def read_batches(
     """
     match table.suffix.lower():
         case ".csv":
-            return _read_csv(table, columns, advice, blank_lines)
+            return _read_csv(table, columns, advice, csv_format)
         case ".parquet":
             return _read_parquet(table, columns, advice, times)
         case other:
@@ -138,26 +150,26 @@ def _wrong_kind(table: Path, suffix: str) -> SourceError:
 
 
 def _read_csv(
-    table: Path, columns: Mapping[str, str], advice: str, blank_lines: bool
+    table: Path, columns: Mapping[str, str], advice: str, csv_format: CsvFormat
 ) -> Iterator[dict[str, pa.Array]]:
-    _check_columns(table, _csv_header(table), columns, advice)
+    _check_columns(table, _csv_header(table, csv_format), columns, advice)
     first_row = 0
-    for rows in _csv_rows(table, list(dict.fromkeys(columns.values())), blank_lines):
+    for rows in _csv_rows(table, list(dict.fromkeys(columns.values())), csv_format):
         yield {role: _utf8(table, rows[name], name, first_row) for role, name in columns.items()}
         first_row += len(rows)
 
 
-def _csv_rows(table: Path, names: list[str], blank_lines: bool) -> Iterator[pa.RecordBatch]:
+def _csv_rows(table: Path, names: list[str], csv_format: CsvFormat) -> Iterator[pa.RecordBatch]:
     """Yield some columns as bytes, at most :data:`_BATCH_ROWS` rows at a time."""
     rows = 0
     with reading(table, _NO_CSV):
+        # First: a quote that stands wrongly makes many rows one, which then says something else.
+        require_quotes_in_place(table, csv_format)
         try:
             blocks = pa.csv.open_csv(
                 table,
                 read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-                parse_options=pa.csv.ParseOptions(
-                    newlines_in_values=True, ignore_empty_lines=not blank_lines
-                ),
+                parse_options=csv_format.parse_options(),
                 convert_options=pa.csv.ConvertOptions(
                     include_columns=names,
                     column_types=dict.fromkeys(names, pa.binary()),
@@ -177,39 +189,16 @@ def _csv_rows(table: Path, names: list[str], blank_lines: bool) -> Iterator[pa.R
             raise SourceError(
                 f"{shown(table)} {_NO_CSV.replace(':', f' ({counted[0]}; the header is row #1):', 1)}"
             ) from None
-        _check_quotes(table)
 
 
-def _check_quotes(table: Path) -> None:
-    """Refuse a CSV whose last quote is never closed: what follows it is taken for one text."""
-    with table.open("rb") as file:
-        quotes = sum(piece.count(b'"') for piece in iter(lambda: file.read(1 << 20), b""))
-    if quotes % 2 == 0:
-        return
-    limit = csv.field_size_limit(_BLOCK_BYTES)
-    try:
-        with table.open(encoding="latin-1", newline="") as file:
-            rows = csv.reader(file, strict=True)
-            for _ in rows:
-                pass
-    except csv.Error as error:
-        if "unexpected end" in str(error):
-            raise SourceError(
-                f"{shown(table)} opens a double quote that is never closed, in or after line"
-                f" {rows.line_num:,}: close it, or write it twice"
-            ) from None
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _csv_header(table: Path) -> list[str]:
+def _csv_header(table: Path, csv_format: CsvFormat) -> list[str]:
     with reading(table, "has no header that can be read: expected one of text"):
         with table.open("rb") as file:
             start = file.read(MAX_HEADER_BYTES)
             is_all = not file.read(1)
         # The last character may be cut in two.
         text = io.StringIO(_decoded_start(table, start, is_all), newline="")
-        names = next(csv.reader(text), [])
+        names = header_of(text, csv_format)
         if not is_all and text.tell() == len(text.getvalue()):
             raise SourceError(
                 f"{shown(table)} has a header of more than {MAX_HEADER_BYTES:,} bytes: expected a line"

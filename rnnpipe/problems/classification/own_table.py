@@ -24,6 +24,7 @@ from rnnpipe.problems.classification.reviews import (
     text_spool,
     write_reviews,
 )
+from rnnpipe.storage.csv_format import CsvFormat
 from rnnpipe.storage.tables import read_batches
 
 TEST_SHARE = 0.2
@@ -56,7 +57,10 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
     splits = bytearray()  # of each row, its place in SPLITS
     with text_spool(out := Path(out)) as texts:
         for batch in read_batches(
-            table, columns, advice="Set prepare.{role}_column in params.yaml"
+            table,
+            columns,
+            advice="Set prepare.{role}_column in params.yaml",
+            csv_format=CsvFormat(params.quoting, params.escape),
         ):
             for role, column in (("label", labels), ("group", groups), ("split", given)):
                 if role in batch:

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rnnpipe.config.load import Params
 from rnnpipe.config.section import Real, Section, knob
+from rnnpipe.config.table import CsvKeys
 from rnnpipe.config.text import Sequences
 from rnnpipe.config.training import Embedding, Recurrence, Training
 
@@ -21,7 +22,7 @@ class Download(Section):
     )
 
 
-class Prepare(Section):
+class Prepare(CsvKeys):
     """How a table of your own is read; an archive in the IMDB layout needs none of it."""
 
     text_column: str = knob("text", "column that holds the text", "own tables only", min_length=1)

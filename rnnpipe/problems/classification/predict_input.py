@@ -7,13 +7,14 @@ import pyarrow as pa
 
 from rnnpipe.errors import SourceError
 from rnnpipe.runtime.encoding import require_utf8
+from rnnpipe.storage.csv_format import PLAIN, CsvFormat
 from rnnpipe.storage.tables import read_columns
 
 
-def read_texts(file: str, column: str) -> list[str]:
+def read_texts(file: str, column: str, csv_format: CsvFormat = PLAIN) -> list[str]:
     """Read the texts of a CSV or parquet file's column, or the lines of standard input (``-``).
 
-    A missing value reads as an empty text, so that the answers stay in step with the rows.
+    Blank lines are no rows. A missing value reads as an empty text, so that the answers stay in step with the rows.
 
     Raises:
         SourceError: the file is missing, of another kind, broken, or has no such column.
@@ -26,5 +27,5 @@ def read_texts(file: str, column: str) -> list[str]:
         require_utf8(lines, "line")
         return lines
     advice = "Name the text column with --column"
-    texts = read_columns(Path(file), {"text": column}, advice=advice, blank_lines=True)["text"]
+    texts = read_columns(Path(file), {"text": column}, advice=advice, csv_format=csv_format)["text"]
     return [text or "" for text in texts.cast(pa.large_string()).to_pylist()]

@@ -4,8 +4,11 @@ from pathlib import Path
 
 from rnnpipe.problems.forecasting.params import ForecastingParams
 from rnnpipe.series.table import read_series, write_series
+from rnnpipe.storage.csv_format import CsvFormat
 
 
 def prepare(raw: Path, table: Path, params: ForecastingParams) -> None:
     """Read a CSV or parquet file of a time and numbers; what is wrong in time, validation tells."""
-    write_series(read_series(raw, params.prepare.time_column), table)
+    keys = params.prepare
+    csv_format = CsvFormat(keys.quoting, keys.escape)
+    write_series(read_series(raw, keys.time_column, csv_format), table)

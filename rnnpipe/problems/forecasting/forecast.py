@@ -11,6 +11,7 @@ from rnnpipe.problems.forecasting.exported import ExportedForecaster
 from rnnpipe.registry.find import find
 from rnnpipe.series.table import Scaler, read_series, require_regular, usual_step
 from rnnpipe.series.windows import latest_window, scaler_of
+from rnnpipe.storage.csv_format import PLAIN, CsvFormat
 from rnnpipe.storage.files import read_json
 
 
@@ -39,7 +40,11 @@ class Forecaster:
     network: ExportedForecaster
 
     def forecast(
-        self, table: Path, time_column: str = "date", steps: int | None = None
+        self,
+        table: Path,
+        time_column: str = "date",
+        steps: int | None = None,
+        csv_format: CsvFormat = PLAIN,
     ) -> Forecast:
         """Read a series and tell how it goes on.
 
@@ -48,6 +53,7 @@ class Forecaster:
                 model knows, at least as many steps as it looks back.
             time_column: the file's column of times.
             steps: how many to tell; None for all that the model gives.
+            csv_format: how quotes are written in a CSV.
 
         Raises:
             SourceError: the table cannot be read, a column is missing, it is too short, or a step
@@ -57,7 +63,7 @@ class Forecaster:
         given = self.network.horizon
         if steps is not None and not 1 <= steps <= given:
             raise ParameterError(f"found {steps} steps, expected 1 to {given}: the model's horizon")
-        series = read_series(table, time_column)
+        series = read_series(table, time_column, csv_format)
         require_regular(series, str(table))
         step = usual_step(series.times) / np.timedelta64(1, "s")
         if step != self.step_seconds:

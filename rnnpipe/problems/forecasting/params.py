@@ -7,10 +7,11 @@ from pydantic import Field, field_validator, model_validator
 from rnnpipe.config.load import Params
 from rnnpipe.config.section import Real, Section, knob
 from rnnpipe.config.series import Windows
+from rnnpipe.config.table import CsvKeys
 from rnnpipe.config.training import Recurrence, Training
 
 
-class SeriesPrepare(Section):
+class SeriesPrepare(CsvKeys):
     """How a table of a time and numbers is read."""
 
     time_column: str = knob(

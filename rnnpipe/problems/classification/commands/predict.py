@@ -20,6 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--file", help="CSV or parquet with a text column, or - for one text a line on stdin"
     )
+    parser.add_argument(
+        "--quoting",
+        choices=("double", "none"),
+        default="double",
+        help="of a CSV; none: a quote is a sign",
+    )
+    parser.add_argument(
+        "--escape", choices=("none", "backslash"), default="none", help="of a CSV; before a quote"
+    )
     parser.add_argument("--column", default="text", help="the file's text column (default: text)")
     parser.add_argument(
         "--model", help="folder, version (v0.1.0) or stage (prod); default: the work tree's model"
@@ -35,9 +44,14 @@ def run(options: Any) -> None:
     # The texts first: a file that cannot be read should not wait for the model.
     from rnnpipe.problems.classification.predict_input import read_texts
     from rnnpipe.runtime.encoding import require_utf8
+    from rnnpipe.storage.csv_format import CsvFormat
 
     require_utf8(options.text, "text")
-    texts = read_texts(options.file, options.column) if options.file else options.text
+    if options.file:
+        csv_format = CsvFormat(options.quoting, options.escape)
+        texts = read_texts(options.file, options.column, csv_format)
+    else:
+        texts = options.text
 
     from rnnpipe.problems.classification.predict import load_model
 

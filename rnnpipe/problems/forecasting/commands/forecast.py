@@ -10,6 +10,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("file", type=Path, help="CSV or parquet with times and the columns")
     parser.add_argument("--time-column", default="date", help="its column of times (date)")
+    parser.add_argument(
+        "--quoting",
+        choices=("double", "none"),
+        default="double",
+        help="of a CSV; none: a quote is a sign",
+    )
+    parser.add_argument(
+        "--escape", choices=("none", "backslash"), default="none", help="of a CSV; before a quote"
+    )
     parser.add_argument("--steps", type=int, help="how many to tell (all that the model gives)")
     parser.add_argument("--model", help="folder, version or stage; default: the work tree's")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, not CSV")
@@ -18,9 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Any) -> None:
     """Print a line for each step ahead."""
     from rnnpipe.problems.forecasting.forecast import load_forecaster
+    from rnnpipe.storage.csv_format import CsvFormat
 
     model = load_forecaster(options.model)
-    found = model.forecast(options.file, options.time_column, options.steps)
+    csv_format = CsvFormat(options.quoting, options.escape)
+    found = model.forecast(options.file, options.time_column, options.steps, csv_format)
     if not options.json:
         print(options.time_column, *found.names, sep=",")
     for time, values in zip(found.times, found.values, strict=True):
