@@ -4,13 +4,16 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
-from rnnpipe.errors import RegistryError
-from rnnpipe.storage.files import read_json, write_json
+from rnnpipe.config.document import read_document
+from rnnpipe.errors import RegistryError, quoted
+from rnnpipe.storage.files import write_json
 from rnnpipe.text.tokens import (
     CHUNK,
     FIRST_WORD_ID,
@@ -21,6 +24,8 @@ from rnnpipe.text.tokens import (
     concatenate,
     split_words_in_chunks,
 )
+
+_MOST_BYTES = 2**30  # of a vocabulary's file
 
 
 @dataclass(frozen=True)
@@ -94,13 +99,21 @@ class Vocabulary:
         Raises:
             RegistryError: the words were split by other rules than this program's.
         """
-        saved = read_json(path)
-        if saved["rules"] != RULES:
+        what, advice = f"{path} is no vocabulary", "take the one that lies beside the model"
+        saved = read_document(_Saved, path, what, advice, _MOST_BYTES)
+        if saved.rules != RULES:
             raise RegistryError(
-                f"{path} was made by the word rules {saved['rules']}, this rnnpipe has {RULES}:"
+                f"{path} was made by the word rules {quoted(saved.rules)}, this rnnpipe has {RULES}:"
                 " use the rnnpipe version that trained the model"
             )
-        return cls(tuple(saved["words"]))
+        if len(set(saved.words)) < len(saved.words):
+            raise RegistryError(f"{what} (a word stands in it twice): {advice}")
+        return cls(saved.words)
+
+
+class _Saved(BaseModel):
+    rules: dict[str, Any]
+    words: tuple[Annotated[str, Field(min_length=1)], ...]
 
 
 class DistinctWords:
