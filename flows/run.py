@@ -19,6 +19,7 @@ import yaml
 
 from flows.runners import RUNNERS
 from flows.serving.own_server import ServerError, begin_a_server
+from rnnpipe.errors import printable
 from rnnpipe.storage.paths import current_name, problem_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         ready()
     except ServerError as error:
-        print(f"rnnpipe: {error}", file=sys.stderr)
+        print(f"rnnpipe: {printable(error)}", file=sys.stderr)
         return error.exit_code
     state = pipeline(
         dict(options.set),

@@ -10,18 +10,18 @@ import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from rnnpipe.errors import RnnpipeError
+from rnnpipe.errors import RnnpipeError, printable
 from rnnpipe.storage.paths import command_modules, problem_names, stage_files, stage_module
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_SafeFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # Libraries' own progress notes drown ours.
     for name in ("absl", "great_expectations", "tensorflow", "urllib3", "dvclive", "dvc"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RnnpipeError as error:
         if options.debug:
             raise
-        print(f"rnnpipe: {error}", file=sys.stderr)
+        print(f"rnnpipe: {printable(error, error.several_lines)}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader (head, less) has seen enough; nothing is left to say to it.
@@ -40,11 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug or not _disk_is_full(error):
             raise
         print(
-            f"rnnpipe: cannot write: {error}; nothing was left half written:"
+            f"rnnpipe: cannot write: {printable(error)}; nothing was left half written:"
             " free some space and run the same command again",
             file=sys.stderr,
         )
         return 1
+
+
+class _SafeFormatter(logging.Formatter):
+    """Log lines in which no name or text steers the terminal; a traceback keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(super().formatMessage(record))
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors repeat arguments escaped."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message, several_lines=True))
 
 
 def _disk_is_full(error: Exception) -> bool:
@@ -55,10 +69,10 @@ def _disk_is_full(error: Exception) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="rnnpipe", description="A data-and-model pipeline for recurrent neural networks."
     )
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -204,7 +218,7 @@ def _publish(options: Any) -> None:
         force=options.force,
         reason=options.reason,
     )
-    print(*published.summary, sep="\n")
+    print(*map(printable, published.summary), sep="\n")
 
 
 def _models(options: Any) -> None:
@@ -217,7 +231,7 @@ def _models(options: Any) -> None:
         print(json.dumps([asdict(version) for version in found], indent=2))
     else:
         for version in found:
-            print(version.summary)
+            print(printable(version.summary))
         if not found:
             print("no version yet; `python -m rnnpipe publish` makes the first", file=sys.stderr)
 
@@ -225,15 +239,15 @@ def _models(options: Any) -> None:
 def _promote(options: Any) -> None:
     from rnnpipe.registry.publishing import promote
 
-    print(
-        *promote(Path(), options.version, options.stage, name=_problem(options)).summary, sep="\n"
-    )
+    moved = promote(Path(), options.version, options.stage, name=_problem(options))
+    print(*map(printable, moved.summary), sep="\n")
 
 
 def _rollback(options: Any) -> None:
     from rnnpipe.registry.publishing import rollback
 
-    print(*rollback(Path(), options.stage, name=_problem(options)).summary, sep="\n")
+    moved = rollback(Path(), options.stage, name=_problem(options))
+    print(*map(printable, moved.summary), sep="\n")
 
 
 def _demo(options: Any) -> int:
