@@ -18,7 +18,7 @@ from typing import Any
 from flows.runners import RUNNERS
 from flows.serving.own_server import ServerError, begin_a_server
 from rnnpipe.config.load import parse_yaml
-from rnnpipe.errors import ParameterError, quoted
+from rnnpipe.errors import ParameterError, printable, quoted
 from rnnpipe.runtime.encoding import ensure_utf8
 from rnnpipe.storage.paths import current_name, problem_names
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         ready()
     except ServerError as error:
-        print(f"rnnpipe: {error}", file=sys.stderr)
+        print(f"rnnpipe: {printable(error)}", file=sys.stderr)
         return error.exit_code
     state = pipeline(
         dict(options.set),

@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from rnnpipe.errors import RnnpipeError, sentence_of
+from rnnpipe.errors import RnnpipeError, printable, sentence_of
 from rnnpipe.runtime.encoding import ensure_utf8
 from rnnpipe.storage.paths import command_modules, problem_names, stage_files, stage_module
 
@@ -18,9 +18,9 @@ from rnnpipe.storage.paths import command_modules, problem_names, stage_files, s
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_SafeFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # Libraries' own progress notes drown ours.
     for name in ("absl", "great_expectations", "tensorflow", "urllib3", "dvclive", "dvc"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RnnpipeError as error:
         if options.debug:
             raise
-        _say(str(error))
+        print(f"rnnpipe: {printable(error, error.several_lines)}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader (head, less) has seen enough; nothing is left to say to it.
@@ -40,13 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A stage's traceback goes to the log of its run, for whoever has to mend it.
         if options.debug or (told is None and options.command in stage_files()):
             raise
-        _say(told or _unexpected(error))
+        print(f"rnnpipe: {printable(told or _unexpected(error))}", file=sys.stderr)
         return 1
-
-
-def _say(sentence: str) -> None:
-    # Names of files may hold bytes that are no text.
-    print(f"rnnpipe: {sentence}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
 
 
 def _unexpected(error: Exception) -> str:
@@ -57,11 +52,25 @@ def _unexpected(error: Exception) -> str:
     )
 
 
+class _SafeFormatter(logging.Formatter):
+    """Log lines in which no name or text steers the terminal; a traceback keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(super().formatMessage(record))
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors repeat arguments escaped."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="rnnpipe", description="A data-and-model pipeline for recurrent neural networks."
     )
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -202,7 +211,7 @@ def _publish(options: Any) -> None:
         force=options.force,
         reason=options.reason,
     )
-    print(*published.summary, sep="\n")
+    print(*map(printable, published.summary), sep="\n")
 
 
 def _models(options: Any) -> None:
@@ -215,7 +224,7 @@ def _models(options: Any) -> None:
         print(json.dumps([asdict(version) for version in found], indent=2))
     else:
         for version in found:
-            print(version.summary)
+            print(printable(version.summary))
         if not found:
             print("no version yet; `python -m rnnpipe publish` makes the first", file=sys.stderr)
 
@@ -223,15 +232,15 @@ def _models(options: Any) -> None:
 def _promote(options: Any) -> None:
     from rnnpipe.registry.publishing import promote
 
-    print(
-        *promote(Path(), options.version, options.stage, name=_problem(options)).summary, sep="\n"
-    )
+    moved = promote(Path(), options.version, options.stage, name=_problem(options))
+    print(*map(printable, moved.summary), sep="\n")
 
 
 def _rollback(options: Any) -> None:
     from rnnpipe.registry.publishing import rollback
 
-    print(*rollback(Path(), options.stage, name=_problem(options)).summary, sep="\n")
+    moved = rollback(Path(), options.stage, name=_problem(options))
+    print(*map(printable, moved.summary), sep="\n")
 
 
 def _demo(options: Any) -> int:

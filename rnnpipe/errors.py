@@ -1,11 +1,13 @@
 """What can go wrong, each with the exit code the command line ends with.
 
 A message says what was found, what was expected, and what to do; it is printed
-as it stands, without a traceback.
+as it stands, without a traceback; but for what would steer a terminal.
 """
 
 import errno
+import re
 import sqlite3
+import unicodedata
 
 _ADVICE = {
     errno.EISDIR: "expected a file: name one",
@@ -33,12 +35,14 @@ class RnnpipeError(Exception):
     """Root of every error a user can cause or mend."""
 
     exit_code = 1
+    several_lines = False  # where a message may have some: line breaks are ours then
 
 
 class ParameterError(RnnpipeError):
     """A parameter is unknown, misspelt, or out of its range."""
 
     exit_code = 2
+    several_lines = True
 
 
 class NetworkError(RnnpipeError):
@@ -114,3 +118,43 @@ def shown(name: object) -> str:
     """A path or a name as it stands, if it is short and all of it can be printed; else quoted."""
     text = str(name)
     return text if len(text) <= 300 and text.isprintable() else quoted(text)
+
+
+# Signs that are format characters to Unicode, and are seen: Arabic, Syriac and Kaithi number signs.
+_SEEN = frozenset(
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+)
+_JOINERS = frozenset("\u200c\u200d")  # within Persian words, and between emoji
+_FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007e]{1,16}\U000e007f")  # England, Scotland, Wales
+
+
+def printable(value: object, several_lines: bool = False) -> str:
+    r"""A text that someone else chose, fit for a terminal: what would steer it is escaped.
+
+    Escaped are control characters (colours, the cursor, line breaks), what turns the direction of
+    writing, and what is not seen at all. Letters of all languages and emoji stay.
+
+    Args:
+        value: any text.
+        several_lines: let line breaks stand.
+
+    >>> printable("fine\x1b[2J\nNo error"), printable("été 👩‍🚀")
+    ('fine\\x1b[2J\\nNo error', 'été 👩\u200d🚀')
+    """
+    text = str(value)
+    if text.isprintable():  # no format character, nor any control character
+        return text
+    parts = [*_FLAG.split(text)]
+    flags = [*_FLAG.findall(text), ""]
+    safe = ("".join(_escaped(char, several_lines) for char in part) for part in parts)
+    return "".join(part + flag for part, flag in zip(safe, flags, strict=True))
+
+
+def _escaped(char: str, several_lines: bool) -> str:
+    if char.isprintable() or char in _JOINERS or char in _SEEN or (several_lines and char == "\n"):
+        return char
+    category = unicodedata.category(char)
+    # Unassigned may be an emoji younger than Python; on plane 14 it would not be seen.
+    if category in ("Zs", "Co") or (category == "Cn" and not 0xE0000 <= ord(char) <= 0xE0FFF):
+        return char
+    return char.encode("unicode_escape").decode()

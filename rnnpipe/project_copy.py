@@ -34,6 +34,12 @@ _IDENTITY = {
 }
 
 
+class CommandError(RnnpipeError):
+    """A command that a copy of the project runs has failed; its last lines are told."""
+
+    several_lines = True
+
+
 @dataclass(frozen=True)
 class ProjectCopy:
     """A copy of the project with its own git, and the environment its commands run in."""
@@ -52,7 +58,7 @@ class ProjectCopy:
         )
         if done.returncode:
             last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-            raise RnnpipeError(f"{' '.join(command)} ended with {done.returncode}:\n{last}")
+            raise CommandError(f"{' '.join(command)} ended with {done.returncode}:\n{last}")
         return done.stdout
 
     def commit(self, message: str) -> None:

@@ -12,6 +12,7 @@ from rnnpipe.config.load import Params
 from rnnpipe.problems.classification.export import save_classifier
 from rnnpipe.problems.classification.predict import Model, load_model
 from rnnpipe.registry.folder import MODEL_FILES
+from rnnpipe.registry.manifest import write_manifest
 from rnnpipe.storage.files import write_json
 from rnnpipe.text.tokens import FIRST_WORD_ID
 from rnnpipe.text.vocabulary import Vocabulary
@@ -34,6 +35,7 @@ def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     padding = {"length": LENGTH, "truncation_side": "left"}
     saved = {"problem": "sentiment", "label_names": ["neg", "pos"], "padding": padding}
     write_json(made / "params.json", saved)
+    write_manifest(made)
     return made
 
 

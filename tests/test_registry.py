@@ -28,6 +28,7 @@ from rnnpipe.registry.decision import decide as decide_on
 from rnnpipe.registry.find import find
 from rnnpipe.registry.folder import MODEL_FILES, check_model, write_predictions
 from rnnpipe.registry.folder import assemble as assemble_folder
+from rnnpipe.registry.manifest import MANIFEST, write_manifest
 from rnnpipe.registry.selection import Selection
 from rnnpipe.registry.versions import Tag, known_stages, registered
 from rnnpipe.registry.versions import histories as histories_of
@@ -248,7 +249,7 @@ def test_equal_inputs_give_equal_bytes_anywhere(tmp_path: Path) -> None:
     two = assemble(tmp_path / "b/c/other", inputs(tmp_path / "b/in", texts, probabilities))
     assert one == two == sha256_directory(tmp_path / "a/model")
     files = sorted(path.name for path in (tmp_path / "a/model").iterdir())
-    assert files == sorted([*MODEL_FILES, "vocabulary.json"])
+    assert files == sorted([*MODEL_FILES, MANIFEST, "vocabulary.json"])
     check_model(tmp_path / "a/model")
 
 
@@ -356,6 +357,7 @@ def with_predictions(whole: Path, target: Path, rows: list[tuple[str, int, float
         "probability": list(probabilities),
     }
     pq.write_table(pa.table(table), target / "validation_predictions.parquet")
+    write_manifest(target)
     return target
 
 

@@ -19,7 +19,7 @@ from flows.workspace import (
     check_overrides,
     write_overrides,
 )
-from rnnpipe.errors import RnnpipeError
+from rnnpipe.errors import RnnpipeError, printable
 from rnnpipe.storage.paths import paths_of
 
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "forget":
                 forget_study(ROOT, options.name)
     except RnnpipeError as error:
-        print(f"rnnpipe: {error}", file=sys.stderr)
+        print(f"rnnpipe: {printable(error, error.several_lines)}", file=sys.stderr)
         return error.exit_code
     return 0
 

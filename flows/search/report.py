@@ -16,6 +16,7 @@ from rnnpipe.reporting.figures import number, signed
 from rnnpipe.reporting.story import read_pictures
 from rnnpipe.reporting.wording import Wording
 from rnnpipe.storage.files import atomic_directory, atomic_file, read_json, write_json
+from rnnpipe.storage.spreadsheet import plain_cell
 
 REPORTS = Path("reports/search")
 _SHOWN = 30  # trials on the page; the files have all
@@ -225,13 +226,12 @@ def _write_csv(summary: Summary, path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*columns, *keys, *figures])
         for trial in summary.trials:
-            writer.writerow(
-                [
-                    *(trial[column] for column in columns),
-                    *(trial["parameters"].get(key) for key in keys),
-                    *(trial["figures"].get(name) for name in figures),
-                ]
-            )
+            row = [
+                *(trial[column] for column in columns),
+                *(trial["parameters"].get(key) for key in keys),
+                *(trial["figures"].get(name) for name in figures),
+            ]
+            writer.writerow(plain_cell(cell) if isinstance(cell, str) else cell for cell in row)
 
 
 def _value(value: Any) -> str:

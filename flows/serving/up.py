@@ -34,7 +34,7 @@ from flows.serving.environment import POOL, PORT, STATE, environment
 from flows.serving.own_server import HOST, is_healthy
 from flows.serving.pages import served_pages
 from flows.workspace import RUNS
-from rnnpipe.errors import RnnpipeError
+from rnnpipe.errors import RnnpipeError, printable
 from rnnpipe.runtime.encoding import ensure_utf8
 
 _SERVER_SECONDS, _WORKER_SECONDS, _SCHEDULER_SECONDS = 180, 90, 90
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped:
         return 0
     except RnnpipeError as error:
-        print(f"rnnpipe: {error}", file=sys.stderr)
+        print(f"rnnpipe: {printable(error, error.several_lines)}", file=sys.stderr)
         return error.exit_code
 
 

@@ -13,6 +13,7 @@ import h5py
 
 from rnnpipe.errors import RegistryError
 from rnnpipe.networks.backend import keras
+from rnnpipe.networks.keras_file import KerasFileError, check_keras_file
 from rnnpipe.storage.files import atomic_file
 
 _OLD_NAMES = {"onward": "forward"}  # of groups of weights, before 0.2
@@ -61,11 +62,13 @@ def load_network(path: Path) -> keras.Model:
         RegistryError: the file is missing or is no such model.
     """
     try:
+        check_keras_file(path)
         with _renamed(path) as current:
             return keras.saving.load_model(current, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # Keras, HDF5 and zipfile raise whatever a broken file leads to
+        fault = str(error) if isinstance(error, KerasFileError) else type(error).__name__
         raise RegistryError(
-            f"{path} is not a network this rnnpipe can load ({type(error).__name__}):"
+            f"{path} is not a network this rnnpipe can load ({fault}):"
             " run `dvc checkout`, or train it again with `dvc repro train`"
         ) from error
 

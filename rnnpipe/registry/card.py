@@ -5,6 +5,8 @@ from typing import Any
 
 from rnnpipe.registry.decision import Lineage
 
+_MOST_SHOWN = 1e15  # more is no figure of a model
+
 
 def card(
     name: str,
@@ -92,11 +94,17 @@ def _paired(baseline: Mapping[str, Any]) -> str:
     return "\n".join(sentences) + "\n\n" if sentences else ""
 
 
-def figure_with_interval(figures: Mapping[str, Any], key: str) -> str:
-    """Return a figure with its interval, as a card shows it."""
-    value, low, high = (figures.get(name) for name in (key, f"{key}_low", f"{key}_high"))
+def figure_with_interval(figures: Any, key: str) -> str:
+    """Return a figure with its interval, as a card shows it; a dash for what is no number."""
+    known = figures if isinstance(figures, Mapping) else {}
+    value, low, high = (
+        found
+        if isinstance(found := known.get(name), int | float) and abs(found) < _MOST_SHOWN
+        else None
+        for name in (key, f"{key}_low", f"{key}_high")
+    )
     if value is None:
         return "-"
     if isinstance(value, int):
         return str(value)
-    return f"{value:.4f}" + (f" ({low:.4f} to {high:.4f})" if low is not None else "")
+    return f"{value:.4f}" + (f" ({low:.4f} to {high:.4f})" if None not in (low, high) else "")

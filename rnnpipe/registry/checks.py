@@ -4,15 +4,12 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from rnnpipe.errors import RegistryError
 from rnnpipe.registry.decision import Decision, parse_decision, read_decision
 from rnnpipe.registry.folder import check_model
 from rnnpipe.registry.git import dvc, git
-from rnnpipe.registry.versions import (
-    known_stages,
-)
+from rnnpipe.registry.lock import lock_path, locked_model, outputs
+from rnnpipe.registry.versions import known_stages, show
 from rnnpipe.storage.files import sha256_directory
 from rnnpipe.storage.paths import paths_of
 
@@ -76,11 +73,6 @@ def current_branch(root: Path, detached: bool = False) -> str | None:
     return branch or None
 
 
-def lock_path(name: str) -> str:
-    """Return the path of the lock that holds a model's hash."""
-    return (paths_of(name).pipeline / "dvc.lock").as_posix()
-
-
 def changed_reports(root: Path, name: str) -> tuple[str, ...]:
     """Files to commit: the lock, and what the pipeline wrote that git keeps; refuse others."""
     status = git(root, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
@@ -91,17 +83,17 @@ def changed_reports(root: Path, name: str) -> tuple[str, ...]:
         "dvc.lock",
         *(path.relative_to(root).as_posix() for path in root.glob("pipelines/*/dvc.lock")),
     ]
-    outputs = {
+    written = {
         out
         for lock in locks
         if (root / lock).is_file()
-        for out in _outputs((root / lock).read_text(encoding="utf-8"))
+        for out in outputs((root / lock).read_text(encoding="utf-8", errors="replace"), lock)
     }
     foreign = [
         path
         for path in changed
         if path not in locks
-        and not any(path == out or path.startswith(f"{out}/") for out in outputs)
+        and not any(path == out or path.startswith(f"{out}/") for out in written)
     ]
     if params in foreign:
         raise RefusalError(
@@ -177,33 +169,12 @@ def check_ahead(root: Path, remote: str, branch: str | None) -> None:
 def check_head(root: Path, name: str, ours: str, decision: Decision) -> None:
     """Make sure that HEAD, which the tag will name, is about this very model."""
     paths, lock = paths_of(name), lock_path(name)
-    locked = locked_model(git(root, "show", f"HEAD:{lock}"), name)
+    locked = locked_model(show(root, "HEAD", lock), name)
     committed = parse_decision(
-        git(root, "show", f"HEAD:{paths.decision.as_posix()}"), f"{paths.decision} at HEAD"
+        show(root, "HEAD", paths.decision.as_posix()), f"{paths.decision} at HEAD"
     )
     if locked != ours or committed.model != decision.model:
         raise RegistryError(
             f"HEAD names another model than {paths.model}, so no tag was written;"
             f" are {lock} and {paths.decision} in git? If so, run rnnpipe publish again"
         )
-
-
-def _outputs(lock: str) -> dict[str, str]:
-    """DVC's hash of every output that a ``dvc.lock`` names."""
-    stages = (yaml.safe_load(lock) or {}).get("stages", {})
-    return {
-        out["path"]: out.get("md5", "")
-        for entry in stages.values()
-        for out in entry.get("outs", [])
-    }
-
-
-def locked_model(lock: str, name: str) -> str:
-    """Return the hash of the model that a lock holds."""
-    path = paths_of(name).model.as_posix()
-    outputs = _outputs(lock)
-    if path not in outputs:
-        raise RegistryError(
-            f"{lock_path(name)} does not name {path}: run dvc repro, which builds it"
-        )
-    return outputs[path]

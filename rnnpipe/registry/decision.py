@@ -9,11 +9,17 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from rnnpipe.config.document import MOST_BYTES, Name, Sha256, parse_document
 from rnnpipe.errors import RegistryError
 from rnnpipe.registry.selection import Selection
 from rnnpipe.storage.files import sha256_directory, sha256_file
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Short = Annotated[str, Field(max_length=10_000)]
 
 
 @dataclass(frozen=True)
@@ -23,9 +29,9 @@ class Gate:
     ``at`` says whether ``required`` is the least or the most allowed, where it is a number.
     """
 
-    name: str
-    found: float | bool
-    required: float | bool
+    name: Annotated[str, Field(max_length=200)]
+    found: bool | _Number
+    required: bool | _Number
     passed: bool
     at: Literal["least", "most"] = "least"
 
@@ -43,9 +49,9 @@ class Lineage:
     among the metrics, leaves them out.
     """
 
-    source: str | None
-    steps: Mapping[str, str]
-    params: tuple[str, ...]
+    source: Sha256 | None
+    steps: Annotated[Mapping[Name, Sha256], Field(max_length=100)]
+    params: Annotated[tuple[_Short, ...], Field(max_length=10_000)]
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,13 @@ class Decision:
     the baseline, ``baseline_p_value`` how easily chance explains it; None where no test was made.
     """
 
-    name: str
+    name: Name
     verdict: Literal["approved", "refused"]
-    model: str
-    reasons: tuple[Gate, ...]
-    baseline_difference: float
+    model: Sha256
+    reasons: Annotated[tuple[Gate, ...], Field(max_length=1000)]
+    baseline_difference: _Number
     lineage: Lineage
-    baseline_p_value: float | None = None
+    baseline_p_value: _Number | None = None
 
 
 def trace(steps: Mapping[str, Path], params: Mapping[str, Any]) -> Lineage:
@@ -174,41 +180,28 @@ def read_decision(path: Path) -> Decision:
         RegistryError: the file is missing or not one that the register stage wrote.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise RegistryError(f"{path} is missing: run dvc repro, which judges the model") from None
+    except OSError as error:
+        raise RegistryError(f"{path} cannot be read ({error.strerror}): run dvc repro") from None
     return parse_decision(text, str(path))
 
 
-def parse_decision(text: str, origin: str) -> Decision:
+def parse_decision(text: str | bytes, origin: str) -> Decision:
     """Turn the text of a ``registration.json`` into a decision.
 
     Raises:
         RegistryError: the text is not one that the register stage wrote; names ``origin``.
     """
-    try:
-        values = json.loads(text)
-        return Decision(
-            name=values["name"],
-            verdict=values["verdict"],
-            model=values["model"],
-            reasons=tuple(Gate(**gate) for gate in values["reasons"]),
-            baseline_difference=values["baseline_difference"],
-            baseline_p_value=values.get("baseline_p_value"),
-            lineage=_parse_lineage(values["lineage"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise RegistryError(
-            f"{origin} is no decision of the register stage ({type(error).__name__} at {error}):"
-            " run dvc repro -f -s register"
-        ) from error
-
-
-def _parse_lineage(values: Mapping[str, Any]) -> Lineage:
-    steps = values.get("steps")
-    if steps is None:  # as versions before the second problem wrote it
-        steps = {name: values[name] for name in ("reviews", "sequences", "network")}
-    return Lineage(values["source"], steps, tuple(values["params"]))
+    what, advice = f"{origin} is no decision of the register stage", "run dvc repro -f -s register"
+    values = parse_document(dict[str, Any], text, what, advice)
+    lineage = values.get("lineage")
+    if isinstance(lineage, dict) and "steps" not in lineage:  # as before the second problem
+        steps = {name: lineage.get(name) for name in ("reviews", "sequences", "network")}
+        values["lineage"] = lineage | {"steps": steps}
+    return parse_document(Decision, json.dumps(values), what, advice)
 
 
 def _plain(value: float | bool) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnpipe.errors import RegistryError
+from rnnpipe.registry.manifest import write_manifest
 from rnnpipe.storage.files import (
     atomic_directory,
     atomic_file,
@@ -58,6 +59,7 @@ def assemble(
         scores(folder / VALIDATION_PREDICTIONS)
         with atomic_file(folder / "README.md") as written:
             written.write_text(card, encoding="utf-8")
+        write_manifest(folder)
     return sha256_directory(target)
 
 
@@ -67,9 +69,13 @@ def check_model(path: Path, needed: Sequence[str] = MODEL_FILES) -> None:
     Raises:
         RegistryError: it is no folder, or files are missing; every one of them is named.
     """
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+        missing = [name for name in needed if not (path / name).is_file()]
+    except OSError as error:  # a name that is too long, links in a circle
+        raise RegistryError(f"{path} is no model folder: {error.strerror}") from None
+    if not is_folder:
         raise RegistryError(f"{path} is no model folder: it is not there, or not a folder")
-    missing = [name for name in needed if not (path / name).is_file()]
     if missing:
         raise RegistryError(
             f"{path} is no whole model: {', '.join(missing)} missing;"

@@ -22,12 +22,10 @@ from rnnpipe.registry.checks import (
     check_head,
     check_stage,
     current_branch,
-    lock_path,
-    locked_model,
 )
 from rnnpipe.registry.comparison import Comparison, compare
 from rnnpipe.registry.find import fetch, model_name
-from rnnpipe.registry.git import git
+from rnnpipe.registry.lock import lock_path, locked_model
 from rnnpipe.registry.remote import (
     assign_stage,
     commit_paths,
@@ -45,6 +43,7 @@ from rnnpipe.registry.versions import (
     histories,
     read_tags,
     registered,
+    show,
     version_number,
     versions,
 )
@@ -164,7 +163,7 @@ def publish(
     lock = lock_path(name)
     ours = locked_model((root / lock).read_text(encoding="utf-8"), name)
     for version in reversed(known):
-        if locked_model(git(root, "show", f"{version.commit}:{lock}"), name) == ours:
+        if locked_model(show(root, version.commit, lock), name) == ours:
             return _complete(root, version, known, stage, branch, remote, dry_run)
 
     champion = _champion(known)

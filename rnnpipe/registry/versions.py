@@ -1,13 +1,16 @@
 """Versions and stages, read from the tags that GTO writes."""
 
-import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field
+
+from rnnpipe.config.document import MOST_BYTES, parse_document
+from rnnpipe.errors import RegistryError, quoted
 from rnnpipe.registry.card import figure_with_interval
 from rnnpipe.registry.decision import Decision, parse_decision
 from rnnpipe.registry.git import git
@@ -20,7 +23,8 @@ FETCHED = Path(".rnnpipe/models")
 STAGES = ("dev", "staging", "prod")
 ROLLBACK = "Roll back"  # how the message of a tag starts that takes an assignment back
 
-VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+# Numbers that fit: a tag may come from anybody who can push.
+VERSION = re.compile(r"v(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def versions(root: Path, name: str) -> tuple[Version, ...]:
     Raises:
         RegistryError: this is no git repository, or a version's commit holds no decision.
     """
-    tags, paths = read_tags(root, name), paths_of(name)
+    tags = read_tags(root, name)
     stages = {stage: history[-1] for stage, history in histories(tags).items() if history}
     return tuple(
         Version(
@@ -83,14 +87,44 @@ def versions(root: Path, name: str) -> tuple[Version, ...]:
             version=version,
             commit=commit,
             stages=tuple(sorted(stage for stage, held in stages.items() if held == version)),
-            decision=parse_decision(
-                git(root, "show", f"{commit}:{paths.decision.as_posix()}"),
-                f"{paths.decision} at {name}@{version}",
+            decision=_decision_at(root, name, version, commit),
+            metrics=parse_document(
+                dict[str, Any],
+                show(root, commit, (path := paths_of(name).metrics).as_posix()),
+                f"{path} at {name}@{version} holds no metrics",
+                f"whoever published it has to do so again; until then, git tag -d {name}@{version}",
             ),
-            metrics=json.loads(git(root, "show", f"{commit}:{paths.metrics.as_posix()}")),
         )
         for version, commit in registered(tags).items()
     )
+
+
+def _decision_at(root: Path, name: str, version: str, commit: str) -> Decision:
+    path = paths_of(name).decision.as_posix()
+    origin = f"{path} at {name}@{version}"
+    decision = parse_decision(show(root, commit, path), origin)
+    if decision.name != name:
+        raise RegistryError(
+            f"{origin} judges {quoted(decision.name)}, expected {name}: the tag names a commit that"
+            f" never registered this model; remove it with git tag -d {name}@{version}"
+        )
+    return decision
+
+
+def show(root: Path, commit: str, path: str) -> str:
+    """Return a small file as it stands in a commit.
+
+    Raises:
+        RegistryError: it is not there, or larger than any file of the registry.
+    """
+    name = f"{commit}:{path}"
+    size = int(git(root, "cat-file", "-s", name))
+    if size > MOST_BYTES:
+        raise RegistryError(
+            f"{path} in commit {commit[:12]} has {size:,} bytes, expected at most {MOST_BYTES:,}:"
+            " it is not what the pipeline wrote; remove the tag that names it (git tag -d TAG)"
+        )
+    return git(root, "show", name)
 
 
 def read_tags(root: Path, name: str) -> tuple[Tag, ...]:
@@ -99,21 +133,23 @@ def read_tags(root: Path, name: str) -> tuple[Tag, ...]:
     Two tags within one second are told apart by their counter, which GTO itself cannot.
     """
     pattern = re.compile(
-        rf"{re.escape(name)}(?:@(?P<version>{VERSION.pattern})|#(?P<stage>[A-Za-z0-9/_-]+))"
-        r"(?P<cancelled>!?)(?:#(?P<counter>\d+))?"
+        rf"{re.escape(name)}(?:@(?P<version>{VERSION.pattern})|#(?P<stage>[A-Za-z0-9/_-]{{1,100}}))"
+        r"(?P<cancelled>!?)(?:#(?P<counter>[0-9]{1,9}))?"
     )
     listed = git(
         root,
         "for-each-ref",
-        "--format=%(refname:strip=2)%00%(*objectname)%00%(taggerdate:unix)%00%(contents:subject)",
+        "--format=%(refname:strip=2)%00%(*objectname)%00%(*objecttype)%00%(taggerdate:unix)%00"
+        "%(contents:subject)",
         f"refs/tags/{name}@*",
         f"refs/tags/{name}#*",
     )
     tags = []
-    for line in listed.splitlines():
-        tag, commit, time, message = line.split("\0")
+    for line in listed.split("\n"):  # a subject may hold what else Python takes for a line's end
+        tag, commit, kind, time, message = (line.split("\0") + [""] * 5)[:5]
         match = pattern.fullmatch(tag)
-        if match and commit:  # a lightweight tag is none of GTO's
+        # A lightweight tag is none of GTO's, nor one of something else than a commit, or undated.
+        if match and kind == "commit" and re.fullmatch("[0-9]{1,12}", time):
             tags.append(
                 Tag(
                     tag=tag,
@@ -171,12 +207,26 @@ def version_number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.removeprefix("v").split("."))
 
 
+class _GtoSettings(BaseModel):
+    stages: tuple[Annotated[str, Field(pattern="^[A-Za-z0-9/_-]{1,100}$")], ...] | None = None
+
+
 def known_stages(root: Path) -> tuple[str, ...]:
-    """Stages that the file ``.gto`` allows; dev, staging and prod where there is none."""
+    """Stages that the file ``.gto`` allows; dev, staging and prod where there is none.
+
+    Raises:
+        RegistryError: the file cannot be read, or is no such file.
+    """
     import yaml
 
+    advice = "put it back with git checkout .gto, or give it a list: stages: [dev, staging, prod]"
     try:
         settings = yaml.safe_load((root / ".gto").read_text(encoding="utf-8")) or {}
+        stages = _GtoSettings.model_validate(settings).stages
     except FileNotFoundError:
         return STAGES
-    return tuple(settings.get("stages") or STAGES)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise RegistryError(
+            f"the file .gto holds no settings of GTO ({type(error).__name__}): {advice}"
+        ) from None
+    return stages or STAGES

@@ -4,13 +4,16 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
+from rnnpipe.config.document import read_document
 from rnnpipe.errors import RegistryError, quoted
-from rnnpipe.storage.files import read_json, write_json
+from rnnpipe.storage.files import write_json
 from rnnpipe.text.tokens import (
     CHUNK,
     FIRST_WORD_ID,
@@ -21,6 +24,8 @@ from rnnpipe.text.tokens import (
     split_words_in_chunks,
 )
 from rnnpipe.text.word_rules import CURRENT, RULES
+
+_MOST_BYTES = 2**30  # of a vocabulary's file
 
 
 @dataclass(frozen=True)
@@ -108,14 +113,22 @@ class Vocabulary:
         Raises:
             RegistryError: the words were split by rules that this program does not know.
         """
-        saved = read_json(path)
-        for number, rules in RULES.items():
-            if saved["rules"] == rules:
-                return cls(tuple(saved["words"]), number)
-        raise RegistryError(
-            f"{path} was made by the word rules {saved['rules']}, this rnnpipe has"
-            f" {', '.join(map(str, RULES))}: use the rnnpipe version that trained the model"
-        )
+        what, advice = f"{path} is no vocabulary", "take the one that lies beside the model"
+        saved = read_document(_Saved, path, what, advice, _MOST_BYTES)
+        number = next((number for number, rules in RULES.items() if saved.rules == rules), None)
+        if number is None:
+            raise RegistryError(
+                f"{path} was made by the word rules {quoted(saved.rules)}, this rnnpipe has the rules"
+                f" {', '.join(map(str, RULES))}: use the rnnpipe version that trained the model"
+            )
+        if len(set(saved.words)) < len(saved.words):
+            raise RegistryError(f"{what} (a word stands in it twice): {advice}")
+        return cls(saved.words, number)
+
+
+class _Saved(BaseModel):
+    rules: dict[str, Any]
+    words: tuple[Annotated[str, Field(min_length=1)], ...]
 
 
 class DistinctWords:

@@ -34,6 +34,7 @@ from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.problems.classification.plots import draw_evaluation
 from rnnpipe.reporting.plots import draw_training
 from rnnpipe.storage.files import atomic_directory, read_json, write_json
+from rnnpipe.storage.spreadsheet import plain_cell
 from rnnpipe.text.batching import Padding
 from rnnpipe.text.sequences import load_split
 
@@ -162,4 +163,7 @@ def _mistakes(test: pd.DataFrame, most: int) -> pd.DataFrame:
     chosen = pc.field("id").isin(pa.array(worst["id"], pa.string()))
     found = pq.read_table(REVIEWS, columns=["id", "text"], filters=chosen)
     texts = found.to_pandas().set_index("id")["text"]
-    return worst[["id", "label", "probability"]].assign(text=texts.loc[worst["id"]].to_numpy())
+    shown = worst[["id", "label", "probability"]]
+    return shown.assign(
+        id=shown["id"].map(plain_cell), text=texts.loc[worst["id"]].map(plain_cell).to_numpy()
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpipe.networks.onnx_session import open_session
+from rnnpipe.networks.onnx_session import open_session, require_size
 from rnnpipe.runtime.progress import track
 from rnnpipe.text.batching import Padding, sorted_batches
 from rnnpipe.text.tokens import Ragged
@@ -26,7 +26,30 @@ class ExportedNetwork:
         Raises:
             RegistryError: the file is missing or is no such network.
         """
-        self._session = open_session(path)
+        self._session = open_session(path, "classifier", {"token_ids": 2}, {"logit": 1})
+
+    def require_matching(self, token_ids: int, padding: Padding) -> None:
+        """Make sure that the network belongs to a vocabulary, and is content with this machine.
+
+        Args:
+            token_ids: how many ids the vocabulary has.
+            padding: how a batch will become a rectangle.
+
+        Raises:
+            RegistryError: it is of another model, or would want more than any network of ours.
+        """
+        graph, path = self._session.graph, self._session.path
+        rows = [
+            graph.constants[node.inputs[0]].shape[0]
+            for node in graph.nodes
+            if node.operator == "Gather"
+            and node.inputs[0] in graph.constants
+            and graph.constants[node.inputs[0]].is_weight
+        ]
+        require_size(path, "rows of word vectors", rows[0] if rows else "no", token_ids)
+        batch = _batch_size(padding)
+        found = self._session.require_bounded(token_ids=(batch, padding.length))
+        require_size(path, "answers a batch", found.outputs.get("logit"), (batch,))
 
     def logits(self, token_ids: NDArray[np.int32]) -> NDArray[np.float32]:
         """Map ``int32[batch, time]`` to ``float32[batch]``; may be called from several threads."""
@@ -44,9 +67,8 @@ class ExportedNetwork:
             progress: show a bar on a terminal.
         """
         lengths = np.minimum(sequences.lengths, padding.length)
-        size = max(1, min(_BATCH, _MOST_TOKENS // padding.length))
         # The longest first: a long batch that came last would leave the other cores idle.
-        batches = sorted_batches(lengths, size)[::-1]
+        batches = sorted_batches(lengths, _batch_size(padding))[::-1]
         logits = np.empty(len(sequences), np.float32)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             answers = pool.map(lambda rows: self.logits(padding.pad(sequences, rows)), batches)
@@ -55,3 +77,7 @@ class ExportedNetwork:
             for rows, answer in shown if progress else answered:
                 logits[rows] = answer
         return logits
+
+
+def _batch_size(padding: Padding) -> int:
+    return max(1, min(_BATCH, _MOST_TOKENS // padding.length))

@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
+from rnnpipe.config.document import read_document
+from rnnpipe.config.section import Section
 from rnnpipe.errors import RegistryError
 from rnnpipe.metrics.classification import THRESHOLD, probabilities_of
 from rnnpipe.problems.classification.exported import ExportedNetwork
 from rnnpipe.registry.find import find
 from rnnpipe.registry.folder import MODEL_FILES
-from rnnpipe.storage.files import read_json
 from rnnpipe.text.batching import Padding
 from rnnpipe.text.tokens import UNKNOWN_ID, Ragged
 from rnnpipe.text.vocabulary import Vocabulary
+
+_MOST_WORDS = 100_000  # of a text that are read
 
 
 @dataclass(frozen=True)
@@ -84,18 +89,56 @@ def load_model(model: str | Path | None = None, root: Path = Path()) -> Model:
     """
     needed = (*MODEL_FILES, "vocabulary.json")
     folder = find(None if model is None else str(model), root, "sentiment", needed)
-    try:
-        saved = read_json(folder / "params.json")
-        negative, positive = saved["label_names"]
-        padding = Padding(**saved["padding"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RegistryError(
-            f"{folder / 'params.json'} is not of this rnnpipe ({type(error).__name__}: {error}):"
-            " use the version that trained the model, or train it again with `dvc repro`"
-        ) from error
-    return Model(
-        (negative, positive),
-        Vocabulary.load(folder / "vocabulary.json"),
-        padding,
-        ExportedNetwork(folder / "network.onnx"),
-    )
+    saved = _read_saved(folder / "params.json")
+    vocabulary = Vocabulary.load(folder / "vocabulary.json")
+    padding = Padding(**saved.padding.model_dump())
+    network = ExportedNetwork(folder / "network.onnx")
+    network.require_matching(len(vocabulary), padding)
+    return Model(saved.label_names, vocabulary, padding, network)
+
+
+_Label = Annotated[str, Field(min_length=1, max_length=100)]
+_Side = Literal["left", "right"]
+
+
+class _SavedPadding(Section):
+    length: int = Field(ge=1, le=_MOST_WORDS)
+    side: _Side = "right"
+    truncation_side: _Side = "left"
+    fixed: bool = False
+
+
+class _SavedTraining(BaseModel):
+    """What is said of the padding a second time."""
+
+    sequence_length: int | None = None
+    padding_side: _Side | None = None
+    truncation_side: _Side | None = None
+
+
+class _Saved(BaseModel):
+    label_names: tuple[_Label, _Label]
+    padding: _SavedPadding
+    train: _SavedTraining = _SavedTraining()
+
+
+def _read_saved(path: Path) -> _Saved:
+    what = f"{path} is not of this rnnpipe"
+    advice = "use the version that trained the model, or train it again with `dvc repro`"
+    saved = read_document(_Saved, path, what, advice)
+    padding, train = saved.padding, saved.train
+    twice = {
+        "padding.length": (padding.length, train.sequence_length),
+        "padding.side": (padding.side, train.padding_side),
+        "padding.truncation_side": (padding.truncation_side, train.truncation_side),
+    }
+    faults = [
+        f"{name} is {found}, the training says {trained}"
+        for name, (found, trained) in twice.items()
+        if trained not in (None, found)
+    ]
+    if saved.label_names[0] == saved.label_names[1]:
+        faults.append("both labels have one name")
+    if faults:
+        raise RegistryError(f"{what} ({'; '.join(faults)}): {advice}")
+    return saved

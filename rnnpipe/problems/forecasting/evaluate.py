@@ -23,6 +23,7 @@ from rnnpipe.problems.forecasting.plots import draw_error_by_step, draw_forecast
 from rnnpipe.reporting.plots import draw_training
 from rnnpipe.series.windows import WindowedSeries
 from rnnpipe.storage.files import atomic_directory, read_json
+from rnnpipe.storage.spreadsheet import plain_cell
 
 _DRAWN_COLUMNS = 3
 
@@ -64,7 +65,8 @@ def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
         pd.DataFrame({"step": np.arange(1, horizon + 1)} | steps).to_csv(
             folder / "error_by_step.csv", index=False, float_format="%.6g"
         )
-        column_table(errors["test"]["network"], series.names).to_csv(
+        cells = tuple(map(plain_cell, series.names))
+        column_table(errors["test"]["network"], cells).to_csv(
             folder / "error_by_column.csv", index=False, float_format="%.6g"
         )
         draw_error_by_step(steps, folder / "error_by_step.png")

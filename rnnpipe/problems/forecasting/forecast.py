@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
-from rnnpipe.errors import ParameterError, RegistryError, SourceError
+from rnnpipe.config.document import read_document
+from rnnpipe.config.section import Section
+from rnnpipe.errors import ParameterError, RegistryError, SourceError, quoted
+from rnnpipe.networks.onnx_session import require_size
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
 from rnnpipe.registry.find import find
 from rnnpipe.series.table import Scaler, read_series, require_regular, usual_step
 from rnnpipe.series.windows import latest_window, scaler_of
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
-from rnnpipe.storage.files import read_json
 
 
 @dataclass(frozen=True)
@@ -89,20 +93,41 @@ def load_forecaster(model: str | Path | None = None, root: Path = Path()) -> For
         RegistryError: there is no such model, or its folder is not whole.
     """
     folder = find(None if model is None else str(model), root, "forecasting")
-    try:
-        saved = read_json(folder / "params.json")
-        names = tuple(saved["columns"])
-        scaler = scaler_of(names, saved["scaling"])
-        step_seconds = float(saved["step_seconds"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RegistryError(
-            f"{folder / 'params.json'} is of no forecaster ({type(error).__name__}: {error}): name"
-            " one with --model, or train it again with `dvc repro pipelines/forecasting/dvc.yaml`"
-        ) from error
+    path = folder / "params.json"
+    what = f"{path} is of no forecaster"
+    advice = (
+        "name one with --model, or train it again with `dvc repro pipelines/forecasting/dvc.yaml`"
+    )
+    saved = read_document(_Saved, path, what, advice)
+    missing = [name for name in saved.columns if name not in saved.scaling]
+    if missing or len(set(saved.columns)) < len(saved.columns):
+        fault = f"no scaling of {quoted(missing[0])}" if missing else "a column is named twice"
+        raise RegistryError(f"{what} ({fault}): {advice}")
     network = ExportedForecaster(folder / "network.onnx")
-    if network.columns != len(names):
-        raise RegistryError(
-            f"{folder / 'network.onnx'} forecasts {network.columns} columns, params.json names"
-            f" {len(names)}: they are of two models; take the folder from the registry again"
-        )
-    return Forecaster(names, scaler, step_seconds, network)
+    for word, found, expected in (
+        ("columns", network.columns, len(saved.columns)),
+        ("steps of look-back", network.look_back, saved.look_back),
+        ("steps ahead", network.horizon, saved.horizons and saved.horizons[-1]),
+    ):
+        if expected is not None:
+            require_size(folder / "network.onnx", word, found, expected)
+    network.require_bounded()
+    scaling = {name: each.model_dump() for name, each in saved.scaling.items()}
+    return Forecaster(saved.columns, scaler_of(saved.columns, scaling), saved.step_seconds, network)
+
+
+_Column = Annotated[str, Field(min_length=1, max_length=1000)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Scaling(Section):
+    mean: _Finite
+    deviation: Annotated[_Finite, Field(gt=0)]
+
+
+class _Saved(BaseModel):
+    columns: Annotated[tuple[_Column, ...], Field(min_length=1, max_length=100_000)]
+    look_back: int | None = None
+    horizons: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    step_seconds: Annotated[_Finite, Field(gt=0)]
+    scaling: dict[str, _Scaling]

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpipe.errors import RegistryError
-from rnnpipe.networks.onnx_session import open_session
+from rnnpipe.networks.onnx_file import unusable
+from rnnpipe.networks.onnx_session import open_session, require_size
 
 
 class ExportedLanguageModel:
@@ -18,15 +18,34 @@ class ExportedLanguageModel:
         Raises:
             RegistryError: the file is missing or is no such model.
         """
-        self._session = open_session(path, threads=0)
-        shapes = {value.name: value.shape for value in self._session.get_inputs()}
-        if set(shapes) != {"token_ids", "state"}:
-            raise RegistryError(
-                f"{path} is no language model: expected the inputs token_ids and state"
-            )
-        self.vocabulary = self._session.get_modelmeta().custom_metadata_map.get("vocabulary", "")
-        layers, _, width = shapes["state"]
-        self._state_shape = (int(layers), 1, int(width))
+        self._session = open_session(
+            path,
+            "language model",
+            {"token_ids": 2, "state": 3},
+            {"logits": 2, "state_after": 3},
+            threads=0,
+        )
+        self.vocabulary = self._session.metadata.get("vocabulary", "")
+        layers, _, width = self._session.graph.inputs["state"]
+        if not isinstance(layers, int) or not isinstance(width, int):
+            raise unusable(path, "it does not say how large its state is")
+        self._state_shape = (layers, 1, width)
+
+    def require_matching(self, token_ids: int, steps: int) -> None:
+        """Make sure that the network belongs to a vocabulary, and is content with this machine.
+
+        Args:
+            token_ids: how many ids the vocabulary has.
+            steps: the most that it will read at once.
+
+        Raises:
+            RegistryError: it is of another model, or would want more than any network of ours.
+        """
+        shapes = {"token_ids": (1, steps), "state": self._state_shape}
+        found = self._session.require_bounded(**shapes).outputs
+        path = self._session.path
+        require_size(path, "scores", found.get("logits"), (1, token_ids))
+        require_size(path, "of a state after", found.get("state_after"), self._state_shape)
 
     def zero_state(self) -> NDArray[np.float32]:
         """Return the state before a text, ``float32[layers, 1, width]``."""

@@ -16,6 +16,7 @@ from rnnpipe.text.tokens import FIRST_WORD_ID, UNKNOWN_ID
 from rnnpipe.text.vocabulary import Vocabulary
 from rnnpipe.text.windows import BOUNDARY_ID
 
+_MOST_AT_ONCE = 1024  # words that are read, of a long beginning
 _UNKNOWN = "<unknown>"  # how a word is shown that the vocabulary does not hold
 
 
@@ -77,12 +78,16 @@ def load_language_model(
         root: the project's folder, where versions and stages are looked up.
 
     Raises:
-        RegistryError: there is no such model, or its folder is not whole.
+        RegistryError: there is no such model, its folder is not whole, or its parts do not belong
+            together.
     """
     needed = (*MODEL_FILES, "vocabulary.json")
     folder = find(None if model is None else str(model), root, "language_model", needed)
     vocabulary = Vocabulary.load(folder / "vocabulary.json")
-    return ExportedLanguageModel(folder / "network.onnx"), vocabulary
+    network = ExportedLanguageModel(folder / "network.onnx")
+    network.require_matching(len(vocabulary), _MOST_AT_ONCE)
+    require_same_vocabulary(network.vocabulary, vocabulary, "the language model")
+    return network, vocabulary
 
 
 def generate(
@@ -117,6 +122,9 @@ def continue_ids(
     random = np.random.default_rng(sampling.seed)
     read = np.concatenate([[BOUNDARY_ID], token_ids]).astype(np.int32)
     state = model.zero_state()
+    while len(read) > _MOST_AT_ONCE:
+        _, state = model.read(read[None, :_MOST_AT_ONCE], state)
+        read = read[_MOST_AT_ONCE:]
     for _ in range(sampling.most_words):
         scores, state = model.read(read[None], state)
         drawn = draw(scores[0], sampling, random)

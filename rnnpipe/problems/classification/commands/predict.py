@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rnnpipe.errors import RnnpipeError
+from rnnpipe.errors import RnnpipeError, printable
 
 if TYPE_CHECKING:
     from rnnpipe.problems.classification.predict import Prediction
@@ -77,4 +77,4 @@ def _lines(predictions: "list[Prediction]", as_json: bool) -> Iterator[str]:
             row = {"label": prediction.label, "probability": probability}
             yield json.dumps(row | {"known_words": prediction.known_words})
         else:
-            yield f"{prediction.label}  {probability:.4f}"
+            yield f"{printable(prediction.label)}  {probability:.4f}"

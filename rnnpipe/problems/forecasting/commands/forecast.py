@@ -1,9 +1,14 @@
 """The command ``forecast``: tell how a series goes on, with a registered model."""
 
 import argparse
+import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
+
+from rnnpipe.errors import printable
+from rnnpipe.storage.spreadsheet import plain_cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +38,8 @@ def run(options: Any) -> None:
     csv_format = CsvFormat(options.quoting, options.escape)
     found = model.forecast(options.file, options.time_column, options.steps, csv_format)
     if not options.json:
-        print(options.time_column, *found.names, sep=",")
+        names = (printable(plain_cell(name)) for name in (options.time_column, *found.names))
+        csv.writer(sys.stdout, lineterminator="\n").writerow(names)
     for time, values in zip(found.times, found.values, strict=True):
         moment = str(time).replace("T", " ").removesuffix(".000000")
         numbers = [float(f"{value:.6g}") for value in values]

@@ -4,6 +4,8 @@ import argparse
 import sys
 from typing import Any
 
+from rnnpipe.errors import printable
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -29,10 +31,8 @@ def run(options: Any) -> None:
     )
     model, vocabulary = load_language_model(options.model)
     found = generate(model, vocabulary, options.text, sampling)
-    print(
-        " ".join(filter(None, [options.text.strip(), *found.words]))
-        + ("." if found.ended else " …")
-    )
+    said = " ".join(filter(None, [options.text.strip(), *found.words]))
+    print(printable(said) + ("." if found.ended else " …"))
     if options.text.strip() and not found.known_words:
         print(
             "rnnpipe: the beginning holds no word that the model knows, so what follows has"
