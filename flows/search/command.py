@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows import lifeline
 from flows.runners import RUNNERS
 from flows.search.flow import ROOT, SPACE, SearchError, search
 from flows.search.report import REPORTS, Summary, read_summary
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match options.command:
             case "run":
-                return _main_run(options)
+                return _main_run(options, alone=arguments is None)
             case "apply":
                 for line in apply(ROOT, options.name):
                     print(line)
@@ -83,8 +84,10 @@ def _shown(report: Path) -> Summary:
         ) from None
 
 
-def _main_run(options: argparse.Namespace) -> int:
+def _main_run(options: argparse.Namespace, alone: bool) -> int:
     use_a_server(ROOT / ".rnnpipe" / "prefect")
+    if alone:
+        lifeline.watch_server()
     state = search(
         options.space,
         options.name,
@@ -99,7 +102,7 @@ def _main_run(options: argparse.Namespace) -> int:
         print(f"\n{result.table}\n{result.sentence}")
     else:
         print(f"rnnpipe: {result}", file=sys.stderr)
-    return 0 if state.is_completed() else 1
+    return lifeline.ending_with(0 if state.is_completed() else 1)
 
 
 def _parser() -> argparse.ArgumentParser:
