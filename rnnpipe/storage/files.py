@@ -1,4 +1,7 @@
-"""Files that are either whole or not there: write beside the target, then rename."""
+"""Files that are either whole or not there: write beside the target, then rename.
+
+Where the target is a symbolic link, what it leads to is replaced, and the link stays.
+"""
 
 import hashlib
 import json
@@ -9,14 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rnnpipe.errors import RnnpipeError
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it when the block ends well.
 
     On an exception the temporary file is removed and what stood at ``path`` stays.
+
+    Raises:
+        RnnpipeError: ``path`` is a symbolic link that leads nowhere, or to a folder.
     """
-    path = Path(path)
+    path = _behind_link(Path(path), folder=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -33,13 +41,14 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield an empty directory beside ``path`` that replaces it when the block ends well.
 
     On an exception the new directory is removed and what stood at ``path`` stays.
+
+    Raises:
+        RnnpipeError: ``path`` is a symbolic link that leads nowhere, or to no folder.
     """
-    path = Path(path)
+    path = _behind_link(Path(path), folder=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    previous = path.with_name(f".{path.name}.previous")
-    if previous.exists() and not path.exists():
-        previous.replace(path)  # an earlier process died between the two renames below
+    previous = _bring_back(path)
     for leftover in (partial, previous):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
@@ -56,6 +65,34 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     finally:
         for leftover in (partial, previous):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _bring_back(path: Path) -> Path:
+    """Return where a folder waits while another takes its place; bring back one that still does."""
+    previous = path.with_name(f".{path.name}.previous")
+    if previous.exists() and not path.exists():
+        previous.replace(path)  # an earlier process died between the two renames
+    return previous
+
+
+def _behind_link(path: Path, *, folder: bool) -> Path:
+    """Return where a path leads, if it is a link to a file or folder that may be replaced there."""
+    if not path.is_symlink():
+        return path
+    try:
+        target = path.resolve()
+        if folder and not target.exists():
+            _bring_back(target)
+        fits = target.is_dir() if folder else target.is_file()
+    except (OSError, RuntimeError):  # RuntimeError: a circle of links
+        target, fits = path.readlink(), False
+    if not fits:
+        raise RnnpipeError(
+            f"{path} is a link to {target}, expected one to a {'folder' if folder else 'file'} that"
+            " is there: make that, or remove the link"
+        )
+    # DVC links to files of its cache, which nobody may write: such a link is replaced itself.
+    return target if folder or target.stat().st_mode & 0o222 else path
 
 
 def write_json(path: Path, value: Any) -> None:
