@@ -20,6 +20,7 @@ from rnnpipe.registry.checks import (
     check_decision,
     check_fresh,
     check_head,
+    check_identity,
     check_stage,
     current_branch,
     lock_path,
@@ -151,6 +152,7 @@ def publish(
         raise RegistryError("--force needs --reason TEXT, which is kept in the tag's message")
     check_stage(root, stage)
     branch = current_branch(root)
+    check_identity(root)
     reports = changed_reports(root, name)
     check_fresh(root, name)
     decision = check_decision(root, name)
@@ -213,6 +215,7 @@ def promote(root: Path, version: str, stage: str = "prod", *, name: str | None =
     name = model_name(root, name)
     check_stage(root, stage)
     remote = git_remote(root, current_branch(root, detached=True))
+    check_identity(root)
     if remote:
         fetch_tags(root, remote)
     tags = read_tags(root, name)
@@ -242,6 +245,7 @@ def rollback(root: Path, stage: str = "prod", *, name: str | None = None) -> Mov
     name = model_name(root, name)
     check_stage(root, stage)
     remote = git_remote(root, current_branch(root, detached=True))
+    check_identity(root)
     if remote:
         fetch_tags(root, remote)
     tags = read_tags(root, name)

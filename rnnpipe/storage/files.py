@@ -48,7 +48,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     path = _behind_link(Path(path), folder=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    previous = _bring_back(path)
+    previous = path.with_name(f".{path.name}.previous")
+    if previous.exists() and not path.exists():
+        previous.replace(path)  # an earlier process died between the two renames below
     for leftover in (partial, previous):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
@@ -67,23 +69,16 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _bring_back(path: Path) -> Path:
-    """Return where a folder waits while another takes its place; bring back one that still does."""
-    previous = path.with_name(f".{path.name}.previous")
-    if previous.exists() and not path.exists():
-        previous.replace(path)  # an earlier process died between the two renames
-    return previous
-
-
 def _behind_link(path: Path, *, folder: bool) -> Path:
     """Return where a path leads, if it is a link to a file or folder that may be replaced there."""
     if not path.is_symlink():
         return path
     try:
         target = path.resolve()
-        if folder and not target.exists():
-            _bring_back(target)
-        fits = target.is_dir() if folder else target.is_file()
+        # An earlier process may have died between the two renames of a folder.
+        died = folder and not target.exists()
+        found = target.with_name(f".{target.name}.previous") if died else target
+        fits = found.is_dir() if folder else found.is_file()
     except (OSError, RuntimeError):  # RuntimeError: a circle of links
         target, fits = path.readlink(), False
     if not fits:
