@@ -49,6 +49,7 @@ from rnnpipe.registry.versions import (
     version_number,
     versions,
 )
+from rnnpipe.storage.locks import check_locks
 from rnnpipe.storage.paths import paths_of
 
 logger = logging.getLogger(__name__)
@@ -144,6 +145,7 @@ def publish(
 
     Raises:
         RefusalError: the model may not, or need not, be published.
+        LockError: a ``dvc.lock`` is damaged.
         RegistryError: git, DVC or GTO failed; running it again completes the work.
     """
     name = model_name(root, name)
@@ -153,6 +155,7 @@ def publish(
     check_stage(root, stage)
     branch = current_branch(root)
     check_identity(root)
+    check_locks(root)
     reports = changed_reports(root, name)
     check_fresh(root, name)
     decision = check_decision(root, name)
