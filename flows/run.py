@@ -28,13 +28,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the flow once and print what became of each stage; 0 if all went well, else 1."""
     options = _parser().parse_args(arguments)
-    ready = begin_a_server(ROOT / ".rnnpipe" / "prefect")
-    from flows import lifeline
-
-    lifeline.ask_for_longer()
-    from flows.pipeline import PipelineFailedError, Story, pipeline
-
     try:
+        ready = begin_a_server(ROOT / ".rnnpipe" / "prefect")
+        from flows import lifeline
+
+        lifeline.ask_for_longer()
+        from flows.pipeline import PipelineFailedError, Story, pipeline
+
         ready()
         if arguments is None:  # this process is the run's alone
             lifeline.watch_server()
