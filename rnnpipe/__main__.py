@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnpipe.errors import RnnpipeError
+from rnnpipe.runtime.arguments import path
 from rnnpipe.runtime.home import ensure_home
 from rnnpipe.storage.paths import command_modules, problem_names, stage_files, stage_module
 
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", _demo, "run the whole pipeline on a generated corpus, in .demo/")
     demo.add_argument("--reviews", type=int, default=4000, help="size of the corpus (4000)")
     attempt = command("try", _try, "run the pipeline with another parameter file, in .try/NAME")
-    attempt.add_argument("params", type=Path, help="a parameter file, such as params/notebook.yaml")
+    attempt.add_argument("params", type=path, help="a parameter file, such as params/notebook.yaml")
     return parser
 
 
@@ -121,7 +122,7 @@ def _with_problem(command: argparse.ArgumentParser) -> None:
 def _with_params(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--params",
-        type=Path,
+        type=path,
         default=Path("params.yaml"),
         help="the parameter file of the problem (params.yaml)",
     )

@@ -21,6 +21,7 @@ from flows.workspace import (
     write_overrides,
 )
 from rnnpipe.errors import RnnpipeError
+from rnnpipe.runtime.arguments import path_or_name
 from rnnpipe.storage.paths import paths_of
 
 
@@ -111,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="search, or go on where a search was cut off")
-    run.add_argument("--space", default=SPACE, help=f"file with the space ({SPACE})")
+    run.add_argument(
+        "--space", type=path_or_name, default=SPACE, help=f"file with the space ({SPACE})"
+    )
     run.add_argument("--name", help="of the search (as the file says)")
     run.add_argument("--trials", type=int, help="how many in all (as the file says)")
     run.add_argument("--at-once", type=int, default=1, metavar="N", help="trials in parallel (1)")
