@@ -36,9 +36,11 @@ class Server:
     def start(self) -> None:
         app = ("--factory", "prefect.server.api.server:create_app", "--lifespan", "on")
         port = ("--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error")
+        # Nothing of another test's server.
+        kept = {name: value for name, value in os.environ.items() if "PREFECT" not in name}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", *app, *port],
-            env={**os.environ, "PREFECT_HOME": str(self.home), "PREFECT_UI_ENABLED": "0"},
+            env={**kept, "PREFECT_HOME": str(self.home), "PREFECT_UI_ENABLED": "0"},
             cwd=self.home,
         )
         wait_for("the server", 180, lambda: is_healthy(self.port))
