@@ -11,6 +11,7 @@ from flows import dvc_child
 from flows.dvc_child import stamp
 from flows.stage import Outcome, environment
 from rnnpipe.errors import RnnpipeError
+from rnnpipe.storage.locks import check_locks
 
 
 class DagError(RnnpipeError):
@@ -78,6 +79,7 @@ def read_plan(folder: Path, pipeline: Path = Path("dvc.yaml")) -> Plan:
 
     Raises:
         DagError: ``dvc.yaml`` cannot be read; the message holds DVC's words.
+        LockError: a ``dvc.lock`` is damaged.
     """
     done = subprocess.run(
         [*dvc_child.COMMAND, "plan", pipeline.as_posix()],
@@ -88,6 +90,7 @@ def read_plan(folder: Path, pipeline: Path = Path("dvc.yaml")) -> Plan:
         text=True,
     )
     if done.returncode:
+        check_locks(folder)
         raise DagError(f"DVC cannot read the stages of {folder}: {done.stderr.strip()}")
     return Plan.of(done.stdout)
 

@@ -118,7 +118,9 @@ def _paths(stage: str, folder: Path) -> list[str]:
 def _locked_stages(lock: Path) -> dict[str, Any]:
     import yaml
 
-    stages: dict[str, Any] = yaml.load(lock.read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
+    stages: dict[str, Any] = yaml.load(lock.read_text(encoding="utf-8"), yaml.CSafeLoader).get(
+        "stages", {}
+    )
     return stages
 
 

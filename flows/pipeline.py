@@ -21,6 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import show
 from flows.dag import Plan, read_plan, short_name
+from flows.lifeline import wait_for_server, watch_for_worker
 from flows.ranks import Spread, run_rank
 from flows.runners import Runner, task_runner
 from flows.stage import Outcome, StageNetworkError, run_stage, stop_stages
@@ -110,6 +111,7 @@ def pipeline(
     """
     root = Path(repository).resolve() if repository else ROOT
     logger = get_run_logger()
+    watch_for_worker()
     problem = _known(problem)
     with ThreadPoolExecutor() as beside:
         # While this process waits for DVC, which looks at the clone.
@@ -131,6 +133,7 @@ def pipeline(
         raise
     finally:
         workspace.close()
+    wait_for_server()  # which is told now
     return Completed(message=story.sentence, data=story)
 
 

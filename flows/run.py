@@ -28,12 +28,17 @@ ROOT = Path(__file__).resolve().parents[1]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the flow once and print what became of each stage; 0 if all went well, else 1."""
     options = _parser().parse_args(arguments)
-    ready = begin_a_server(ROOT / ".rnnpipe" / "prefect")
-    from flows.pipeline import PipelineFailedError, Story, pipeline
-
     try:
+        ready = begin_a_server(ROOT / ".rnnpipe" / "prefect")
+        from flows import lifeline
+
+        lifeline.ask_for_longer()
+        from flows.pipeline import PipelineFailedError, Story, pipeline
+
         ready()
-    except ServerError as error:
+        if arguments is None:  # this process is the run's alone
+            lifeline.watch_server()
+    except (ServerError, ParameterError) as error:
         print(f"rnnpipe: {printable(error)}", file=sys.stderr)
         return error.exit_code
     state = pipeline(
@@ -56,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"  {story.sentence}")
     else:
         print(f"rnnpipe: {result}", file=sys.stderr)
-    return 0 if state.is_completed() else 1
+    return lifeline.ending_with(0 if state.is_completed() else 1)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -170,8 +170,23 @@ def stop_stages(folder: Path) -> None:
     """End the stages that run in a folder, and let no other begin there."""
     with _lock:
         _stopped.add(folder)
-        for child in _children.get(folder, ()):
+        for child in _children.get(folder, {}):
             child.terminate()
+
+
+def stop_all() -> list[str]:
+    """End all stages that run in this process, and return their names when they are gone."""
+    with _lock:
+        begun = [(child, name) for each in _children.values() for child, name in each.items()]
+    running = {child: name for child, name in begun if child.poll() is None}
+    for folder in list(_children):
+        stop_stages(folder)
+    for child in running:
+        try:
+            child.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+    return sorted(running.values())
 
 
 def allow_stages(folder: Path) -> None:
@@ -181,7 +196,7 @@ def allow_stages(folder: Path) -> None:
 
 
 _lock = threading.Lock()
-_children: dict[Path, set["subprocess.Popen[str]"]] = {}
+_children: dict[Path, dict["subprocess.Popen[str]", str]] = {}  # the stages that run, by folder
 _stopped: set[Path] = set()
 
 
@@ -212,7 +227,7 @@ def _run(
             encoding="utf-8",
             errors="replace",
         )
-        _children.setdefault(folder, set()).add(child)
+        _children.setdefault(folder, {})[child] = stage
     try:
         with following(progress, told, child.terminate):
             for line in child.stdout or ():
@@ -229,7 +244,7 @@ def _run(
         _end(child)
         progress.unlink(missing_ok=True)
         with _lock:
-            _children[folder].discard(child)
+            del _children[folder][child]
 
 
 def _end(child: "subprocess.Popen[str]") -> None:

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
-import yaml
 from ruamel.yaml import YAML
 
 from flows import dvc_child
@@ -32,6 +31,7 @@ from rnnpipe.config.load import PARAMS_FILE, Params, check_params, parse_values,
 from rnnpipe.errors import ParameterError, RnnpipeError, shown
 from rnnpipe.storage.card import read_card
 from rnnpipe.storage.files import atomic_file
+from rnnpipe.storage.locks import check_locks, locked_stages
 from rnnpipe.storage.paths import paths_of
 
 RUNS = Path(".rnnpipe/runs")
@@ -102,6 +102,7 @@ def make_workspace(
 
     Raises:
         ParameterError: an override is unknown or out of range; nothing was made.
+        LockError: a ``dvc.lock`` of the commit is damaged.
         WorkspaceError: git or DVC failed, or a run of this name is still at work.
     """
     if not _NAME.fullmatch(name):
@@ -130,7 +131,11 @@ def make_workspace(
                 _copy_source(repository, folder, source)
         pipeline = paths_of(problem).pipeline / "dvc.yaml"
         share = (*dvc_child.COMMAND, "share", str(repository), pipeline.as_posix())
-        plan = Plan.of(_command(folder, *share))
+        try:
+            plan = Plan.of(_command(folder, *share))
+        except WorkspaceError:
+            check_locks(folder)  # the likeliest reason, for which there is a cure
+            raise
         with atomic_file(ready) as partial:
             partial.write_text(made_of, encoding="utf-8")
     except BaseException:
@@ -201,7 +206,7 @@ def remove_results(folder: Path, stages: Iterable[str]) -> None:
         lock = folder / Path(file or "dvc.yaml").with_name("dvc.lock")
         if not lock.is_file():
             continue
-        known = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+        known = locked_stages(lock, lock.relative_to(folder).as_posix())
         for out in known.get(name, {}).get("outs", []):
             path = folder / out["path"]
             if path.is_dir() and not path.is_symlink():

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rnnpipe.errors import RnnpipeError, printable, sentence_of
+from rnnpipe.runtime.arguments import path
 from rnnpipe.runtime.encoding import ensure_utf8
+from rnnpipe.runtime.home import ensure_home
 from rnnpipe.storage.paths import command_modules, problem_names, stage_files, stage_module
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    ensure_home(Path())
     options = _parser().parse_args(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_SafeFormatter("%(levelname)s %(name)s: %(message)s"))
@@ -114,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", _demo, "run the whole pipeline on a generated corpus, in .demo/")
     demo.add_argument("--reviews", type=int, default=4000, help="size of the corpus (4000)")
     attempt = command("try", _try, "run the pipeline with another parameter file, in .try/NAME")
-    attempt.add_argument("params", type=Path, help="a parameter file, such as params/notebook.yaml")
+    attempt.add_argument("params", type=path, help="a parameter file, such as params/notebook.yaml")
     return parser
 
 
@@ -131,7 +134,7 @@ def _with_problem(command: argparse.ArgumentParser) -> None:
 def _with_params(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--params",
-        type=Path,
+        type=path,
         default=Path("params.yaml"),
         help="the parameter file of the problem (params.yaml)",
     )

@@ -27,6 +27,7 @@ from prefect.client.schemas.filters import (
 from prefect.runtime import flow_run
 
 from flows.dag import short_name
+from flows.lifeline import tell
 from rnnpipe.problems import problem_by
 from rnnpipe.reporting.story import read_pictures, read_report
 from rnnpipe.storage.paths import paths_of
@@ -140,7 +141,7 @@ def show_stage(
                     row | {"seconds": took.get(row.get("epoch"))}
                     for row in history.get("epochs") or []
                 ]
-                if _find("training-progress"):
+                if tell(lambda: _find("training-progress")):
                     _show_progress(100, f"Done: {len(rows)} epochs, those of epoch {best} kept")
                 _show("training", training_markdown(rows, len(rows), best), _TRAINING)
         case "gradient_flow":
@@ -219,10 +220,14 @@ _ids: dict[tuple[str, str], UUID] = {}  # of artifacts, by flow run and key: the
 
 def _show(key: str, markdown: str, description: str) -> None:
     """Create the run's artifact of this key, or change it where it is there."""
-    if found := _find(key):
-        _update(found, data=markdown, description=description)
-    else:
-        create_markdown_artifact(markdown, key=key, description=description)
+
+    def show() -> None:
+        if found := _find(key):
+            _update(found, data=markdown, description=description)
+        else:
+            create_markdown_artifact(markdown, key=key, description=description)
+
+    tell(show)
 
 
 def _how_far(values: Mapping[str, Any], epochs: int) -> str:
@@ -235,10 +240,14 @@ def _how_far(values: Mapping[str, Any], epochs: int) -> str:
 
 
 def _show_progress(percent: float, description: str, key: str = "training-progress") -> None:
-    if found := _find(key):
-        _update(found, data=percent, description=description)
-    else:
-        create_progress_artifact(percent, key=key, description=description)
+
+    def show() -> None:
+        if found := _find(key):
+            _update(found, data=percent, description=description)
+        else:
+            create_progress_artifact(percent, key=key, description=description)
+
+    tell(show)
 
 
 def _update(artifact: UUID, **values: Any) -> None:

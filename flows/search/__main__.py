@@ -3,8 +3,11 @@
 import logging
 import sys
 
-from flows.search.command import main
+from flows import lifeline
 from rnnpipe.runtime.encoding import ensure_utf8
+
+lifeline.ask_for_longer()
+from flows.search.command import main  # noqa: E402  # Prefect is imported now
 
 if __name__ == "__main__":
     ensure_utf8()

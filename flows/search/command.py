@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows import lifeline
 from flows.runners import RUNNERS
 from flows.search.flow import ROOT, SPACE, SearchError, search
 from flows.search.report import REPORTS, Summary, read_summary
@@ -20,6 +21,7 @@ from flows.workspace import (
     write_overrides,
 )
 from rnnpipe.errors import RnnpipeError, printable
+from rnnpipe.runtime.arguments import path_or_name
 from rnnpipe.storage.paths import paths_of
 
 
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match options.command:
             case "run":
-                return _main_run(options)
+                return _main_run(options, alone=arguments is None)
             case "apply":
                 for line in apply(ROOT, options.name):
                     print(line)
@@ -83,8 +85,10 @@ def _shown(report: Path) -> Summary:
         ) from None
 
 
-def _main_run(options: argparse.Namespace) -> int:
+def _main_run(options: argparse.Namespace, alone: bool) -> int:
     use_a_server(ROOT / ".rnnpipe" / "prefect")
+    if alone:
+        lifeline.watch_server()
     state = search(
         options.space,
         options.name,
@@ -99,7 +103,7 @@ def _main_run(options: argparse.Namespace) -> int:
         print(f"\n{result.table}\n{result.sentence}")
     else:
         print(f"rnnpipe: {result}", file=sys.stderr)
-    return 0 if state.is_completed() else 1
+    return lifeline.ending_with(0 if state.is_completed() else 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="search, or go on where a search was cut off")
-    run.add_argument("--space", default=SPACE, help=f"file with the space ({SPACE})")
+    run.add_argument(
+        "--space", type=path_or_name, default=SPACE, help=f"file with the space ({SPACE})"
+    )
     run.add_argument("--name", help="of the search (as the file says)")
     run.add_argument("--trials", type=int, help="how many in all (as the file says)")
     run.add_argument("--at-once", type=int, default=1, metavar="N", help="trials in parallel (1)")

@@ -24,6 +24,7 @@ from prefect.states import Completed
 
 from flows.artifacts import show
 from flows.dag import read_dag
+from flows.lifeline import wait_for_server, watch_for_worker
 from flows.runners import Runner, task_runner
 from flows.search.report import REPORTS, Summary, page, summarize, write_report
 from flows.search.space import Space, check_space, divide_stages, read_space
@@ -82,6 +83,7 @@ def search(
         address: of a Dask or Ray cluster that is up; by default one for this search alone.
         repository: root of the project; by default the folder that holds this flow.
     """
+    watch_for_worker()
     root = Path(repository).resolve() if repository else ROOT
     plan = read_space(root / space)
     if trials is not None:
@@ -139,6 +141,7 @@ def _search(
         study.set_user_attr("seconds", round(past + time.monotonic() - began, 1))
         summary = tell()
     logger.info("%s", summary.sentence)
+    wait_for_server()  # which is told now
     return Completed(message=summary.sentence, data=summary)
 
 

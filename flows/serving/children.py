@@ -18,6 +18,7 @@ from typing import NoReturn
 
 import psutil
 
+from flows.serving.database import NAME, database_fault, other_release
 from flows.serving.environment import MARK, POOL, STATE
 from flows.serving.own_server import HOST
 from rnnpipe.errors import RnnpipeError
@@ -52,16 +53,24 @@ def only_one(state: Path, address: str) -> Iterator[None]:
     The lock is the kernel's and dies with its holder: a pid left in the file bars nobody.
 
     Raises:
-        UpError: another command holds it.
+        UpError: another command holds it, it cannot be used, or its database cannot.
     """
-    state.mkdir(parents=True, exist_ok=True)
-    state.chmod(0o700)
-    with (state / "up.lock").open("a+") as file:
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        state.chmod(0o700)
+        lock = (state / "up.lock").open("a+")
+    except OSError as error:
+        raise UpError(
+            f"{state} cannot be used ({error.strerror}): mend it, or move it away"
+        ) from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise UpError(f"already running: {_holder(file.read())}") from None
+        if fault := database_fault(state):
+            raise UpError(fault)
         file.truncate(0)
         json.dump({"pid": os.getpid(), "address": address}, file)
         file.flush()
@@ -186,15 +195,9 @@ class Children:
         log = self.log(name)
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         text = log.read_text(errors="replace")
-        database = STATE / "prefect.db"
+        database = STATE / NAME
         if "Can't locate revision" in text:
-            from importlib.metadata import version
-
-            return (
-                f"{database} was written by another release of Prefect than the installed"
-                f" {version('prefect')}, which cannot read it: install that release, or move the"
-                " file away (it holds the history of runs; data and models are elsewhere)"
-            )
+            return other_release(database)
         if "file is not a database" in text or "database disk image is malformed" in text:
             return f"{database} is damaged: move it away (it holds the history of runs)"
         return f"the {name} {how}; {last_lines(log)}"

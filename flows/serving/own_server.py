@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flows.serving import access
+from flows.serving.database import database_fault
 from flows.stage import guarded
 from rnnpipe.errors import RnnpipeError
 
@@ -50,6 +51,9 @@ def begin_a_server(home: Path) -> Callable[[], None]:
     Args:
         home: folder of Prefect's state, made if need be and closed to others.
 
+    Raises:
+        ServerError: the folder, or the database in it, cannot be used.
+
     Returns:
         A function to be called before Prefect is used. It waits until the server answers, and
         raises a ServerError where it does not, or lets nobody in without a password.
@@ -58,8 +62,13 @@ def begin_a_server(home: Path) -> Callable[[], None]:
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), HOST, "localhost"]))
     if "PREFECT_API_URL" in os.environ:
         return _require_answer
-    home.mkdir(parents=True, exist_ok=True)
-    home.chmod(0o700)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o700)
+    except OSError as error:
+        raise ServerError(
+            f"{home} cannot be used ({error.strerror}): mend it, or move it away"
+        ) from None
     os.environ.setdefault("PREFECT_HOME", str(home))
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -72,6 +81,8 @@ def begin_a_server(home: Path) -> Callable[[], None]:
             return _address_of_ui(home / "up.lock") == address
 
     else:
+        if fault := database_fault(Path(os.environ["PREFECT_HOME"])):
+            raise ServerError(fault)
         address, alive = _start()
     os.environ["PREFECT_API_URL"] = f"{address}/api"
 

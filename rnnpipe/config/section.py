@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -18,3 +18,15 @@ def knob(default: Any, meaning: str, impact: str, **bounds: Any) -> Any:
 
 # YAML writes 1e-3 and 1 where a float is meant; strict mode would refuse the integer.
 Real = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+
+
+def _without_home(source: str) -> str:
+    if source.startswith("~"):
+        raise ValueError(
+            f"download.source is {source[:100]!r}, expected a path without ~, which DVC does not"
+            " know: write the home folder out"
+        )
+    return source
+
+
+Source = Annotated[str, AfterValidator(_without_home)]

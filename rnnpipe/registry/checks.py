@@ -17,6 +17,7 @@ Refusal = Literal[
     "no repository",
     "no commit",
     "detached head",
+    "no identity",
     "dirty parameters",
     "dirty source",
     "stale pipeline",
@@ -71,6 +72,19 @@ def current_branch(root: Path, detached: bool = False) -> str | None:
             "detached head", "no branch is checked out to hold the commit; run git switch BRANCH"
         )
     return branch or None
+
+
+def check_identity(root: Path) -> None:
+    """Refuse where git does not know who commits, and who sets tags."""
+    try:
+        git(root, "var", "GIT_COMMITTER_IDENT")
+        git(root, "var", "GIT_AUTHOR_IDENT")
+    except RegistryError as error:
+        raise RefusalError(
+            "no identity",
+            "git does not know who publishes; tell it with git config --global user.name NAME and"
+            " git config --global user.email ADDRESS",
+        ) from error
 
 
 def changed_reports(root: Path, name: str) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from rnnpipe.registry.checks import (
     check_decision,
     check_fresh,
     check_head,
+    check_identity,
     check_stage,
     current_branch,
 )
@@ -47,6 +48,7 @@ from rnnpipe.registry.versions import (
     version_number,
     versions,
 )
+from rnnpipe.storage.locks import check_locks
 from rnnpipe.storage.paths import paths_of
 
 logger = logging.getLogger(__name__)
@@ -142,6 +144,7 @@ def publish(
 
     Raises:
         RefusalError: the model may not, or need not, be published.
+        LockError: a ``dvc.lock`` is damaged.
         RegistryError: git, DVC or GTO failed; running it again completes the work.
     """
     name = model_name(root, name)
@@ -150,6 +153,8 @@ def publish(
         raise RegistryError("--force needs --reason TEXT, which is kept in the tag's message")
     check_stage(root, stage)
     branch = current_branch(root)
+    check_identity(root)
+    check_locks(root)
     reports = changed_reports(root, name)
     check_fresh(root, name)
     decision = check_decision(root, name)
@@ -212,6 +217,7 @@ def promote(root: Path, version: str, stage: str = "prod", *, name: str | None =
     name = model_name(root, name)
     check_stage(root, stage)
     remote = git_remote(root, current_branch(root, detached=True))
+    check_identity(root)
     if remote:
         fetch_tags(root, remote)
     tags = read_tags(root, name)
@@ -241,6 +247,7 @@ def rollback(root: Path, stage: str = "prod", *, name: str | None = None) -> Mov
     name = model_name(root, name)
     check_stage(root, stage)
     remote = git_remote(root, current_branch(root, detached=True))
+    check_identity(root)
     if remote:
         fetch_tags(root, remote)
     tags = read_tags(root, name)

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +24,27 @@ _ADVERT = re.compile(r"Having any troubles\?.*", re.DOTALL)
 
 
 def commit_paths(root: Path, paths: Sequence[str], message: str) -> None:
-    """Commit these files, if there are any."""
-    if paths:
-        git(root, "add", "--all", "--", *paths)
-        git(root, "commit", "--quiet", "--message", message)
-        logger.info("committed %s", ", ".join(paths))
+    """Commit these files, if there are any; where that fails, nothing is staged that was not.
+
+    Raises:
+        RegistryError: git does not commit; the index is as it was.
+    """
+    if not paths:
+        return
+    index = root / git(root, "rev-parse", "--git-path", "index").rstrip("\n")
+    kept = index.with_name("index.rnnpipe")
+    try:
+        # Beside the index: to put it back takes no place on a disk that is full.
+        shutil.copy2(index, kept)
+        git(root, "add", "--all", "--", *paths)  # it stages all of them, or none
+        try:
+            git(root, "commit", "--quiet", "--message", message)
+        except BaseException:
+            kept.replace(index)
+            raise
+    finally:
+        kept.unlink(missing_ok=True)
+    logger.info("committed %s", ", ".join(paths))
 
 
 def push_data(root: Path) -> None:

@@ -1,4 +1,7 @@
-"""Files that are either whole or not there: write beside the target, then rename."""
+"""Files that are either whole or not there: write beside the target, then rename.
+
+Where the target is a symbolic link, what it leads to is replaced, and the link stays.
+"""
 
 import errno
 import hashlib
@@ -6,12 +9,15 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from rnnpipe.errors import FileError, StorageError, shown
+import psutil
+
+from rnnpipe.errors import FileError, RnnpipeError, StorageError, shown
 
 # What a place says that takes no file; that a disk is full is told where all commands end.
 _NO_PLACE = {
@@ -63,11 +69,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it when the block ends well.
 
     On an exception the temporary file is removed and what stood at ``path`` stays.
+
+    Raises:
+        RnnpipeError: ``path`` is a symbolic link that leads nowhere, or to a folder.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    path = _behind_link(Path(path), folder=False)
+    partial = _beside(path, "partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in _left_behind(path, "partial"):
+            leftover.unlink(missing_ok=True)
         partial.touch()  # asked here, the place says no by name; libraries often do not
         partial.unlink()
         try:
@@ -96,16 +107,20 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield an empty directory beside ``path`` that replaces it when the block ends well.
 
     On an exception the new directory is removed and what stood at ``path`` stays.
+
+    Raises:
+        RnnpipeError: ``path`` is a symbolic link that leads nowhere, or to no folder.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    previous = path.with_name(f".{path.name}.previous")
+    path = _behind_link(Path(path), folder=True)
+    partial, previous = _beside(path, "partial"), _beside(path, "previous")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if previous.exists() and not path.exists():
-            previous.replace(path)  # an earlier process died between the two renames below
-        for leftover in (partial, previous):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in _left_behind(path, "previous"):
+            if not path.exists():  # a process died between the two renames below
+                leftover.replace(path)
+        for kind in ("partial", "previous"):
+            for leftover in _left_behind(path, kind):
+                shutil.rmtree(leftover, ignore_errors=True)
         partial.mkdir()
         try:
             yield partial
@@ -120,6 +135,45 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         finally:
             for leftover in (partial, previous):
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    """Return a name beside a path that no other writer of it has, in this process or another."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.{kind}")
+
+
+def _left_behind(path: Path, kind: str) -> list[Path]:
+    """Return what writers of a path have left that are not alive any more."""
+    begin, end = f".{path.name}.", f".{kind}"
+    found = []
+    for name in os.listdir(path.parent):
+        pid = name.removeprefix(begin).removesuffix(end).partition("-")[0]
+        ours = name.startswith(begin) and name.endswith(end)
+        # Earlier releases had one name for all writers.
+        if (ours and pid.isdigit() and not psutil.pid_exists(int(pid))) or name == begin[:-1] + end:
+            found.append(path.with_name(name))
+    return found
+
+
+def _behind_link(path: Path, *, folder: bool) -> Path:
+    """Return where a path leads, if it is a link to a file or folder that may be replaced there."""
+    if not path.is_symlink():
+        return path
+    try:
+        target = path.resolve()
+        # An earlier process may have died between the two renames of a folder.
+        died = folder and not target.exists()
+        found = next(iter(_left_behind(target, "previous")), target) if died else target
+        fits = found.is_dir() if folder else found.is_file()
+    except (OSError, RuntimeError):  # RuntimeError: a circle of links
+        target, fits = path.readlink(), False
+    if not fits:
+        raise RnnpipeError(
+            f"{path} is a link to {target}, expected one to a {'folder' if folder else 'file'} that"
+            " is there: make that, or remove the link"
+        )
+    # DVC links to files of its cache, which nobody may write: such a link is replaced itself.
+    return target if folder or target.stat().st_mode & 0o222 else path
 
 
 def write_json(path: Path, value: Any) -> None:

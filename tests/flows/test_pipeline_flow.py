@@ -32,6 +32,7 @@ from flows.workspace import RUNS, clean_workspaces, make_workspace
 from rnnpipe.errors import NetworkError, ParameterError
 from rnnpipe.project_copy import ProjectCopy
 from rnnpipe.storage.files import read_json, sha256_directory, write_json
+from rnnpipe.storage.locks import LockError
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -222,6 +223,17 @@ def test_a_bad_override_is_refused_before_anything_is_made(finished, overrides, 
     with pytest.raises(ParameterError, match=sentence.replace("?", r"\?")):
         make_workspace(finished.folder, "refused", overrides)
     assert not (finished.folder / RUNS / "refused").exists()
+
+
+@pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\n=======\n>>>>>>> theirs\n"])
+def test_a_damaged_lock_is_named_with_what_mends_it(project, content):
+    (project.folder / "dvc.lock").write_text(content)
+    with pytest.raises(LockError, match="`git checkout HEAD -- dvc.lock`"):
+        read_dag(project.folder)
+    make_workspace(project.folder, "committed", {}).close()  # the last commit's is whole
+    project.commit("Damage the lock")
+    with pytest.raises(LockError, match="`git log -- dvc.lock` tells which commit has another"):
+        make_workspace(project.folder, "damaged", {})
 
 
 def test_the_flow_refuses_a_bad_override_and_a_bad_stage_before_any_task(project):

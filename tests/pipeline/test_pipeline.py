@@ -253,6 +253,21 @@ def test_own_reviews_take_an_address_and_outlast_its_absence(project, web):
     assert raw.read_text().count("\n") == 4
 
 
+def test_raw_data_that_lie_elsewhere_behind_a_link_are_replaced_there_each_time(
+    quick_project, tmp_path
+):
+    raw, elsewhere = quick_project.folder / "data/raw", tmp_path / "elsewhere"
+    before = sha256_directory(raw)
+    raw.rename(elsewhere)
+    raw.symlink_to(elsewhere)
+    for _ in range(2):
+        quick_project.run(*DVC, "repro", "--force", "--single-item", "download")
+        assert raw.is_symlink()
+        assert sha256_directory(elsewhere) == before
+    assert [path.name for path in raw.parent.glob(".raw*")] == []
+    assert quick_project.reproduce() == {}
+
+
 def test_no_network_ends_with_the_code_for_later_and_says_what_to_do(project):
     card = read_json(project.folder / "data/imdb.json")
     card["address"] = "http://127.0.0.1:9/aclImdb_v1.tar.gz"  # the discard port: nobody listens

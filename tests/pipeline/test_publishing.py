@@ -447,6 +447,29 @@ def test_refuses_detached_head(published: World) -> None:
     assert refusal(published).reason == "detached head"
 
 
+def test_refuses_somebody_unknown_to_git(published: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.delenv(f"GIT_{role}_NAME")
+        monkeypatch.delenv(f"GIT_{role}_EMAIL")
+    published.git("config", "user.useConfigOnly", "true")
+    assert refusal(published).reason == "no identity"
+    for change in (promote, rollback):
+        with pytest.raises(RefusalError, match="no identity"):
+            change(published.project, *(["v0.1.0"] if change is promote else []))
+
+
+def test_a_hook_that_refuses_the_commit_leaves_nothing_staged(published: World) -> None:
+    hook = published.project / ".git/hooks/pre-commit"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    before = published.state()
+    with pytest.raises(RegistryError, match="git commit"):
+        publish(published.project)
+    assert published.state() == before
+    hook.unlink()
+    assert publish(published.project).version == "v0.2.0"
+
+
 def test_refuses_outside_git(published: World) -> None:
     shutil.rmtree(published.project / ".git")
     with pytest.raises(RefusalError, match="no repository"):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rnnpipe.config.load import Params
-from rnnpipe.config.section import Real, Section, knob
+from rnnpipe.config.section import Real, Section, Source, knob
 from rnnpipe.config.table import CsvKeys
 from rnnpipe.config.text import Sequences
 from rnnpipe.config.training import Embedding, Recurrence, Training
@@ -14,7 +14,7 @@ from rnnpipe.config.training import Embedding, Recurrence, Training
 class Download(Section):
     """Where the reviews come from."""
 
-    source: str = knob(
+    source: Source = knob(
         "data/imdb.json",
         "a source's card (data/imdb.json), or a CSV or parquet file of your own, by path or URL",
         "decides which reviews everything after it sees",

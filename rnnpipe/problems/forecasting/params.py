@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rnnpipe.config.load import Params
-from rnnpipe.config.section import Real, Section, knob
+from rnnpipe.config.section import Real, Section, Source, knob
 from rnnpipe.config.series import Windows
 from rnnpipe.config.table import CsvKeys
 from rnnpipe.config.training import Recurrence, Training
@@ -161,7 +161,7 @@ class LinearForecast(Section):
 class SeriesDownload(Section):
     """Where the series comes from."""
 
-    source: str = knob(
+    source: Source = knob(
         "data/etth1.json",
         "a source's card (data/etth1.json), or a CSV or parquet file of your own, by path or URL",
         "decides which series everything after it sees",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rnnpipe.errors import RnnpipeError, printable
+from rnnpipe.runtime.arguments import path_or_name
 
 if TYPE_CHECKING:
     from rnnpipe.problems.classification.predict import Prediction
@@ -18,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("text", nargs="*", help="texts to judge")
     parser.add_argument(
-        "--file", help="CSV or parquet with a text column, or - for one text a line on stdin"
+        "--file",
+        type=path_or_name,
+        help="CSV or parquet with a text column, or - for one text a line on stdin",
     )
     parser.add_argument(
         "--quoting",
@@ -31,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--column", default="text", help="the file's text column (default: text)")
     parser.add_argument(
-        "--model", help="folder, version (v0.1.0) or stage (prod); default: the work tree's model"
+        "--model",
+        type=path_or_name,
+        help="folder, version (v0.1.0) or stage (prod); default: the work tree's model",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 

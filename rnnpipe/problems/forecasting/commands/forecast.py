@@ -4,16 +4,16 @@ import argparse
 import csv
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from rnnpipe.errors import printable
+from rnnpipe.runtime.arguments import path, path_or_name
 from rnnpipe.storage.spreadsheet import plain_cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("file", type=Path, help="CSV or parquet with times and the columns")
+    parser.add_argument("file", type=path, help="CSV or parquet with times and the columns")
     parser.add_argument("--time-column", default="date", help="its column of times (date)")
     parser.add_argument(
         "--quoting",
@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--escape", choices=("none", "backslash"), default="none", help="of a CSV; before a quote"
     )
     parser.add_argument("--steps", type=int, help="how many to tell (all that the model gives)")
-    parser.add_argument("--model", help="folder, version or stage; default: the work tree's")
+    parser.add_argument(
+        "--model", type=path_or_name, help="folder, version or stage; default: the work tree's"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, not CSV")
 
 

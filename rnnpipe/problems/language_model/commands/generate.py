@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from rnnpipe.errors import printable
+from rnnpipe.runtime.arguments import path_or_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", type=int, default=50, help="draw from so many; 0: from all")
     parser.add_argument("--words", type=int, default=100, help="most words (100)")
     parser.add_argument("--seed", type=int, default=1, help="another one: another text (1)")
-    parser.add_argument("--model", help="folder, version or stage; default: the work tree's")
+    parser.add_argument(
+        "--model", type=path_or_name, help="folder, version or stage; default: the work tree's"
+    )
 
 
 def run(options: Any) -> None:

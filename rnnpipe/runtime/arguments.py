@@ -1,0 +1,22 @@
+"""What commands take as arguments."""
+
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+
+def path(text: str) -> Path:
+    """A path; a ``~`` at its beginning is a home folder, also where no shell has seen to it."""
+    return Path(path_or_name(text))
+
+
+def path_or_name(text: str) -> str:
+    """A path, as :func:`path` takes it, or what is no path but a version, a stage, or ``-``."""
+    if not text.startswith("~"):
+        return text
+    try:
+        return str(Path(text).expanduser())
+    except RuntimeError:
+        raise ArgumentTypeError(
+            f"found {text[:100]!r}, whose home folder nobody knows: write it out, or with ./ before"
+            " it if it is a name"
+        ) from None

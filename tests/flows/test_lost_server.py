@@ -1,0 +1,147 @@
+"""A Prefect server that dies under a run: for good, or until it is started again."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from projects import DVC, is_stage, processes
+from running import free_port, wait_for
+
+from flows.lifeline import seconds_to_wait
+from flows.serving.own_server import is_healthy
+from flows.workspace import RUNS
+from rnnpipe.errors import ParameterError
+from rnnpipe.project_copy import ProjectCopy
+
+# Seconds that a run waits for a server that is gone, and those that the end itself may take.
+PATIENCE, END = 8, 20
+
+
+class Server:
+    """A Prefect server on a port and a database of its own, which may die and come back."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.port = home, free_port()
+        self.address = f"http://127.0.0.1:{self.port}/api"
+        self.start()
+
+    def start(self) -> None:
+        app = ("--factory", "prefect.server.api.server:create_app", "--lifespan", "on")
+        port = ("--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error")
+        # Nothing of another test's server.
+        kept = {name: value for name, value in os.environ.items() if "PREFECT" not in name}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", *app, *port],
+            env={**kept, "PREFECT_HOME": str(self.home), "PREFECT_UI_ENABLED": "0"},
+            cwd=self.home,
+        )
+        wait_for("the server", 180, lambda: is_healthy(self.port))
+
+    def end(self, number: int) -> None:
+        self.process.send_signal(number)
+        if number == signal.SIGKILL:
+            self.process.wait()
+
+    def asked(self, question: str) -> list[tuple[str, ...]]:
+        """Answer of its database to a question in SQL."""
+        with sqlite3.connect(self.home / "prefect.db") as database:
+            return database.execute(question).fetchall()
+
+
+@pytest.fixture(scope="module")
+def server(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(empty_database, home)
+    server = Server(home)
+    yield server
+    server.end(signal.SIGKILL)
+
+
+def start(
+    project: ProjectCopy, server: Server, epochs: int, **environment: str
+) -> "subprocess.Popen[str]":
+    """Begin a run, and wait for its training."""
+    longer = (f"train.{name}={epochs}" for name in ("epochs", "patience"))
+    run = subprocess.Popen(
+        [sys.executable, "-m", "flows.run", *(word for text in longer for word in ("--set", text))],
+        cwd=project.folder,
+        env={**project.environment, "PREFECT_API_URL": server.address, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    def training() -> bool:
+        assert run.poll() is None, run.communicate()[0]
+        return any(is_stage(command, "train") for _, command in processes(project.folder))
+
+    wait_for("the training", 120, training, 0.1)
+    return run
+
+
+def test_a_server_that_comes_back_during_a_stage_costs_nothing(project, server):
+    run = start(project, server, 60)
+    server.end(signal.SIGKILL)
+    time.sleep(2)
+    server.start()
+    try:
+        printed, _ = run.communicate(timeout=180)
+    finally:
+        run.kill()
+    assert run.returncode == 0, printed
+    assert "does not answer: the run waits for it, 90 s at most" in printed
+    assert "answers again" in printed
+    for lost in (
+        "An artifact is missing",
+        "Error logging to API",
+        "failed to process",
+        "Traceback",
+    ):
+        assert lost not in printed
+    assert server.asked("select state_type from flow_run") == [("COMPLETED",)]
+    tasks = dict(server.asked("select name, state_name from task_run"))
+    assert tasks["train"] == tasks["evaluate"] == tasks["register"] == "Ran", tasks
+    assert set(tasks.values()) <= {"Ran", "Cached", "Skipped"}
+    keys = {key for (key,) in server.asked("select key from artifact")}
+    assert {"dag", "training", "training-progress", "metrics", "verdict", "summary"} <= keys
+    (table,) = server.asked("select data from artifact where key = 'training'")
+    assert "| 60 |" in json.loads(table[0])
+    logged = [line for (line,) in server.asked("select message from log")]
+    assert any(line.startswith("Updating lock file") for line in logged)
+    assert any("Finished in state Completed" in line for line in logged)
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("way", [signal.SIGSTOP, signal.SIGKILL], ids=["silent", "dead"])
+def test_a_run_whose_server_is_gone_ends_in_a_stated_time_and_says_so(project, server, way):
+    run = start(project, server, 1000, RNNPIPE_SERVER_SECONDS=str(PATIENCE))
+    time.sleep(1)
+    server.end(way)
+    try:
+        printed, _ = run.communicate(timeout=PATIENCE + END)
+    finally:
+        run.kill()
+        server.end(signal.SIGCONT)
+    assert run.returncode == 1
+    assert f"has not answered for {PATIENCE} s, so this run ends, and stops train." in printed
+    assert "Traceback" not in printed
+    wait_for("the end of the stage", 10, lambda: not list(processes(project.folder)))
+    (clone,) = [path for path in (project.folder / RUNS).iterdir() if path.is_dir()]
+    status = json.loads(ProjectCopy(clone, project.environment).run(*DVC, "status", "--json"))
+    assert "train" in status
+    assert not {"download", "prepare", "sequences"} & status.keys()
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "0", "inf", "nan"])
+def test_a_patience_that_is_no_number_of_seconds_is_refused(monkeypatch, text):
+    monkeypatch.setenv("RNNPIPE_SERVER_SECONDS", text)
+    with pytest.raises(ParameterError, match=f"RNNPIPE_SERVER_SECONDS: found '{text}'"):
+        seconds_to_wait()
