@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from rnnpipe.errors import RnnpipeError
+from rnnpipe.runtime.home import give_home
 from rnnpipe.storage.paths import command_modules, problem_names, stage_files, stage_module
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    give_home()
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
