@@ -1,10 +1,8 @@
 """Imports without what a library can do without: what is hidden comes back, what waits is whole."""
 
 import gc
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -64,19 +62,6 @@ def test_what_is_hidden_comes_back_after_an_error_and_the_collector_goes_on():
         raise ZeroDivisionError
     assert gc.isenabled()
     import wanted_package  # noqa: F401
-
-
-def test_who_has_no_home_and_no_name_can_import_what_asks_for_one(monkeypatch):
-    def nameless(uid):
-        raise KeyError(uid)
-
-    monkeypatch.delenv("HOME", raising=False)
-    monkeypatch.setattr("pwd.getpwuid", nameless)
-    with pytest.raises(RuntimeError):
-        Path.home()
-    with lean_imports():
-        assert not Path.home().exists()
-    assert "HOME" not in os.environ
 
 
 @pytest.mark.parametrize(

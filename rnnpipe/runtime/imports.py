@@ -7,7 +7,6 @@ of processor time for the one, 6.0 to 2.7 s for the other.
 
 import gc
 import importlib.util
-import os
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -25,27 +24,6 @@ def lean_imports(hidden: Collection[str] = (), later: Collection[str] = ()) -> I
         later: modules that are loaded when something of theirs is used for the first time, for a
             library that cannot do without.
     """
-    with _some_home():
-        yield from _lean_imports(hidden, later)
-
-
-@contextmanager
-def _some_home() -> Iterator[None]:
-    """Give a user without one, as in many a container, a home where nothing is.
-
-    Libraries ask for it while they are imported, and fail if it cannot be told.
-    """
-    if os.path.expanduser("~") != "~":  # noqa: PTH111, which does not fail
-        yield
-        return
-    os.environ["HOME"] = f"{os.devnull}/home"
-    try:
-        yield
-    finally:
-        del os.environ["HOME"]
-
-
-def _lean_imports(hidden: Collection[str], later: Collection[str]) -> Iterator[None]:
     absent = [name for name in hidden if name not in sys.modules]
     collecting = gc.isenabled()
     # The collector runs thousands of times while modules are made, and nothing of them is garbage.

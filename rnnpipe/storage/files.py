@@ -146,7 +146,7 @@ def _left_behind(path: Path, kind: str) -> list[Path]:
     """Return what writers of a path have left that are not alive any more."""
     begin, end = f".{path.name}.", f".{kind}"
     found = []
-    for name in os.listdir(path.parent):
+    for name in (other.name for other in path.parent.iterdir()):
         pid = name.removeprefix(begin).removesuffix(end).partition("-")[0]
         ours = name.startswith(begin) and name.endswith(end)
         # Earlier releases had one name for all writers.
