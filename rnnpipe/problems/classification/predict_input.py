@@ -1,11 +1,11 @@
 """Texts to judge, from a file or from standard input."""
 
 import sys
-from pathlib import Path
 
 import pyarrow as pa
 
 from rnnpipe.errors import SourceError
+from rnnpipe.storage.addresses import home_path
 from rnnpipe.storage.tables import read_columns
 
 
@@ -23,5 +23,5 @@ def read_texts(file: str, column: str) -> list[str]:
         except UnicodeDecodeError as error:
             raise SourceError(f"standard input is not UTF-8: {error.reason}") from None
     advice = "Name the text column with --column"
-    texts = read_columns(Path(file), {"text": column}, advice=advice, blank_lines=True)["text"]
+    texts = read_columns(home_path(file), {"text": column}, advice=advice, blank_lines=True)["text"]
     return [text or "" for text in texts.cast(pa.large_string()).to_pylist()]

@@ -2,13 +2,12 @@
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("file", type=Path, help="CSV or parquet with times and the columns")
+    parser.add_argument("file", help="CSV or parquet with times and the columns")
     parser.add_argument("--time-column", default="date", help="its column of times (date)")
     parser.add_argument("--steps", type=int, help="how many to tell (all that the model gives)")
     parser.add_argument("--model", help="folder, version or stage; default: the work tree's")
@@ -18,9 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Any) -> None:
     """Print a line for each step ahead."""
     from rnnpipe.problems.forecasting.forecast import load_forecaster
+    from rnnpipe.storage.addresses import home_path
 
     model = load_forecaster(options.model)
-    found = model.forecast(options.file, options.time_column, options.steps)
+    found = model.forecast(home_path(options.file), options.time_column, options.steps)
     if not options.json:
         print(options.time_column, *found.names, sep=",")
     for time, values in zip(found.times, found.values, strict=True):
