@@ -542,6 +542,7 @@ def part_of(
         {},
         {"ETag": 'W/"one"'},
         {"ETag": "one"},
+        {"ETag": '""'},
         {"ETag": '"on\x80e"'},
         {"Last_Modified": "yesterday"},
         {"Last_Modified": formatdate(time.time(), usegmt=True)},
@@ -786,9 +787,9 @@ def test_what_comes_too_slowly_ends_by_a_stated_limit(
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
+    get(server.address)
     monkeypatch.setattr(rnnpipe.storage.transfer, "WINDOW_SECONDS", 0.2)
     monkeypatch.setattr(rnnpipe.storage.transfer, "CONNECT_SECONDS", 0.1)
-    get(server.address)
     server.steps = [breaks_off(ETag='"one"'), DRIPS[kind]]
     with pytest.raises(NetworkError, match=r"0\.[23] s|another part"):
         get(server.address)

@@ -31,7 +31,7 @@ class Version:
 def strong_validator(headers: Mapping[str, str]) -> str:
     """What stands for these very bytes (RFC 9110, 8.8); empty if nothing does."""
     etag = headers.get("ETag", "")
-    if re.fullmatch(r'"[\x21\x23-\x7e]*"', etag):  # not W/"…", which names a meaning
+    if re.fullmatch(r'"[\x21\x23-\x7e]+"', etag):  # not W/"…", which names a meaning
         return etag
     last = headers.get("Last-Modified", "")
     modified, answered = seconds_since_1970(last), seconds_since_1970(headers.get("Date"))

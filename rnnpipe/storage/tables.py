@@ -276,15 +276,19 @@ def _batch_rows(table: Path, file: pq.ParquetFile, group: int, names: list[str],
         elif "DELTA_BYTE_ARRAY" in chunk.encodings:
             row_bytes += chunk.total_uncompressed_size
         elif chunk.has_dictionary_page:
-            row_bytes += _longest_repeated(table, group, chunk.path_in_schema)
+            row_bytes += _longest_repeated(table, file.metadata, group, chunk.path_in_schema)
         row_bytes += chunk.total_uncompressed_size // max(1, found.num_rows)
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, row_bytes)))
 
 
-def _longest_repeated(table: Path, group: int, name: str) -> int:
+def _longest_repeated(table: Path, metadata: pq.FileMetaData, group: int, name: str) -> int:
     """Bytes of the longest value in a column's dictionary."""
     with pq.ParquetFile(
-        table, buffer_size=_BUFFER_BYTES, pre_buffer=False, read_dictionary=[name]
+        table,
+        metadata=metadata,
+        buffer_size=_BUFFER_BYTES,
+        pre_buffer=False,
+        read_dictionary=[name],
     ) as file:
         for rows in file.iter_batches(1, row_groups=[group], columns=[name]):
             values = rows[name].dictionary

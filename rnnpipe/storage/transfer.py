@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from rnnpipe.errors import IntegrityError, NetworkError, RnnpipeError, SourceError, quoted
-from rnnpipe.storage.files import read_json, write_json
+from rnnpipe.storage.files import read_json, write_json, writing
 
 if TYPE_CHECKING:
     import requests
@@ -84,7 +84,11 @@ class Transfer:
         """Fetch until the part file is whole."""
         from tenacity import Retrying, retry_if_exception_type
 
-        self.part.parent.mkdir(parents=True, exist_ok=True)
+        with writing(self.part):
+            self.part.parent.mkdir(parents=True, exist_ok=True)
+            self.part.touch()  # asked for the file, the place says what it has against it
+        if not self._size():
+            self.forget()
         retrying = Retrying(
             retry=retry_if_exception_type(_TransientError),
             stop=self._given_up,
@@ -234,7 +238,7 @@ class Transfer:
         try:
             state = read_json(self.state)
             known = Version(str(state["validator"]), int(state["total"]))
-        except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return known if known.is_whole else None
 

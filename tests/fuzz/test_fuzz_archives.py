@@ -95,7 +95,13 @@ MALICE = st.lists(MEMBERS | st.sampled_from(HONEST).map(lambda tar: tar[:-1024])
 )
 
 
-def try_archive(content: bytes) -> None:
+ARCHIVES = damaged([pack(tar) for pack in PACKINGS for tar in HONEST]) | st.builds(
+    lambda pack, tar: pack(tar), st.sampled_from(PACKINGS), damaged(HONEST) | MALICE
+)
+
+
+@fuzz(ARCHIVES)
+def test_any_archive_ends_well(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         archive, out = Path(folder) / "a.tar.gz", Path(folder) / "out/reviews.parquet"
         out.parent.mkdir()
@@ -105,13 +111,3 @@ def try_archive(content: bytes) -> None:
         prepared = ends_well(lambda: prepare_archive(archive, out, DIGEST), Path(folder))
         assert prepared is None or prepared.digest == DIGEST
         assert {path.name for path in Path(folder).rglob("*")} == {archive.name, "out", out.name}
-
-
-@fuzz(damaged([pack(tar) for pack in PACKINGS for tar in HONEST]))
-def test_any_damage_ends_well(content: bytes) -> None:
-    try_archive(content)
-
-
-@fuzz(damaged(HONEST) | MALICE, st.sampled_from(PACKINGS))
-def test_any_malice_ends_well(content: bytes, pack: Pack) -> None:
-    try_archive(pack(content))

@@ -98,21 +98,18 @@ WRITTEN = st.lists(st.lists(CELL | st.text(max_size=8), max_size=4), max_size=8)
 )
 
 
-def try_table(name: str, content: bytes, door: Callable[[Path], object]) -> None:
+TABLES = st.tuples(st.just("t.parquet"), damaged(PARQUETS)) | st.tuples(
+    st.just("t.csv"), damaged(CSVS) | WRITTEN | st.binary()
+)
+
+
+@fuzz(TABLES, st.sampled_from(DOORS))
+def test_any_table_ends_well(table: tuple[str, bytes], door: Callable[[Path], object]) -> None:
+    name, content = table
     with tempfile.TemporaryDirectory() as folder:
-        table = Path(folder) / name
-        table.write_bytes(content)
+        path = Path(folder) / name
+        path.write_bytes(content)
         for made in ("raw", "out"):
             (Path(folder) / made).mkdir()
             (Path(folder) / made / "before").write_text("what was there before")
-        ends_well(lambda: door(table), Path(folder))
-
-
-@fuzz(damaged(PARQUETS), st.sampled_from(DOORS))
-def test_any_parquet_ends_well(content: bytes, door: Callable[[Path], object]) -> None:
-    try_table("t.parquet", content, door)
-
-
-@fuzz(damaged(CSVS) | WRITTEN | st.binary(), st.sampled_from(DOORS))
-def test_any_csv_ends_well(content: bytes, door: Callable[[Path], object]) -> None:
-    try_table("t.csv", content, door)
+        ends_well(lambda: door(path), Path(folder))
