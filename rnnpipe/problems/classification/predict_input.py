@@ -1,6 +1,7 @@
 """Texts to judge, from a file or from standard input."""
 
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 
