@@ -58,7 +58,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors repeat arguments escaped."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(printable(message, several_lines=True))
+        super().error(printable(message))
 
 
 def _disk_is_full(error: Exception) -> bool:

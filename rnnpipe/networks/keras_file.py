@@ -20,6 +20,7 @@ from rnnpipe.networks.backend import keras
 _PARTS = {"config.json": 2**20, "metadata.json": 2**16, "model.weights.h5": 2**33}
 _MOST_UNFOLDED = 20  # times the file's size: weights hardly pack, and only before 0.2 were packed
 _MOST_LAYERS = 100
+_MOST_PARTS = 2000  # of the file of weights
 _MOST_TEXT = 10_000
 _MOST_SIZE = 2**31 - 1
 
@@ -122,17 +123,18 @@ def _check_class(value: dict[str, Any]) -> None:
 
 def _count(groups: h5py.File, size: int) -> int:
     """Count the numbers in a file of weights; they must lie in it, as they are."""
-    held = 0
+    held = seen = 0
     waiting: list[Any] = [groups]
     while waiting:
         group = waiting.pop()
         for name in group:
+            seen += 1  # groups may name one another in a circle
+            _require(seen <= _MOST_PARTS, "its weights are in too many parts")
             link = group.get(name, getlink=True)
             _require(isinstance(link, h5py.HardLink), "its weights lie elsewhere")
             item = group[name]
             if isinstance(item, h5py.Group):
                 waiting.append(item)
-                _require(len(waiting) <= _MOST_TEXT, "its weights are in too many groups")
                 continue
             _require(
                 isinstance(item, h5py.Dataset)
@@ -141,7 +143,6 @@ def _count(groups: h5py.File, size: int) -> int:
                 "its weights are laid out as no network of ours writes them",
             )
             held += math.prod(item.shape)
-            # Groups may name one another in a circle; and no file holds more than its size.
             _require(held <= size, "its weights are larger than the file")
     return held
 

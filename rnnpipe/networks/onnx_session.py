@@ -103,7 +103,7 @@ def _smallest(graph: OnnxGraph) -> dict[str, tuple[int, ...]]:
 def _require_bounded(path: Path, graph: OnnxGraph, inputs: Mapping[str, tuple[int, ...]]) -> Sizes:
     try:
         sizes = sizes_of(graph, inputs)
-    except (ValueError, IndexError, KeyError, OverflowError) as error:
+    except (ValueError, LookupError, ArithmeticError) as error:
         raise unusable(
             path, f"as a network of ours it makes no sense: {str(error)[:200]}"
         ) from None

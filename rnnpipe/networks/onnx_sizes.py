@@ -57,7 +57,7 @@ def sizes_of(graph: OnnxGraph, inputs: Mapping[str, _Size]) -> Sizes:
         inputs: the shape of each input.
 
     Raises:
-        ValueError, IndexError, KeyError, OverflowError: its parts do not fit together.
+        ValueError, LookupError, ArithmeticError: its parts do not fit together.
     """
     tensors = {name: _Tensor(const.shape, const.values) for name, const in graph.constants.items()}
     for name, shape in graph.inputs.items():
