@@ -15,8 +15,9 @@ from rnnpipe.config.load import Params
 from rnnpipe.errors import RegistryError
 from rnnpipe.problems.classification.export import save_classifier
 from rnnpipe.problems.classification.predict import load_model
+from rnnpipe.registry.comparison import compare
 from rnnpipe.registry.decision import Decision, Lineage, parse_decision
-from rnnpipe.registry.folder import MODEL_FILES
+from rnnpipe.registry.folder import MODEL_FILES, VALIDATION_PREDICTIONS
 from rnnpipe.registry.manifest import MANIFEST, verify, write_manifest
 from rnnpipe.storage.files import read_json, sha256_directory, write_json
 from rnnpipe.text.tokens import FIRST_WORD_ID
@@ -281,3 +282,16 @@ def test_a_registration_holds_hashes_and_names(change):
 def test_no_registration_ends_in_anything_but_a_sentence(value):
     with pytest.raises(RegistryError):
         parse_decision(json.dumps(value), "here")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"x" * 100, None])
+def test_predictions_that_are_none_are_not_compared(content, registered, tmp_path):
+    import pandas as pd
+
+    folder = Path(shutil.copytree(registered, tmp_path / "other"))
+    if content is None:
+        pd.DataFrame({"id": ["a"]}).to_parquet(folder / VALIDATION_PREDICTIONS)
+    else:
+        (folder / VALIDATION_PREDICTIONS).write_bytes(content)
+    with pytest.raises(RegistryError, match=VALIDATION_PREDICTIONS):
+        compare(folder, folder)

@@ -730,6 +730,7 @@ def test_what_brings_no_good_leaves_what_was_there(
 @pytest.mark.parametrize(
     "body",
     [b"", LOG_IN, BODY, gzip.compress(PACKED), PACKED[:20], gzip.compress(LOG_IN * 20)],
+    ids=["nothing", "a page", "a table", "packed twice", "cut short", "a packed page"],
 )
 def test_what_is_no_archive_leaves_what_was_there(
     tmp_path: Path,

@@ -11,6 +11,7 @@ from rnnpipe.registry.folder import VALIDATION_PREDICTIONS, check_model
 ALPHA = 0.05
 MIN_SHARED = 500
 MIN_SHARED_LOSSES = 20  # a loss tells more than right or wrong
+_ANSWERS = {"text_sha256", "label", "probability"}
 _SHARED = {
     "accuracy": ("validation texts", MIN_SHARED),
     "loss": ("losses on validation", MIN_SHARED_LOSSES),
@@ -63,10 +64,24 @@ def compare(champion: Path, challenger: Path) -> Comparison:
         RegistryError: one of the folders has no predictions, or they are of two kinds.
     """
     import pandas as pd
+    from pyarrow import ArrowException
 
     def scores(path: Path) -> "pd.DataFrame":
         check_model(path, [VALIDATION_PREDICTIONS])  # all else may differ by rnnpipe's version
-        return pd.read_parquet(path / VALIDATION_PREDICTIONS)
+        file = path / VALIDATION_PREDICTIONS
+        try:
+            table = pd.read_parquet(file)
+        except (OSError, ValueError, ArrowException) as error:
+            raise RegistryError(
+                f"{file} is no table that can be read ({type(error).__name__}): take the folder from"
+                " the registry again"
+            ) from None
+        wanted = {"id", "truth_sha256", "loss"} if "loss" in table else _ANSWERS
+        if missing := sorted(wanted - set(table)):
+            raise RegistryError(
+                f"{file} has no column {', '.join(missing)}: it is of another rnnpipe's model"
+            )
+        return table
 
     both = {"champion": scores(champion), "challenger": scores(challenger)}
     kinds = {"loss" in table for table in both.values()}

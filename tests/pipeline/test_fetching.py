@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ LINEAGE = Lineage("5" * 64, {"network": "3" * 64}, ("train.cell = 'lstm'",))
 STAGES = {
     "stages": {"register": {"cmd": "cp -r source models/sentiment", "outs": ["models/sentiment"]}}
 }
-FIND = "import sys; from rnnpipe.registry.find import find; print(find('v0.1.0', name='sentiment'))"
+REPOSITORY = Path(__file__).parents[2]
+FIND = "from rnnpipe.registry.find import find; print(find('v0.1.0', name='sentiment'))"
 
 
 def run(*command: str, cwd: Path) -> str:
@@ -90,10 +92,13 @@ def all_files(folder: Path) -> set[str]:
 
 def test_four_at_once_on_a_fresh_clone_get_one_model(project: Path) -> None:
     command = [sys.executable, "-c", FIND]
-    started = [
-        subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(4)
-    ]
+    given = {
+        "cwd": project,
+        "env": os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+    }
+    started = [subprocess.Popen(command, **given) for _ in range(4)]
     ended = [process.communicate(timeout=300) for process in started]
     assert [process.returncode for process in started] == [0] * 4, ended
     [found] = {out for out, _ in ended}

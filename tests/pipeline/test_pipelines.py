@@ -155,6 +155,7 @@ def test_a_language_model_and_a_foreign_vocabulary_are_refused(project):
     path = project.folder / "foreign/vocabulary.json"
     path.unlink()
     path.write_text(json.dumps(vocabulary))
+    (project.folder / "foreign/manifest.json").unlink()  # a folder from before there were some
     shown = fails(project, sys.executable, "-m", "rnnpipe", "generate", "a", "--model", "foreign")
     assert "do not belong together" in shown
     assert "Traceback" not in shown
