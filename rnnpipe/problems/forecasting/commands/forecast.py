@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rnnpipe.errors import printable
-from rnnpipe.storage.spreadsheet import plain_cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Any) -> None:
     """Print a line for each step ahead."""
     from rnnpipe.problems.forecasting.forecast import load_forecaster
+    from rnnpipe.storage.spreadsheet import plain_cell
 
     model = load_forecaster(options.model)
     found = model.forecast(options.file, options.time_column, options.steps)
