@@ -177,7 +177,7 @@ def test_a_damaged_file_is_a_sentence(tmp_path, monkeypatch, capsys, damage, fil
 
 
 @pytest.mark.parametrize(
-    "name", ["x" * 300, "x/" * 3000, "a\0b", "/dev/null/x", "~nobody-of-this-name/x", "\udcff.yaml"]
+    "name", ["x" * 300, "x/" * 3000, "a\0b", "/dev/null/x", "\udcff.yaml"]
 )
 @pytest.mark.parametrize("command", [["params", "--params"], ["try"], ["predict", "--file"]])
 def test_a_path_that_cannot_be_is_a_sentence(tmp_path, monkeypatch, capsys, name, command):

@@ -313,7 +313,7 @@ def test_a_time_that_no_calendar_has(tmp_path: Path, times: pa.Array) -> None:
 def test_a_quote_that_is_never_closed(tmp_path: Path, quote: str, rows: int) -> None:
     table = tmp_path / "t.csv"
     table.write_text("label,text\npos,a\n" + f'pos,"{quote}' + "neg,and more\n" * rows)
-    for door in ("prepare csv", "predict csv"):
+    for door in ("prepare csv", "predict csv"):  # a parameter may read what is at hand
         assert "never closed" in refused(lambda door=door: DOORS[door][1](table))
 
 

@@ -65,8 +65,8 @@ def kept(state: Path, outer: Mapping[str, str]) -> str:
     if wanted != stored:
         try:
             _write(path, wanted)
-        except OSError as error:
-            raise PasswordError(f"{path}: the password cannot be kept ({error.strerror})") from None
+        except (OSError, RnnpipeError) as error:
+            raise PasswordError(f"{path}: the password cannot be kept: {error}") from None
     return wanted
 
 
@@ -79,6 +79,8 @@ def found(state: Path, outer: Mapping[str, str]) -> str | None:
 
 def _write(path: Path, line: str) -> None:
     """Write a file that is its owner's alone from its first byte on."""
+    if path.is_symlink():  # it is not written through
+        path.unlink()
     with atomic_file(path) as partial:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         with os.fdopen(os.open(partial, flags, 0o600), "w") as file:

@@ -25,12 +25,14 @@ _FOREIGN = {
 }
 
 
-def require_content(file: Path, origin: str) -> None:
+def require_content(file: Path, origin: str, any_quotes: bool = False) -> None:
     """Refuse a file that is empty, a web page, or of another kind than its name says.
 
     Args:
         file: a table by its suffix, else an archive: a tar file, plain or compressed.
         origin: where it came from, for the message.
+        any_quotes: whether a CSV may write quotes in any of the ways that parameters name; what
+            was transferred and has a quote left open may have been cut.
 
     Raises:
         SourceError: it is not what it should be.
@@ -46,7 +48,7 @@ def require_content(file: Path, origin: str) -> None:
             )
     try:
         if is_table:
-            require_table(file)
+            require_table(file, any_quotes)
         else:
             _require_archive(file)
     except SourceError as error:

@@ -73,7 +73,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         RnnpipeError: ``path`` is a symbolic link that leads nowhere, or to a folder.
     """
-    path = _behind_link(Path(path), folder=False)
+    path = Path(path)
+    with writing(path):
+        path = _behind_link(path, folder=False)
     partial = _beside(path, "partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises:
         RnnpipeError: ``path`` is a symbolic link that leads nowhere, or to no folder.
     """
-    path = _behind_link(Path(path), folder=True)
+    path = Path(path)
+    with writing(path):
+        path = _behind_link(path, folder=True)
     partial, previous = _beside(path, "partial"), _beside(path, "previous")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

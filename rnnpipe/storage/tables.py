@@ -56,11 +56,15 @@ def column_names(table: Path, csv_format: CsvFormat = PLAIN) -> list[str]:
             raise _wrong_kind(table, other)
 
 
-def require_table(table: Path) -> None:
+def require_table(table: Path, any_quotes: bool = False) -> None:
     """Refuse what no problem can take for a table: it has two columns or more, and rows.
 
-    Of a CSV all rows are counted and have as many cells as the header, in one of the formats that
-    parameters can name; of a parquet file the cells are not read.
+    Of a CSV all rows are counted and have as many cells as the header; of a parquet file the cells
+    are not read.
+
+    Args:
+        table: the file.
+        any_quotes: whether a CSV may be in any of the formats that parameters can name.
 
     Raises:
         SourceError: as :func:`read_batches`.
@@ -68,7 +72,7 @@ def require_table(table: Path) -> None:
     try:
         _require_table(table, PLAIN)
     except SourceError:
-        if table.suffix.lower() != ".csv":
+        if not any_quotes or table.suffix.lower() != ".csv":
             raise
         for csv_format in FORMATS[1:]:
             with suppress(SourceError):

@@ -8,7 +8,6 @@ from typing import Any
 
 from rnnpipe.errors import printable
 from rnnpipe.runtime.arguments import path, path_or_name
-from rnnpipe.storage.spreadsheet import plain_cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +34,7 @@ def run(options: Any) -> None:
     """Print a line for each step ahead."""
     from rnnpipe.problems.forecasting.forecast import load_forecaster
     from rnnpipe.storage.csv_format import CsvFormat
+    from rnnpipe.storage.spreadsheet import plain_cell
 
     model = load_forecaster(options.model)
     csv_format = CsvFormat(options.quoting, options.escape)
