@@ -52,10 +52,16 @@ def only_one(state: Path, address: str) -> Iterator[None]:
     The lock is the kernel's and dies with its holder: a pid left in the file bars nobody.
 
     Raises:
-        UpError: another command holds it.
+        UpError: another command holds it, or it is not ours to close.
     """
-    state.mkdir(parents=True, exist_ok=True)
-    state.chmod(0o700)
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        state.chmod(0o700)
+    except OSError as error:
+        raise UpError(
+            f"{state} cannot be made a folder of yours alone ({error.strerror}): move away what"
+            " stands there, or have its owner do so"
+        ) from None
     with (state / "up.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
