@@ -176,9 +176,7 @@ def test_a_damaged_file_is_a_sentence(tmp_path, monkeypatch, capsys, damage, fil
     assert {p for p in left if p.parts[0] != ".rnnpipe"} <= {Path("data")}, left
 
 
-@pytest.mark.parametrize(
-    "name", ["x" * 300, "x/" * 3000, "a\0b", "/dev/null/x", "\udcff.yaml"]
-)
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "a\0b", "/dev/null/x", "\udcff.yaml"])
 @pytest.mark.parametrize("command", [["params", "--params"], ["try"], ["predict", "--file"]])
 def test_a_path_that_cannot_be_is_a_sentence(tmp_path, monkeypatch, capsys, name, command):
     monkeypatch.chdir(tmp_path)

@@ -53,7 +53,7 @@ def only_one(state: Path, address: str) -> Iterator[None]:
     The lock is the kernel's and dies with its holder: a pid left in the file bars nobody.
 
     Raises:
-        UpError: another command holds it, it cannot be used, or its database cannot.
+        UpError: another command holds it, it is not ours to close, or its database cannot be used.
     """
     try:
         state.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,8 @@ def only_one(state: Path, address: str) -> Iterator[None]:
         lock = (state / "up.lock").open("a+")
     except OSError as error:
         raise UpError(
-            f"{state} cannot be used ({error.strerror}): mend it, or move it away"
+            f"{state} cannot be made a folder of yours alone ({error.strerror}): move away what"
+            " stands there, or have its owner do so"
         ) from None
     with lock as file:
         try:

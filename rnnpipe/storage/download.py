@@ -108,9 +108,7 @@ def fetch(
             _copy(local_path(address), target)
             _check(target, address, expected)
         if expected is None:
-            require_content(
-                target, shown_address(address), any_quotes=not is_http(address)
-            )
+            require_content(target, shown_address(address), any_quotes=not is_http(address))
         size = target.stat().st_size
     logger.info("%s: %s bytes from %s", shown(into / name), f"{size:,}", shown_address(address))
     return Fetched(into / name, shown_address(address), size)

@@ -19,8 +19,10 @@ from threading import Thread
 import prefect
 import pytest
 import yaml
+from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.workers.process import ProcessWorker
 from running import Up, free_port, wait_for
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
@@ -173,6 +175,12 @@ def test_the_state_folder_is_closed_to_others_even_if_it_was_open(tmp_path):
     (tmp_path / "state").mkdir(mode=0o755)
     with only_one(tmp_path / "state", ""):
         assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_state_folder_that_cannot_be_closed_is_named(tmp_path):
+    (tmp_path / "state").touch()
+    with pytest.raises(UpError, match="state cannot be made"), only_one(tmp_path / "state", ""):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -579,6 +587,9 @@ def test_a_life_that_is_cut_short(tmp_path, empty_database):
     folder = make_project(tmp_path / "project")
     first = Up(folder, database=empty_database).ready()
     name = sleeping(first)
+    with first.client() as client:  # as an earlier release left it
+        of_prefect = ProcessWorker.get_default_base_job_template()
+        client.update_work_pool("local", WorkPoolUpdate(base_job_template=of_prefect))
     first.process.kill()
     first.ended(5)
     assert marked(folder / STATE)
@@ -586,6 +597,10 @@ def test_a_life_that_is_cut_short(tmp_path, empty_database):
     second = Up(folder, password="ein Passwort").ready()
     assert second.credentials == "rnnpipe:ein Passwort"
     assert "ein Passwort" not in second.printed
+    with second.client() as client:
+        manual = client.read_deployment_by_name("pipeline/manual")
+        with pytest.raises(PrefectHTTPStatusError, match="422"):
+            client.create_flow_run_from_deployment(manual.id, job_variables={"command": "true"})
     assert "an earlier `make ui` was killed" in second.printed
     assert f"run {name} had been cut off" in second.printed
     assert states(folder)[name] == "CRASHED"
@@ -636,7 +651,7 @@ def test_a_terminal_that_is_gone_leaves_nothing(tmp_path):
     )
     os.close(ours)
     try:
-        wait_for("the server's process", 30, lambda: len(marked(folder / STATE)) > 1)
+        wait_for("its processes", 120, lambda: len(marked(folder / STATE)) > 1)
         os.close(terminal)  # from now on a line printed is an error
         child.send_signal(signal.SIGHUP)
         assert child.wait(40) == 0
