@@ -30,10 +30,8 @@ WORDS = tuple(f"word{number}" for number in range(VOCABULARY - FIRST_WORD_ID))
 FILES = (*MODEL_FILES, "vocabulary.json")
 
 
-@pytest.fixture(scope="module")
-def registered(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder as ``register`` leaves it, as far as ``predict`` looks."""
-    made = tmp_path_factory.mktemp("registered") / "model"
+def register(params: Params, made: Path) -> Path:
+    """Make a model folder as ``register`` leaves it, as far as ``predict`` looks."""
     made.mkdir()
     for name in MODEL_FILES:
         (made / name).write_text(name)
@@ -49,6 +47,12 @@ def registered(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path
     write_json(made / "params.json", saved)
     write_manifest(made)
     return made
+
+
+@pytest.fixture(scope="module")
+def registered(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a folder."""
+    return register(params, tmp_path_factory.mktemp("registered") / "model")
 
 
 @pytest.fixture

@@ -44,3 +44,14 @@ def test_every_picture_is_there_and_small():
     assert len(names) == 4
     for name in names:
         assert (DOCS / name).stat().st_size < 200_000
+
+
+def test_every_promise_names_a_test_that_is_there():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/reliability.md").read_text()))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert named <= there
+    assert len(named) > 50
