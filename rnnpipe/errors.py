@@ -67,8 +67,8 @@ class SourceError(RnnpipeError):
     """A source's content cannot be used: broken archive, missing column, foreign label."""
 
 
-class StorageError(RnnpipeError):
-    """A file or folder cannot be written where it belongs."""
+class StorageError(RnnpipeError, OSError):
+    """A file or folder cannot be written where it belongs; an error of the system like others."""
 
 
 class DataValidationError(RnnpipeError):

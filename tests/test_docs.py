@@ -47,10 +47,10 @@ def test_every_picture_is_there_and_small():
 
 
 def test_every_promise_names_a_test_that_is_there():
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/reliability.md").read_text()))
+    named = set(re.findall(r"`(test_\w+)`", Path("docs/reliability.md").read_text()))
     there = {
         name
-        for path in (ROOT / "tests").rglob("test_*.py")
+        for path in Path("tests").rglob("test_*.py")
         for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
     }
     assert named <= there
