@@ -197,6 +197,16 @@ def test_the_work_trees_model_is_the_one_that_was_judged(model, tmp_path):
             load_model(which, root=tmp_path)
 
 
+def test_a_refused_model_answers_with_a_note(model, tmp_path, caplog):
+    judged(tmp_path, model)
+    path = tmp_path / "models/registration.json"
+    gate = {"name": "validation_accuracy", "found": 0.5, "required": 0.85, "passed": False}
+    changed(path, verdict="refused", reasons=[gate])
+    load_model(root=tmp_path)
+    assert "was refused" in caplog.text
+    assert "validation_accuracy: found 0.5, required 0.85" in caplog.text
+
+
 # --- Values out of bounds, parts of two models -----------------------------------------------
 
 

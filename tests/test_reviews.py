@@ -25,7 +25,7 @@ import rnnpipe.problems.classification.reviews
 import rnnpipe.storage.tables
 from rnnpipe.errors import IntegrityError, RnnpipeError, SourceError
 from rnnpipe.problems.classification.archive import prepare_archive
-from rnnpipe.problems.classification.own_table import _hashed_split, prepare_table
+from rnnpipe.problems.classification.own_table import TEST_SHARE, _test_place, prepare_table
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.reviews import SCHEMA, Prepared, content_digest
 
@@ -591,13 +591,16 @@ def test_split_and_group_columns(table: Table) -> None:
     texts=st.lists(st.binary(), min_size=2, max_size=2),
 )
 def test_a_group_or_else_a_text_stands_on_one_side(film: str | None, texts: list[bytes]) -> None:
-    sides = {_hashed_split(film, text) for text in texts}
+    sides = {_test_place(film, text) for text in texts}
     assert sides <= {"train", "test"}
     assert len(sides) == 1 or film is None
 
 
 def test_one_row_in_five_becomes_test() -> None:
-    sides = [_hashed_split(None, str(row).encode()) for row in range(10_000)]
+    sides = [
+        "test" if _test_place(None, str(row).encode()) < TEST_SHARE else "train"
+        for row in range(10_000)
+    ]
     assert 0.18 < sides.count("test") / len(sides) < 0.22
 
 

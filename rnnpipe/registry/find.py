@@ -98,7 +98,11 @@ def _of_the_work_tree(root: Path, name: str, needed: Sequence[str]) -> Path:
     paths = paths_of(name)
     folder, decision = root / paths.model, root / paths.decision
     check_model(folder, needed)
-    verify(folder, needed, read_decision(decision).model if decision.exists() else None)
+    judged = read_decision(decision) if decision.exists() else None
+    verify(folder, needed, judged.model if judged else None)
+    if judged and judged.verdict == "refused":
+        reasons = "; ".join(str(gate) for gate in judged.reasons if not gate.passed)
+        logger.warning("%s was refused, so think twice about its answers: %s", folder, reasons)
     return folder
 
 

@@ -18,6 +18,7 @@ from rnnpipe.config.text import Sequences
 from rnnpipe.errors import SourceError
 from rnnpipe.runtime.progress import track
 from rnnpipe.storage.files import atomic_directory
+from rnnpipe.text.held_out import held_out, place_of
 from rnnpipe.text.sequences import SPLITS
 from rnnpipe.text.tokens import CHUNK, UNKNOWN_ID, Ragged, split_words_in_chunks
 from rnnpipe.text.vocabulary import DistinctWords, Vocabulary
@@ -51,10 +52,14 @@ _BLOCK = 1 << 20  # words that are given their ids at once
 def in_validation(group: str) -> bool:
     """Tell whether a group (film, author, or a text by itself) belongs to validation.
 
-    A fixed hash decides, so a group stays where it is when the data grow, in every problem.
+    A fixed hash decides, so a group stays where it is when the data grow, in every problem; but see
+    :func:`rnnpipe.text.held_out.held_out`.
     """
-    digest = hashlib.sha256(f"validation:{group}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64 < VALIDATION_SHARE
+    return _validation_place(group) < VALIDATION_SHARE
+
+
+def _validation_place(group: str) -> float:
+    return place_of(f"validation:{group}".encode())
 
 
 @dataclass(frozen=True)
@@ -262,15 +267,17 @@ def _assign_splits(
     film = rows["film"].combine_chunks()
     names = film.dictionary.to_pylist()
     numbers = pc.fill_null(film.indices, len(names)).to_numpy(zero_copy_only=False)
-    held_out = np.array([*(in_validation(f"film:{name}") for name in names), False])[numbers]
+    places = np.array([*(_validation_place(f"film:{name}") for name in names), 1.0])[numbers]
     filmless = (numbers == len(names)) & (status == _TRAIN)
     if filmless.any():
         start = 0
         for texts in _texts(table):
             for row in np.flatnonzero(filmless[start : start + len(texts)]).tolist():
-                held_out[start + row] = in_validation(f"text:{texts[row].as_py()}")
+                places[start + row] = _validation_place(f"text:{texts[row].as_py()}")
             start += len(texts)
-    status[(status == _TRAIN) & held_out] = _VALIDATION
+    here = np.flatnonzero(status == _TRAIN)
+    if len(here):
+        status[here[held_out(places[here], VALIDATION_SHARE, "validation")]] = _VALIDATION
     judges = np.isin(np.arange(len(names) + 1), numbers[status == _VALIDATION])
     judges[-1] = False  # no film is no film in common
     _drop_from_unlabelled(text, judges[numbers], status)

@@ -1,17 +1,16 @@
 """A table of one's own: columns, labels and splits by parameter, every row accounted for."""
 
-import hashlib
-import math
-import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnpipe.errors import SourceError, quoted, shown
+from rnnpipe.problems.classification.labels import label_key, plain_value
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.reviews import (
     LABELS,
@@ -26,6 +25,7 @@ from rnnpipe.problems.classification.reviews import (
 )
 from rnnpipe.storage.csv_format import CsvFormat
 from rnnpipe.storage.tables import read_batches
+from rnnpipe.text.held_out import held_out, place_of
 
 TEST_SHARE = 0.2
 
@@ -33,9 +33,8 @@ TEST_SHARE = 0.2
 def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
     """Write the reviews of a CSV (UTF-8, commas) or parquet file to one parquet table.
 
-    Values of labels and groups are compared as text without the blanks around them; a number
-    without fraction loses its ``.0``, a truth value becomes ``true`` or ``false``. Rows are
-    counted from 0, the first below the header.
+    Labels are compared as :func:`label_key` has them, groups as text without the blanks around
+    them. Rows are counted from 0, the first below the header.
 
     Args:
         table: the file; its suffix, ``.csv`` or ``.parquet``, says which.
@@ -53,8 +52,8 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
         "group": params.group_column,
     }
     columns = {role: name for role, name in chosen.items() if name is not None}
-    labels, groups, given = _Column(), _Column(), _Column()
-    splits = bytearray()  # of each row, its place in SPLITS
+    labels, groups, given = _Column(label_key), _Column(), _Column()
+    places = array("d")  # of each row's group, where the table does not say its split
     with text_spool(out := Path(out)) as texts:
         for batch in read_batches(
             table,
@@ -68,13 +67,18 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
             for text in _texts(table, batch["text"], first_row=len(texts)):
                 if "split" not in batch:
                     group = groups[len(texts)] if "group" in batch else None
-                    splits.append(SPLITS.index(_hashed_split(group, text)))
+                    places.append(_test_place(group, text))
                 texts.append(text)
         if not len(texts):
             raise SourceError(f"{shown(table)} has no rows below its header")
         meanings = _meanings(table, labels, params)
         if "split" in columns:
             splits = _given_splits(table, given, labels, params)
+        else:
+            in_test = held_out(np.frombuffer(places), TEST_SHARE, "test")
+            splits = bytearray(
+                np.where(in_test, SPLITS.index("test"), SPLITS.index("train")).astype(np.uint8)
+            )
         rows = _TableRows(splits, labels, meanings, groups if "group" in columns else None)
         digest = digest_in_order((path, texts.sha256(row)) for row, path in rows.paths())
         return write_reviews(out, rows.reviews(texts), texts, digest)
@@ -83,14 +87,15 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
 class _Column:
     """A column's values as text, each distinct one kept once."""
 
-    def __init__(self) -> None:
+    def __init__(self, plain: Callable[[Any], str | None] = plain_value) -> None:
+        self._plain = plain
         self._codes = array("i")
         self._code_of: dict[str | None, int] = {}
         self._values: list[str | None] = []
 
     def extend(self, cells: pa.Array) -> None:
         for cell in cells.to_pylist():
-            value = _plain(cell)
+            value = self._plain(cell)
             code = self._code_of.setdefault(value, len(self._values))
             if code == len(self._values):
                 self._values.append(value)
@@ -172,12 +177,10 @@ def _given_splits(table: Path, column: _Column, labels: _Column, params: Prepare
     return splits
 
 
-def _hashed_split(film: str | None, text: bytes) -> Split:
-    """Test for one row in five, by a hash of its group, else its text: fixed for ever."""
+def _test_place(film: str | None, text: bytes) -> float:
+    """The place of a row's group, else of its text, by which one row in five becomes test."""
     # The prefix keeps it independent of the hash that chooses validation.
-    key = b"test:" + (film.encode() if film is not None else text)
-    share = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
-    return "test" if share < TEST_SHARE else "train"
+    return place_of(b"test:" + (film.encode() if film is not None else text))
 
 
 class _TableRows:
@@ -222,17 +225,3 @@ class _TableRows:
 
 def _row_id(row: int) -> str:
     return f"row/{row:08}"
-
-
-def _plain(value: Any) -> str | None:
-    """A label's, split's or group's value as text; None where there is none.
-
-    >>> _plain(" pos "), _plain(1.0), _plain("1.0"), _plain(True), _plain(""), _plain(float("nan"))
-    ('pos', '1', '1', 'true', None, None)
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, bool):
-        return str(value).lower()
-    # pandas writes 1.0 for 1 as soon as one cell of the column is empty.
-    return re.sub(r"^(-?[0-9]+)\.0$", r"\1", str(value).strip()) or None
