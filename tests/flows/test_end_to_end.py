@@ -28,6 +28,7 @@ from prefect.states import Cancelling
 from projects import DVC, keep_root, make_small, quicken
 from running import ACTIVE, Up, wait_for
 
+from flows.serving import access
 from flows.serving.children import marked
 from flows.serving.environment import STATE, environment
 from rnnpipe.project_copy import ProjectCopy
@@ -281,6 +282,8 @@ def rendered(chromium: str, address: str, profile: Path) -> str:
 
 def test_the_pages_show_tasks_skipped_count_and_artifact(up, chromium, skipped, tmp_path):
     page = f"{up.address}/v2/runs/flow-run/{skipped.id}"
+    # The link that was printed logs this browser in: from now on it knows the password.
+    rendered(chromium, f"{up.address}{access.LOGIN}#{up.link}", tmp_path / "profile")
 
     def tasks() -> str | None:
         text = rendered(chromium, f"{page}?tab=TaskRuns", tmp_path / "profile")
