@@ -39,6 +39,9 @@ def task_runner(name: Runner, at_once: int, address: str | None = None) -> Any:
                 "threads_per_worker": 1,
                 "host": HOST,
                 "dashboard_address": None,
+                # Every user of the machine reaches loopback: only who has the keys, which this
+                # process makes for its own workers, may give them work.
+                "security": True,
             }
         )
     try:

@@ -592,8 +592,8 @@ def test_split_and_group_columns(table: Table) -> None:
 )
 def test_a_group_or_else_a_text_stands_on_one_side(film: str | None, texts: list[bytes]) -> None:
     sides = {_test_place(film, text) for text in texts}
-    assert sides <= {"train", "test"}
     assert len(sides) == 1 or film is None
+    assert all(0 <= side < 1 for side in sides)
 
 
 def test_one_row_in_five_becomes_test() -> None:

@@ -251,7 +251,7 @@ def test_the_flow_refuses_a_bad_override_and_a_bad_stage_before_any_task(project
 def test_a_value_that_is_no_yaml_is_named(capsys):
     with pytest.raises(SystemExit):
         main(["--set", "train.cell=[gru"])
-    assert "found 'train.cell=[gru', which is no YAML" in capsys.readouterr().err
+    assert "found 'train.cell=[gru': its value is not valid YAML" in capsys.readouterr().err
 
 
 def test_a_server_that_does_not_answer_is_named(project):
