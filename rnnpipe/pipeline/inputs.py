@@ -50,9 +50,7 @@ class Inputs:
                 down, since nothing is recorded of it either.
             file: the parameter file.
         """
-        values = read_values(file)
-        entry = stages_of(problem).get(stage, {})
-        files = {path: _identity(path) for path in _files(entry.get("deps", ()), values)}
+        params, files = _as_they_stand(stage, problem, file)
         hashes: dict[Path, str] = {}
         left = _HASHED_BYTES
         for path, (_, _, size, _) in sorted(files.items(), key=lambda item: item[1][2]):
@@ -60,8 +58,7 @@ class Inputs:
             if left < 0:
                 break
             hashes[path] = sha256_file(path)
-        keys = [key for part in entry.get("params", ()) for key in _keys(part)]
-        return cls(file, {key: _value(values, key) for key in keys}, files, hashes)
+        return cls(file, params, files, hashes)
 
     def require_unchanged(self, stage: str, problem: str) -> None:
         """Refuse the result of a stage whose inputs are not those any more that it read.
@@ -70,15 +67,17 @@ class Inputs:
             InputsError: names what changed.
         """
         try:
-            now = Inputs.of(stage, problem, self.file)
+            params, files = _as_they_stand(stage, problem, self.file)
+            changed = [key for key in self.params if self.params[key] != params.get(key)]
+            changed += [
+                str(path) for path in self.files if self._has_changed(path, files.get(path))
+            ]
+            changed += [str(path) for path in files if path not in self.files]
         except (ParameterError, OSError) as error:
             raise InputsError(
                 f"{stage}: what it read cannot be read any more ({error}): its result is not kept;"
                 " mend that and run dvc repro again"
             ) from None
-        changed = [key for key in self.params if self.params[key] != now.params.get(key)]
-        changed += [str(path) for path in self.files if self._has_changed(path, now)]
-        changed += [str(path) for path in now.files if path not in self.files]
         if changed:
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             named = ", ".join(quoted(name) for name in changed[:3])
@@ -87,11 +86,21 @@ class Inputs:
                 " a stage has ended: its result is not kept; run dvc repro again"
             )
 
-    def _has_changed(self, path: Path, now: "Inputs") -> bool:
-        if self.files[path] == now.files.get(path):
-            return False
-        before = self.hashes.get(path)
-        return before is None or before != now.hashes.get(path)
+    def _has_changed(self, path: Path, now: Identity | None) -> bool:
+        if now is None or now == self.files[path]:
+            return now is None
+        return self.hashes.get(path) != sha256_file(path)  # touched, or written anew
+
+
+def _as_they_stand(
+    stage: str, problem: str, file: Path
+) -> tuple[Mapping[str, Any], Mapping[Path, Identity]]:
+    """Return a stage's parameters and who its files are, now."""
+    values = read_values(file)
+    entry = stages_of(problem).get(stage, {})
+    keys = [key for part in entry.get("params", ()) for key in _keys(part)]
+    files = {path: _identity(path) for path in _files(entry.get("deps", ()), values)}
+    return {key: _value(values, key) for key in keys}, files
 
 
 def _keys(part: str | Mapping[str, Any]) -> Iterator[str]:
