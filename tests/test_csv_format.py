@@ -1,6 +1,7 @@
 """CSV as people have it: it comes in unaltered, or is refused by row and name."""
 
 import csv
+import gzip
 import io
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnpipe.errors import SourceError
+from rnnpipe.storage.addresses import table_suffix
+from rnnpipe.storage.content import require_content
 from rnnpipe.storage.csv_format import FORMATS, PLAIN, CsvFormat
-from rnnpipe.storage.tables import read_columns, require_table
+from rnnpipe.storage.tables import column_names, read_columns, require_table
 
 TEXTS = st.lists(
     st.text(max_size=12)
@@ -95,3 +98,64 @@ def test_blank_lines_are_no_rows(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("t,l\n\na,1\n\n\nb,0\n\n")
     assert read(path) == [("a", "1"), ("b", "0")]
+
+
+ROWS = [("schön; ja", "1"), ("nein | doch", "0"), ('er sagte "so"', "1")]
+
+
+def written(separator: str, encoding: str = "utf-8", before: str = "") -> bytes:
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter=separator).writerows([("t", "l"), *ROWS])
+    return (before + file.getvalue()).encode(encoding)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", written(",")),
+        ("t.csv", written(";")),
+        ("t.csv", written("\t")),
+        ("t.csv", written("|")),
+        ("t.tsv", written("\t")),
+        ("t.csv", written(";", before="sep=;\r\n")),
+        ("t.csv", written(",", before="sep=,\n")),
+        ("t.csv", written(";", "utf-8-sig")),
+        ("t.csv", written(",", "utf-16")),
+        ("t.csv", written(";", "utf-16", "sep=;\r\n")),
+    ],
+)
+def test_a_file_says_itself_how_it_is_written(tmp_path, name, content, packed):
+    path = tmp_path / (f"{name}.gz" if packed else name)
+    path.write_bytes(gzip.compress(content) if packed else content)
+    assert read(path) == ROWS
+    assert column_names(path) == ["t", "l"]
+    require_table(path)
+    require_content(path, "here")
+    assert table_suffix(str(path)) == "".join(path.suffixes)
+
+
+def test_an_encoding_that_is_not_told_is_named_by_parameter(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(written(";", "cp1252"))
+    with pytest.raises(SourceError, match=r"prepare\.encoding"):
+        read(path)
+    assert read(path, CsvFormat(encoding="cp1252")) == ROWS
+    with pytest.raises(SourceError, match="which nobody knows"):
+        read(path, CsvFormat(encoding="klingon"))
+
+
+@pytest.mark.parametrize("header", ["t;l|m", "a b c"])
+def test_what_has_more_than_one_reading_or_none_is_not_guessed(tmp_path, header):
+    path = tmp_path / "t.csv"
+    path.write_text(f"{header}\nx\n")
+    assert column_names(path) == [header]
+
+
+def test_a_packed_table_that_unfolds_is_not_unfolded(tmp_path, monkeypatch):
+    monkeypatch.setattr("rnnpipe.storage.csv_format.FREELY_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr("rnnpipe.storage.csv_format.MAX_UNPACKED_RATIO", 10)
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"t,l\n" + b"good,1\n" * 400_000))
+    with pytest.raises(SourceError, match="unpacks to more than"):
+        read(path)

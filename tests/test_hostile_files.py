@@ -219,7 +219,7 @@ CONTENTS = {
     "a gzip": gzip.compress(b"text,label\ngood,pos\nbad,neg\n" * 100),
     "a spreadsheet": b"PK\x03\x04\x14\x00\x06\x00\x08\x00" + bytes(range(256)) * 20,
     "zeros": bytes(10_000),
-    "UTF-16": "text,label\ngood,pos\n".encode("utf-16"),
+    "UTF-32": "text,label\ngood,pos\n".encode("utf-32-be"),
     "a page": b"<!doctype html><html><body>Log in, please</body></html>\n" * 50,
     "a parquet's ends": b"PAR1" + bytes(1000) + b"\xff\xff\xff\x7fPAR1",
     "deep JSON": b"[" * 200_000,

@@ -604,6 +604,15 @@ def test_one_row_in_five_becomes_test() -> None:
     assert 0.18 < sides.count("test") / len(sides) < 0.22
 
 
+@pytest.mark.parametrize("word", ["dev", "Val", "VALID", "validation"])
+def test_a_validation_split_of_ones_own_is_kept(table: Table, word: str) -> None:
+    splits = ["Train", "TEST", word, "unlabeled", "training"]
+    lines = [f"{'pos' if at % 2 else 'neg'},text {at},{splits[at % 5]}\n" for at in range(40)]
+    found = table("label,text,s\n" + "".join(lines), split_column="s")
+    expected = ["train", "test", "validation", "unlabelled", "train"] * 8
+    assert [row["split"] for row in found] == expected
+
+
 def test_more_rows_move_no_row(table: Table) -> None:
     lines = [f"{'pos' if at % 2 else 'neg'},text {at}\n" for at in range(100)]
     before = table("label,text\n" + "".join(lines[:60]))
@@ -619,13 +628,12 @@ def test_more_rows_move_no_row(table: Table) -> None:
         ("label,txet\npos,a\n", {}, r"no column 'text'; did you mean 'txet'\? found: 'label', 'txet'"),
         ("text,label\na,pos\n", {"split_column": "split"}, "prepare.split_column"),
         ("text,label,text\na,pos,b\n", {}, "more than one column 'text'"),
-        ("text,label\na,pos\n ,neg\n", {}, "row 1: the text is empty"),
+        ("text,label\na,pos\n ,neg\n", {}, "1 empty texts of 2, in row 1"),
         ("text,label\na,pos\nb,negg\n", {}, r"'negg' \(row 1\).*prepare.labels"),
         ("text,label\na,1\nb,2\nc,3\nd,1\n", {}, r"'2' \(row 1\), '3' \(row 2\).*3 different labels; rnnpipe learns two classes"),
         ("text,label\na,pos\nb,pos\n", {}, "found only pos labels, expected both"),
         ("text,label\na,\nb,\n", {}, "found no labels"),
-        ("text,label,s\na,pos,dev\nb,neg,train\n", {"split_column": "s"}, "row 0, column 's': found 'dev'"),
-        ("text,label,s\na,pos,validation\nb,neg,train\n", {"split_column": "s"}, "taken from train by itself"),
+        ("text,label,s\na,pos,devil\nb,neg,train\n", {"split_column": "s"}, "row 0, column 's': found 'devil'"),
         ("text,label,s\na,pos,\nb,neg,train\n", {"split_column": "s"}, "found nothing"),
         ("text,label,s\na,pos,test\nb,neg,train\nc,,train\n", {"split_column": "s"}, "row 2.*has no label"),
     ],
@@ -657,7 +665,7 @@ def test_a_table_is_read_a_few_rows_at_a_time(
         tables.append(out.read_bytes())
     assert tables[0] == tables[1]
     # A fault is named by its row in the table, not in the batch.
-    for name, value, message in (("text", " ", "row 321: the text"), ("label", "?", "row 321")):
+    for name, value, message in (("text", " ", "in row 321"), ("label", "?", "row 321")):
         faulty = columns | {name: [*columns[name][:321], value, *columns[name][322:]]}
         write(pa.table(faulty), own)
         with pytest.raises(SourceError, match=message):
@@ -682,7 +690,7 @@ def test_a_csv_that_is_not_utf8_is_refused(table: Table, at: str) -> None:
     ("columns", "message"),
     [
         ({"text": [1, 2], "label": ["pos", "neg"]}, "the text column holds int64"),
-        ({"text": ["a", None], "label": ["pos", "neg"]}, "row 1: the text is empty"),
+        ({"text": ["a", None], "label": ["pos", "neg"]}, "1 empty texts of 2, in row 1"),
         ({"text": ["a", "b"], "label": [["pos"], ["neg"]]}, "expected text, numbers or booleans"),
         ({"text": ["a", "b"], "label": [0.5, 1.0]}, r"'0.5' \(row 0\)"),
         ({"text": [b"a", b"\xff"], "label": ["pos", "neg"]}, "row 1, column 'text': not UTF-8"),

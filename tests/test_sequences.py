@@ -396,3 +396,16 @@ def test_what_differs_in_unknown_words_alone_leaves_train(build):
     )
     assert index["id"].tolist() == ["train/2", "test/1"]
     assert report.dropped_train_read_alike == 1
+
+
+def test_a_validation_split_of_ones_own_is_kept(build):
+    texts = [f"word{n} other{n}" for n in range(300)]
+    splits = ["validation" if n < 9 else "test" if n < 20 else "train" for n in range(300)]
+    rows = [
+        (f"row/{n:03}", split, n % 2, film(True, n), text)
+        for n, (split, text) in enumerate(zip(splits, texts, strict=True))
+    ]
+    _, report, index = build(rows, PARAMS.model_copy(update={"vocabulary_size": 1000}))
+    assert (report.train, report.validation, report.test) == (280, 9, 11)
+    kept = index[index["split"] == "validation"]["id"]
+    assert sorted(kept) == [f"row/{n:03}" for n in range(9)]

@@ -8,7 +8,7 @@ from urllib.request import url2pathname
 from rnnpipe.errors import SourceError, quoted, shown
 
 MIRROR_VARIABLE = "RNNPIPE_MIRROR"
-TABLE_SUFFIXES = (".csv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 
 
 def is_http(address: str) -> bool:
@@ -37,13 +37,14 @@ def url_parts(address: str) -> SplitResult:
 def table_suffix(source: str) -> str:
     """Return the suffix of a table's address; refuse what is no table."""
     path = url_parts(source).path if is_http(source) else source
-    suffix = Path(path).suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
-        raise SourceError(
-            f"{shown_address(source)}: download.source ends in {quoted(suffix)}, expected .json (a card),"
-            f" {' or '.join(TABLE_SUFFIXES)} (a table of your own)"
-        )
-    return suffix
+    name = Path(path).name.lower()
+    for suffix in TABLE_SUFFIXES:
+        if name.endswith(suffix):
+            return suffix
+    raise SourceError(
+        f"{shown_address(source)}: download.source ends in {quoted(Path(path).suffix.lower())}, expected"
+        f" .json (a card), {' or '.join(TABLE_SUFFIXES)} (a table of your own)"
+    )
 
 
 def on_mirror(mirror: str, file_name: str) -> str:

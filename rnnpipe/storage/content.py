@@ -6,6 +6,7 @@ from typing import IO
 
 from rnnpipe.errors import SourceError
 from rnnpipe.storage.addresses import TABLE_SUFFIXES
+from rnnpipe.storage.csv_format import open_table
 from rnnpipe.storage.packing import BZIP2, GZIP, XZ, open_unpacked
 from rnnpipe.storage.reading import reading
 from rnnpipe.storage.tables import require_table
@@ -20,8 +21,6 @@ _FOREIGN = {
     b"%PDF": "a PDF",
     b"PAR1": "a parquet file",
     b"SQLite": "a database",
-    b"\xff\xfe": "text in UTF-16",
-    b"\xfe\xff": "text in UTF-16",
 }
 
 
@@ -37,11 +36,12 @@ def require_content(file: Path, origin: str, any_quotes: bool = False) -> None:
     Raises:
         SourceError: it is not what it should be.
     """
-    is_table = file.suffix.lower() in TABLE_SUFFIXES
+    is_table = file.name.lower().endswith(TABLE_SUFFIXES)
+    packed = file.suffix.lower() == ".gz"
     expected = "a table" if is_table else "a tar archive"
     with reading(file):
-        start = _start(file.open("rb"))
-        if found := _named(start, file.suffix.lower() == ".csv"):
+        start = _start(open_table(file) if is_table and packed else file.open("rb"))
+        if found := _named(start, is_table and file.suffix.lower() != ".parquet"):
             raise SourceError(
                 f"{origin} brings {found}, expected {expected}{f' ({file.suffix})' if is_table else ''}: check download.source; what was here"
                 " before stays"

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,17 +15,24 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from rnnpipe.errors import SourceError, quoted, shown
-from rnnpipe.storage.csv_format import FORMATS, PLAIN, CsvFormat, header_of, require_quotes_in_place
+from rnnpipe.storage.csv_format import (
+    FORMATS,
+    FREELY_UNPACKED_BYTES,
+    MAX_UNPACKED_BYTES,
+    MAX_UNPACKED_RATIO,
+    PLAIN,
+    CsvFormat,
+    encoding_of,
+    open_table,
+    require_quotes_in_place,
+    resolved,
+)
 from rnnpipe.storage.reading import reading
 
 # What an honest table never reaches; a small file that unfolds to a large one does.
 MAX_ROWS = 20_000_000
 MAX_COLUMNS = 10_000
 MAX_HEADER_BYTES = 1 << 20  # of a CSV
-MAX_UNPACKED_BYTES = 16 << 30  # of the columns that are read
-# Text packs to a tenth of its size, hardly to a thousandth; constant columns of a small file may.
-MAX_UNPACKED_RATIO = 1_000
-FREELY_UNPACKED_BYTES = 256 << 20
 
 # A row of a CSV has to fit into a block, and a review may be a book.
 _BLOCK_BYTES = 64 << 20
@@ -46,9 +54,9 @@ def column_names(table: Path, csv_format: CsvFormat = PLAIN) -> list[str]:
     Raises:
         SourceError: as :func:`read_batches`.
     """
-    match table.suffix.lower():
+    match kind_of(table):
         case ".csv":
-            return _csv_header(table, csv_format)
+            return _csv_header(table, csv_format)[0]
         case ".parquet":
             with reading(table, _NO_PARQUET), _opened(table) as file:
                 return list(file.schema_arrow.names)
@@ -72,7 +80,7 @@ def require_table(table: Path, any_quotes: bool = False) -> None:
     try:
         _require_table(table, PLAIN)
     except SourceError:
-        if not any_quotes or table.suffix.lower() != ".csv":
+        if not any_quotes or kind_of(table) != ".csv":
             raise
         for csv_format in FORMATS[1:]:
             with suppress(SourceError):
@@ -85,10 +93,11 @@ def _require_table(table: Path, csv_format: CsvFormat) -> None:
     names = column_names(table, csv_format)
     if len(names) < 2:
         raise SourceError(f"{shown(table)} has {len(names)} columns, expected at least 2")
-    if table.suffix.lower() == ".csv":
+    if kind_of(table) == ".csv":
         name = next((name for name in names if names.count(name) == 1), names[0])
         _check_columns(table, names, {"": name}, advice="")
-        rows = sum(map(len, _csv_rows(table, [name], csv_format)))
+        found = _csv_header(table, csv_format)[1]
+        rows = sum(map(len, _csv_rows(table, [name], found)))
     else:
         with reading(table, _NO_PARQUET), _opened(table) as file:
             rows = file.metadata.num_rows
@@ -138,7 +147,7 @@ def read_batches(
     Raises:
         SourceError: the file is missing, of another kind, broken, or lacks a column.
     """
-    match table.suffix.lower():
+    match kind_of(table):
         case ".csv":
             return _read_csv(table, columns, advice, csv_format)
         case ".parquet":
@@ -149,14 +158,25 @@ def read_batches(
 
 def _wrong_kind(table: Path, suffix: str) -> SourceError:
     return SourceError(
-        f"{shown(table)}: found a {shown(suffix) or 'nameless'} file, expected .csv or .parquet"
+        f"{shown(table)}: found a {shown(suffix) or 'nameless'} file, expected .csv, .tsv (also"
+        " with .gz) or .parquet"
     )
+
+
+def kind_of(table: Path) -> str:
+    """Return ``.csv`` for a table in text, packed or not, else the suffix."""
+    suffixes = [suffix.lower() for suffix in table.suffixes]
+    if suffixes[-1:] == [".gz"]:
+        suffixes.pop()
+        return ".csv" if suffixes[-1:] in ([".csv"], [".tsv"]) else ".gz"
+    return ".csv" if suffixes[-1:] == [".tsv"] else table.suffix.lower()
 
 
 def _read_csv(
     table: Path, columns: Mapping[str, str], advice: str, csv_format: CsvFormat
 ) -> Iterator[dict[str, pa.Array]]:
-    _check_columns(table, _csv_header(table, csv_format), columns, advice)
+    header, csv_format = _csv_header(table, csv_format)
+    _check_columns(table, header, columns, advice)
     first_row = 0
     for rows in _csv_rows(table, list(dict.fromkeys(columns.values())), csv_format):
         yield {role: _utf8(table, rows[name], name, first_row) for role, name in columns.items()}
@@ -171,8 +191,8 @@ def _csv_rows(table: Path, names: list[str], csv_format: CsvFormat) -> Iterator[
         require_quotes_in_place(table, csv_format)
         try:
             blocks = pa.csv.open_csv(
-                table,
-                read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+                open_table(table) if table.suffix.lower() == ".gz" else table,
+                read_options=csv_format.read_options(_BLOCK_BYTES),
                 parse_options=csv_format.parse_options(),
                 convert_options=pa.csv.ConvertOptions(
                     include_columns=names,
@@ -195,29 +215,44 @@ def _csv_rows(table: Path, names: list[str], csv_format: CsvFormat) -> Iterator[
             ) from None
 
 
-def _csv_header(table: Path, csv_format: CsvFormat) -> list[str]:
+def _csv_header(table: Path, csv_format: CsvFormat) -> tuple[list[str], CsvFormat]:
+    """Return the names of the columns, and the format with what the file says of it."""
     with reading(table, "has no header that can be read: expected one of text"):
-        with table.open("rb") as file:
+        with open_table(table) as file:
             start = file.read(MAX_HEADER_BYTES)
             is_all = not file.read(1)
+        encoding = encoding_of(start, csv_format)
         # The last character may be cut in two.
-        text = io.StringIO(_decoded_start(table, start, is_all), newline="")
-        names = header_of(text, csv_format)
+        content = _decoded_start(table, start, is_all, encoding)
+        encoding = "utf-8" if encoding == "utf-8-sig" else encoding  # Arrow knows the mark
+        csv_format = replace(resolved(csv_format, table, content), encoding=encoding)
+        text = io.StringIO(content, newline="")
+        for _ in range(csv_format.lines_before):
+            text.readline()
+        names: list[str] = next(csv_format.reader(text), [])
         if not is_all and text.tell() == len(text.getvalue()):
             raise SourceError(
                 f"{shown(table)} has a header of more than {MAX_HEADER_BYTES:,} bytes: expected a line"
                 " of names with commas between them"
             )
+    if any("\0" in name for name in names):
+        raise SourceError(
+            f"{shown(table)} has zero bytes in its header, expected text: save it as UTF-8, or name its"
+            " encoding in prepare.encoding (--encoding), such as utf-16-le"
+        )
     _check_width(table, len(names))
-    return names
+    return names, csv_format
 
 
-def _decoded_start(table: Path, start: bytes, is_all: bool) -> str:
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+def _decoded_start(table: Path, start: bytes, is_all: bool, encoding: str) -> str:
+    decoder = codecs.getincrementaldecoder(encoding)()
     try:
         return decoder.decode(start, final=is_all)
     except UnicodeDecodeError:
-        raise SourceError(f"{shown(table)} is not UTF-8: save it as UTF-8") from None
+        raise SourceError(
+            f"{shown(table)} is not {encoding.removesuffix('-sig').upper()}: save it as UTF-8, or name its"
+            " encoding in prepare.encoding (--encoding), such as cp1252"
+        ) from None
 
 
 def _read_parquet(
@@ -381,6 +416,7 @@ def _utf8(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
         except UnicodeDecodeError as error:
             raise SourceError(
                 f"{shown(table)}, row {row}, column {quoted(name)}: not UTF-8 at byte {error.start:,}:"
-                " save the file as UTF-8"
+                " save the file as UTF-8, or name a CSV's encoding in prepare.encoding (--encoding),"
+                " such as cp1252"
             ) from None
     raise AssertionError("Arrow and Python disagree about UTF-8")

@@ -276,7 +276,8 @@ def _assign_splits(
                 places[start + row] = _validation_place(f"text:{texts[row].as_py()}")
             start += len(texts)
     here = np.flatnonzero(status == _TRAIN)
-    if len(here):
+    given = status == _VALIDATION  # a split of one's own is kept
+    if len(here) and not given.any():
         status[here[held_out(places[here], VALIDATION_SHARE, "validation")]] = _VALIDATION
     judges = np.isin(np.arange(len(names) + 1), numbers[status == _VALIDATION])
     judges[-1] = False  # no film is no film in common

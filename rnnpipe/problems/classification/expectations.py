@@ -52,12 +52,12 @@ def review_suite(limits: Validate) -> "list[Expectation]":
     from rnnpipe.validation.library import Column, gxe
 
     split = Column("split")
-    labelled = split.is_in(["train", "test"])
+    labelled = split.is_in(["train", "test", "validation"])
     least = {"train": limits.min_labelled, "test": max(1, limits.min_labelled // 10)}
     share = limits.min_class_share
     return [
         has_columns(REVIEW_COLUMNS),
-        *_identity(["train", "test", "unlabelled"]),
+        *_identity(["train", "validation", "test", "unlabelled"]),
         *(
             expect(
                 gxe.ExpectTableRowCountToBeBetween,
@@ -78,7 +78,7 @@ def review_suite(limits: Validate) -> "list[Expectation]":
         expect(
             gxe.ExpectColumnValuesToNotBeNull,
             "labelled_have_label",
-            "every review in train and test has a label",
+            "every review in train, validation and test has a label",
             column="label",
             row_condition=labelled,
         ),

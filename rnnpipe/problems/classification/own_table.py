@@ -28,6 +28,8 @@ from rnnpipe.storage.tables import read_batches
 from rnnpipe.text.held_out import held_out, place_of
 
 TEST_SHARE = 0.2
+_SPLITS: tuple[str, ...] = SPLITS
+_MOST_LISTED = 10
 
 
 def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
@@ -54,23 +56,31 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
     columns = {role: name for role, name in chosen.items() if name is not None}
     labels, groups, given = _Column(label_key), _Column(), _Column()
     places = array("d")  # of each row's group, where the table does not say its split
+    empty: list[int] = []  # rows
     with text_spool(out := Path(out)) as texts:
         for batch in read_batches(
             table,
             columns,
             advice="Set prepare.{role}_column in params.yaml",
-            csv_format=CsvFormat(params.quoting, params.escape),
+            csv_format=CsvFormat(params.quoting, params.escape, params.encoding),
         ):
             for role, column in (("label", labels), ("group", groups), ("split", given)):
                 if role in batch:
                     column.extend(batch[role])
-            for text in _texts(table, batch["text"], first_row=len(texts)):
+            for text in _texts(table, batch["text"], len(texts), empty):
                 if "split" not in batch:
                     group = groups[len(texts)] if "group" in batch else None
                     places.append(_test_place(group, text))
                 texts.append(text)
         if not len(texts):
             raise SourceError(f"{shown(table)} has no rows below its header")
+        if empty:
+            listed = ", ".join(map(str, empty[:_MOST_LISTED]))
+            more = ", …" if len(empty) > _MOST_LISTED else ""
+            raise SourceError(
+                f"{shown(table)}: found {len(empty):,} empty texts of {len(texts):,}, in row"
+                f" {listed}{more}; expected a text in each: fill them, or delete the rows"
+            )
         meanings = _meanings(table, labels, params)
         if "split" in columns:
             splits = _given_splits(table, given, labels, params)
@@ -115,18 +125,15 @@ class _Column:
         return self._codes.index(self._code_of[value])
 
 
-def _texts(table: Path, column: pa.Array, first_row: int) -> list[bytes]:
+def _texts(table: Path, column: pa.Array, first_row: int, empty: list[int]) -> list[bytes]:
     if not pa.types.is_large_string(column.type):
         raise SourceError(
             f"{shown(table)}: the text column holds {shown(column.type)}, expected text"
         )
     length = pc.utf8_length(pc.utf8_trim_whitespace(column))
-    empty = pc.index(pc.equal(pc.fill_null(length, 0), 0), value=True).as_py()
-    if empty >= 0:
-        raise SourceError(
-            f"{shown(table)}, row {first_row + empty}: the text is empty; fill it or delete the row"
-        )
-    texts: list[bytes] = column.cast(pa.large_binary()).to_pylist()
+    nothing = pc.equal(pc.fill_null(length, 0), 0).to_numpy(zero_copy_only=False)
+    empty += (first_row + np.flatnonzero(nothing)).tolist()
+    texts: list[bytes] = column.fill_null("").cast(pa.large_binary()).to_pylist()
     return texts
 
 
@@ -160,20 +167,36 @@ def _meanings(table: Path, column: _Column, params: Prepare) -> dict[str | None,
     return {None: None} | {value: LABELS[params.labels[value]] for value in distinct}
 
 
+# What people call the splits, in lower case.
+_SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "dev": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+    "unlabelled": "unlabelled",
+    "unlabeled": "unlabelled",
+    "unsup": "unlabelled",
+}
+
+
 def _given_splits(table: Path, column: _Column, labels: _Column, params: Prepare) -> bytearray:
     splits = bytearray()
     for row in range(len(column)):
-        split, label = column[row], labels[row]
+        written, label = column[row], labels[row]
+        split = _SPLIT_WORDS.get((written or "").casefold())
         where = f"{shown(table)}, row {row}, column {quoted(params.split_column)}"
-        if split not in SPLITS:
-            hint = "; validation is taken from train by itself" if split == "validation" else ""
-            found = "nothing" if split is None else quoted(split)
-            raise SourceError(f"{where}: found {found}, expected {', '.join(SPLITS)}{hint}")
+        if split is None:
+            found = "nothing" if written is None else quoted(written)
+            raise SourceError(f"{where}: found {found}, expected {', '.join(SPLITS)}")
         if label is None and split != "unlabelled":
             raise SourceError(
                 f"{where}: {split}, but the row has no label; label it or write unlabelled"
             )
-        splits.append(SPLITS.index(split))
+        splits.append(_SPLITS.index(split))
     return splits
 
 

@@ -41,8 +41,8 @@ SCHEMA = pa.schema(
     ]
 )
 
-Split = Literal["train", "test", "unlabelled"]
-SPLITS: tuple[Split, ...] = ("train", "test", "unlabelled")
+Split = Literal["train", "test", "unlabelled", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "test", "unlabelled", "validation")
 LABELS = {"neg": 0, "pos": 1, "unsup": None}
 
 
@@ -181,7 +181,9 @@ def write_reviews(out: Path, reviews: Iterable[Review], texts: TextSpool, digest
                 row_group_size=ROW_GROUP,
             )
         writer.add_key_value_metadata({"content_digest": digest})
-    counts: dict[str, int] = {split: splits[split] for split in SPLITS}
+    counts: dict[str, int] = {
+        split: splits[split] for split in SPLITS if splits[split] or split != "validation"
+    }
     logger.info("%s: %s", out, ", ".join(f"{count:,} {split}" for split, count in counts.items()))
     return Prepared(counts, duplicates, text_bytes, digest)
 

@@ -10,5 +10,5 @@ from rnnpipe.storage.csv_format import CsvFormat
 def prepare(raw: Path, table: Path, params: ForecastingParams) -> None:
     """Read a CSV or parquet file of a time and numbers; what is wrong in time, validation tells."""
     keys = params.prepare
-    csv_format = CsvFormat(keys.quoting, keys.escape)
+    csv_format = CsvFormat(keys.quoting, keys.escape, keys.encoding)
     write_series(read_series(raw, keys.time_column, csv_format), table)

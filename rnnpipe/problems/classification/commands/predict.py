@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="double",
         help="of a CSV; none: a quote is a sign",
     )
+    parser.add_argument("--encoding", default="utf-8", help="of a CSV, such as cp1252 (utf-8)")
     parser.add_argument(
         "--escape", choices=("none", "backslash"), default="none", help="of a CSV; before a quote"
     )
@@ -53,7 +54,7 @@ def run(options: Any) -> None:
 
     require_utf8(options.text, "text")
     if options.file:
-        csv_format = CsvFormat(options.quoting, options.escape)
+        csv_format = CsvFormat(options.quoting, options.escape, options.encoding)
         texts = read_texts(options.file, options.column, csv_format)
     else:
         texts = options.text

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="double",
         help="of a CSV; none: a quote is a sign",
     )
+    parser.add_argument("--encoding", default="utf-8", help="of a CSV, such as cp1252 (utf-8)")
     parser.add_argument(
         "--escape", choices=("none", "backslash"), default="none", help="of a CSV; before a quote"
     )
@@ -37,7 +38,7 @@ def run(options: Any) -> None:
     from rnnpipe.storage.spreadsheet import plain_cell
 
     model = load_forecaster(options.model)
-    csv_format = CsvFormat(options.quoting, options.escape)
+    csv_format = CsvFormat(options.quoting, options.escape, options.encoding)
     found = model.forecast(options.file, options.time_column, options.steps, csv_format)
     if not options.json:
         names = (printable(plain_cell(name)) for name in (options.time_column, *found.names))
