@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,30 @@ def test_a_file_says_itself_how_it_is_written(tmp_path, name, content, packed):
     require_table(path)
     require_content(path, "here")
     assert table_suffix(str(path)) == "".join(path.suffixes)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_json_lines_are_rows(tmp_path, packed):
+    lines = [{"t": text, "l": int(label), "more": {"x": 1}} for text, label in ROWS]
+    lines += [{"t": "2020-01-01", "l": 0}, {"l": 1, "t": "a\nb"}]
+    content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    path = tmp_path / ("t.jsonl.gz" if packed else "t.jsonl")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    expected = [(line["t"], line["l"]) for line in lines]
+    assert read(path) == expected
+    assert column_names(path)[:2] == ["t", "l"]
+    require_table(path)
+    require_content(path, "here")
+
+
+@pytest.mark.parametrize("text", ["[1]\n", '{"t": 1}\n{"t": "a"}\n', '{"t": \n', "no\n", "\n", ""])
+def test_what_is_no_json_lines_is_a_sentence(tmp_path, text):
+    path = tmp_path / "t.jsonl"
+    path.write_text(text)
+    with pytest.raises(SourceError):
+        require_table(path)
+    with pytest.raises(SourceError):
+        read(path)
 
 
 def test_an_encoding_that_is_not_told_is_named_by_parameter(tmp_path):

@@ -45,7 +45,7 @@ def test_standard_input_that_is_not_utf8_is_told(monkeypatch):
         ("reviews.csv", "text,n\na,1,2\n", "Expected 2 columns, got 3"),
         ("reviews.csv", "", "no column"),
         ("reviews.parquet", b"no parquet", "no parquet file"),
-        ("reviews.txt", "a", "expected .csv, .tsv"),
+        ("reviews.txt", "a", "expected .csv, .tsv, .jsonl"),
         ("reviews", "a", "nameless"),
     ],
 )

@@ -8,7 +8,7 @@ from urllib.request import url2pathname
 from rnnpipe.errors import SourceError, quoted, shown
 
 MIRROR_VARIABLE = "RNNPIPE_MIRROR"
-TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".parquet")
 
 
 def is_http(address: str) -> bool:

@@ -9,7 +9,7 @@ from rnnpipe.storage.addresses import TABLE_SUFFIXES
 from rnnpipe.storage.csv_format import open_table
 from rnnpipe.storage.packing import BZIP2, GZIP, XZ, open_unpacked
 from rnnpipe.storage.reading import reading
-from rnnpipe.storage.tables import require_table
+from rnnpipe.storage.tables import kind_of, require_table
 
 _FOREIGN = {
     GZIP: "a gzip file",
@@ -41,7 +41,7 @@ def require_content(file: Path, origin: str, any_quotes: bool = False) -> None:
     expected = "a table" if is_table else "a tar archive"
     with reading(file):
         start = _start(open_table(file) if is_table and packed else file.open("rb"))
-        if found := _named(start, is_table and file.suffix.lower() != ".parquet"):
+        if found := _named(start, kind_of(file) if is_table else ""):
             raise SourceError(
                 f"{origin} brings {found}, expected {expected}{f' ({file.suffix})' if is_table else ''}: check download.source; what was here"
                 " before stays"
@@ -59,16 +59,16 @@ def require_content(file: Path, origin: str, any_quotes: bool = False) -> None:
         ) from None
 
 
-def _named(start: bytes, is_csv: bool) -> str:
+def _named(start: bytes, kind: str) -> str:
     """What a file is by its first bytes, where that is nothing good; else nothing."""
     if not start:
         return "nothing, 0 bytes"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"<"):
         return "a web page"
-    if text.startswith((b"{", b"[")):
+    if text.startswith(b"[" if kind == ".jsonl" else (b"{", b"[")):
         return "JSON"
-    if is_csv:
+    if kind in (".csv", ".jsonl"):
         return next((kind for magic, kind in _FOREIGN.items() if start.startswith(magic)), "")
     return ""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.json
 import pyarrow.parquet as pq
 
 from rnnpipe.errors import SourceError, quoted, shown
@@ -45,6 +46,9 @@ _NO_CSV = (
     "is no CSV that can be read: expected commas between the columns, double quotes around a text"
     " with commas or line breaks, and rows of at most 64 MiB"
 )
+_NO_JSON = (
+    "is no JSON lines that can be read: expected an object a line, each key with one kind of value"
+)
 _NO_PARQUET = "is no parquet file that can be read: write it anew, or use CSV"
 
 
@@ -60,6 +64,8 @@ def column_names(table: Path, csv_format: CsvFormat = PLAIN) -> list[str]:
         case ".parquet":
             with reading(table, _NO_PARQUET), _opened(table) as file:
                 return list(file.schema_arrow.names)
+        case ".jsonl":
+            return next((list(block.schema.names) for block in _json_blocks(table)), [])
         case other:
             raise _wrong_kind(table, other)
 
@@ -98,6 +104,8 @@ def _require_table(table: Path, csv_format: CsvFormat) -> None:
         _check_columns(table, names, {"": name}, advice="")
         found = _csv_header(table, csv_format)[1]
         rows = sum(map(len, _csv_rows(table, [name], found)))
+    elif kind_of(table) == ".jsonl":
+        rows = sum(map(len, _json_blocks(table)))
     else:
         with reading(table, _NO_PARQUET), _opened(table) as file:
             rows = file.metadata.num_rows
@@ -152,14 +160,16 @@ def read_batches(
             return _read_csv(table, columns, advice, csv_format)
         case ".parquet":
             return _read_parquet(table, columns, advice, times)
+        case ".jsonl":
+            return _read_json_lines(table, columns, advice)
         case other:
             raise _wrong_kind(table, other)
 
 
 def _wrong_kind(table: Path, suffix: str) -> SourceError:
     return SourceError(
-        f"{shown(table)}: found a {shown(suffix) or 'nameless'} file, expected .csv, .tsv (also"
-        " with .gz) or .parquet"
+        f"{shown(table)}: found a {shown(suffix) or 'nameless'} file, expected .csv, .tsv, .jsonl"
+        " (also with .gz) or .parquet"
     )
 
 
@@ -168,8 +178,10 @@ def kind_of(table: Path) -> str:
     suffixes = [suffix.lower() for suffix in table.suffixes]
     if suffixes[-1:] == [".gz"]:
         suffixes.pop()
-        return ".csv" if suffixes[-1:] in ([".csv"], [".tsv"]) else ".gz"
-    return ".csv" if suffixes[-1:] == [".tsv"] else table.suffix.lower()
+        if suffixes[-1:] not in ([".csv"], [".tsv"], [".jsonl"]):
+            return ".gz"
+    found = suffixes[-1] if suffixes else ""
+    return ".csv" if found == ".tsv" else found
 
 
 def _read_csv(
@@ -213,6 +225,44 @@ def _csv_rows(table: Path, names: list[str], csv_format: CsvFormat) -> Iterator[
             raise SourceError(
                 f"{shown(table)} {_NO_CSV.replace(':', f' ({counted[0]}; the header is row #1):', 1)}"
             ) from None
+
+
+def _read_json_lines(
+    table: Path, columns: Mapping[str, str], advice: str
+) -> Iterator[dict[str, pa.Array]]:
+    first_row = 0
+    for block in _json_blocks(table):
+        _check_columns(table, block.schema.names, columns, advice)
+        for name in dict.fromkeys(columns.values()):
+            _check_kind(table, name, block.schema.field(name).type, times=True)
+        for start in range(0, len(block), _BATCH_ROWS):
+            rows = block[start : start + _BATCH_ROWS]
+            batch = {
+                role: _decoded(table, _without_time(rows[name]), name, first_row)
+                for role, name in columns.items()
+            }
+            yield batch
+            first_row += len(rows)
+
+
+def _json_blocks(table: Path) -> Iterator[pa.RecordBatch]:
+    """Yield an object a line as rows; a key that a line lacks is nothing there."""
+    rows = 0
+    with reading(table, _NO_JSON):
+        blocks = pa.json.open_json(
+            open_table(table) if table.suffix.lower() == ".gz" else table,
+            read_options=pa.json.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+        )
+        for block in blocks:
+            rows += len(block)
+            _check_rows(table, rows)
+            _check_width(table, len(block.schema.names))
+            yield block
+
+
+def _without_time(column: pa.Array) -> pa.Array:
+    """A text that looks like a time, which Arrow takes for one, as text."""
+    return column.cast(pa.string()) if pa.types.is_temporal(column.type) else column
 
 
 def _csv_header(table: Path, csv_format: CsvFormat) -> tuple[list[str], CsvFormat]:
