@@ -23,10 +23,12 @@ from rnnpipe.storage.paths import paths_of, problem_names, stage_module
 MARK = "# code, written by `make deps`"
 # Left out: the command line, with the problems' own commands; errors, which no output holds;
 # parameters, whose values DVC compares itself; where files lie, which dvc.yaml says once more; the
-# seam that every problem fills in; and what ends a stage with its parent.
+# seam that every problem fills in; and what stands around every stage: what ends it with its parent,
+# looks whether its inputs stay, finds home and tells the encoding.
 _LEFT_OUT = re.compile(
     r"rnnpipe(\.__main__|\.errors|\.config(\.(?!describe).*)?|\.problems|\.problems\.problem"
-    r"|\.problems\.\w+\.(params|commands(\..*)?)|\.storage\.paths|\.runtime\.parent)?"
+    r"|\.problems\.\w+\.(params|commands(\..*)?)|\.storage\.paths"
+    r"|\.runtime\.(parent|home|arguments|encoding)|\.pipeline(\.(definition|inputs))?)?"
 )
 _FEWEST_OF_A_FOLDER = 3
 

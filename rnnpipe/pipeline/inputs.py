@@ -14,7 +14,6 @@ from typing import Any
 from rnnpipe.config.load import read_values
 from rnnpipe.errors import InputsError, ParameterError, quoted
 from rnnpipe.pipeline.definition import stages_of
-from rnnpipe.storage.addresses import is_http
 from rnnpipe.storage.files import sha256_file
 
 # Of these bytes hashes are taken before the stage, smallest files first; beyond them a file that
@@ -122,7 +121,7 @@ def _files(deps: list[str], values: Mapping[str, Any]) -> Iterator[Path]:
     """Yield the files that a stage names, in folders too; what is behind an address is not here."""
     for dep in deps:
         name = re.sub(r"\$\{([\w.]+)\}", lambda key: str(_value(values, key[1])), dep)
-        if is_http(name):
+        if "://" in name:
             continue
         path = Path(name)
         if path.is_dir():
