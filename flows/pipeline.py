@@ -25,7 +25,14 @@ from flows.lifeline import wait_for_server, watch_for_worker
 from flows.ranks import Spread, run_rank
 from flows.runners import Runner, task_runner
 from flows.stage import Outcome, StageNetworkError, run_stage, stop_stages
-from flows.told import champion_of, in_a_sentence, outcome_of, reason_of_refusal, tell_of_refusal
+from flows.told import (
+    TextState,
+    champion_of,
+    in_a_sentence,
+    outcome_of,
+    reason_of_refusal,
+    tell_of_refusal,
+)
 from flows.workspace import (
     BRANCHES,
     Workspace,
@@ -329,7 +336,7 @@ def stage(
 
 
 @task(name="worker", task_run_name="worker-{rank}", cache_policy=NO_CACHE, persist_result=False)
-def worker(spread: Spread, rank: int) -> State[str]:
+def worker(spread: Spread, rank: int) -> TextState:
     """One worker of a training beside the stage, which is rank 0."""
     became = run_rank(spread, rank, get_run_logger().info)
     return Completed(message=f"worker {rank}: {became}")
@@ -338,7 +345,7 @@ def worker(spread: Spread, rank: int) -> State[str]:
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish_model(
     folder: Path, name: str, root: Path, told: bool, problem: str = "classification"
-) -> State[str]:
+) -> TextState:
     """Push the run's branch, data and tags, as ``rnnpipe publish`` does; one run at a time."""
     from rnnpipe.registry.checks import RefusalError
     from rnnpipe.registry.publishing import publish

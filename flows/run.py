@@ -5,16 +5,15 @@ its own that ends with the run.
 """
 
 import argparse
-import atexit
 import gc
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.ending import leaving
 from flows.runners import RUNNERS
 from flows.serving.own_server import ServerError, begin_a_server
 from rnnpipe.config.load import parse_yaml
@@ -115,23 +114,10 @@ def _assignment(text: str) -> tuple[str, Any]:
         ) from None
 
 
-def _leave() -> None:
-    """End here, when all has been told: taking what Prefect built apart costs most of a second."""
-    if code is not None:
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
 if __name__ == "__main__":
     ensure_utf8()
     logging.captureWarnings(True)
     # What is imported stays: looking for garbage in between only costs.
     gc.set_threshold(50_000, 20, 20)
-    code: int | None = None
-    atexit.register(
-        _leave
-    )  # before Prefect is imported: what that has to do at the end comes first
-    code = main()
-    sys.exit(code)
+    leave = leaving()
+    sys.exit(leave(main()))

@@ -13,6 +13,10 @@ from flows.workspace import Workspace
 from rnnpipe.errors import RegistryError
 from rnnpipe.storage.paths import paths_of
 
+# A parametrised model belongs to the module that names it first, and there a worker in another
+# process looks for it: so one module names this one for all.
+TextState = State[str]
+
 
 def in_a_sentence(outcomes: Mapping[str, Outcome]) -> str:
     """Tell in a sentence what became of all stages."""

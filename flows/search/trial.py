@@ -9,7 +9,6 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -17,6 +16,7 @@ from flows.artifacts import show
 from flows.search.space import Space
 from flows.search.study import Proposal, Reporting
 from flows.stage import StageFailedError, StageNetworkError, allow_stages, run_stage, stop_stages
+from flows.told import TextState
 from flows.workspace import (
     RUNS,
     Workspace,
@@ -89,7 +89,7 @@ def train_default(job: Job) -> dict[str, Any]:
 
 
 @task(name="trial", task_run_name="{job.name}", cache_policy=NO_CACHE, persist_result=False)
-def trial(job: Job) -> State[str]:
+def trial(job: Job) -> TextState:
     """Try one set of parameters; the study is told what came of it."""
     if job.proposal is None:
         raise ValueError("the default is no trial")
