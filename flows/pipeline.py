@@ -19,20 +19,13 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Cancelled, Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows import told as said
 from flows.artifacts import show
 from flows.dag import Plan, read_plan, short_name
 from flows.lifeline import wait_for_server, watch_for_worker
 from flows.ranks import Spread, run_rank
 from flows.runners import Runner, task_runner
 from flows.stage import Outcome, StageNetworkError, run_stage, stop_stages
-from flows.told import (
-    TextState,
-    champion_of,
-    in_a_sentence,
-    outcome_of,
-    reason_of_refusal,
-    tell_of_refusal,
-)
 from flows.workspace import (
     BRANCHES,
     Workspace,
@@ -157,20 +150,20 @@ def _run(
     plan = workspace.plan or read_plan(workspace.folder, pipeline_file)
     dag = plan.needs
     force = _forced(force, dag)
-    champion = champion_of(workspace)
+    champion = said.champion_of(workspace)
     outcomes = _run_stages(workspace, plan, force, champion, engine, address)
     if sentence := _fault(dag, outcomes):
         _tell(workspace, Story(workspace.name, sentence, dag, outcomes))
         raise PipelineFailedError(sentence, Story(workspace.name, sentence, dag, outcomes))
     new = [o.stage for o in outcomes.values() if o.state != "Skipped"]
     experiment = save_experiment(workspace, root) if new else ""
-    sentence = in_a_sentence(outcomes)
+    sentence = said.in_a_sentence(outcomes)
     if experiment:
         sentence += f"; to bring it back: dvc exp apply {experiment}"
-    refusal = reason_of_refusal(workspace) if "register" in map(short_name, new) else ""
+    refusal = said.reason_of_refusal(workspace) if "register" in map(short_name, new) else ""
     if refusal:
         sentence += f"; the model is refused: {refusal}"
-        tell_of_refusal(workspace.name, refusal)
+        said.tell_of_refusal(workspace.name, refusal)
     story = Story(workspace.name, sentence, dag, outcomes, experiment)
     _tell(workspace, story)
     if publish:
@@ -257,7 +250,7 @@ def _run_stages(
         name = names[id(future)]
         future.wait()  # else its state is asked of the server, which may lag behind
         ended.add(name)
-        if outcome := outcome_of(name, future.state):
+        if outcome := said.outcome_of(name, future.state):
             outcomes[name] = outcome
         _show_dag(dag, outcomes, ended, at_once)
     for future in ranks:
@@ -336,7 +329,7 @@ def stage(
 
 
 @task(name="worker", task_run_name="worker-{rank}", cache_policy=NO_CACHE, persist_result=False)
-def worker(spread: Spread, rank: int) -> TextState:
+def worker(spread: Spread, rank: int) -> said.TextState:
     """One worker of a training beside the stage, which is rank 0."""
     became = run_rank(spread, rank, get_run_logger().info)
     return Completed(message=f"worker {rank}: {became}")
@@ -345,7 +338,7 @@ def worker(spread: Spread, rank: int) -> TextState:
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish_model(
     folder: Path, name: str, root: Path, told: bool, problem: str = "classification"
-) -> TextState:
+) -> said.TextState:
     """Push the run's branch, data and tags, as ``rnnpipe publish`` does; one run at a time."""
     from rnnpipe.registry.checks import RefusalError
     from rnnpipe.registry.publishing import publish
@@ -361,7 +354,7 @@ def publish_model(
                     return Completed(name="Skipped", message=str(refusal))
                 case "gate failed" | "not better" | "not comparable":
                     if not told:
-                        tell_of_refusal(name, str(refusal))
+                        said.tell_of_refusal(name, str(refusal))
                     return Completed(name="Refused", message=str(refusal))
             raise
     for line in published.summary:
