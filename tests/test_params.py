@@ -10,7 +10,7 @@ from rnnpipe.config.describe import describe_params
 from rnnpipe.config.load import check_params, load_params, merge_params, read_values
 from rnnpipe.config.series import Windows
 from rnnpipe.errors import ParameterError
-from rnnpipe.problems.classification.labels import label_key
+from rnnpipe.problems.classification.labels import label_key, labels_of
 from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.problems.forecasting.params import ForecastTrain, SeriesValidate
 from rnnpipe.storage.paths import paths_of, problem_names
@@ -280,11 +280,11 @@ def test_keys_of_labels_follow_the_rule_of_cells(tmp_path, values, cells, keys):
     path = tmp_path / "params.yaml"
     path.write_text(f"prepare: {{labels: {keys}}}\n")
     values["prepare"]["labels"] = read_values(path)["prepare"]["labels"]
-    labels = check_params(values).prepare.labels
+    labels = labels_of(check_params(values).prepare.labels)
     assert [labels[label_key(cell)] for cell in cells] == ["pos", "neg"]
 
 
 def test_one_label_of_two_meanings_is_refused(values):
     values["prepare"]["labels"] = {"Yes": "pos", "yes ": "neg"}
     with pytest.raises(ParameterError, match="means two things by 'yes'"):
-        check_params(values)
+        labels_of(check_params(values).prepare.labels)

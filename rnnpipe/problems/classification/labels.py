@@ -2,7 +2,10 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
+
+from rnnpipe.errors import ParameterError, quoted
 
 
 def plain_value(value: Any) -> str | None:
@@ -32,3 +35,23 @@ def label_key(value: Any) -> str | None:
         return None
     text = " ".join(text.split()).casefold()
     return re.sub(r"^(-?[0-9]+\.[0-9]*[1-9])0+$", r"\1", text)
+
+
+def labels_of(written: Mapping[str, str]) -> dict[str, str]:
+    """Return what each label means, as cells are read: yes and Yes, 1 and 1.0 are one label.
+
+    Args:
+        written: the parameter ``prepare.labels``.
+
+    Raises:
+        ParameterError: one label has two meanings.
+    """
+    found: dict[str, str] = {}
+    for label, meaning in written.items():
+        key = label_key(label) or ""
+        if found.setdefault(key, meaning) != meaning:
+            raise ParameterError(
+                f"prepare.labels means two things by {quoted(key)} (capitals, blanks and .0 do not"
+                f" count): {quoted(found[key])} and {quoted(meaning)}"
+            )
+    return found

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnpipe.errors import SourceError, quoted, shown
-from rnnpipe.problems.classification.labels import label_key, plain_value
+from rnnpipe.problems.classification.labels import label_key, labels_of, plain_value
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.reviews import (
     LABELS,
@@ -139,13 +139,13 @@ def _texts(table: Path, column: pa.Array, first_row: int, empty: list[int]) -> l
 
 def _meanings(table: Path, column: _Column, params: Prepare) -> dict[str | None, int | None]:
     """The label, 0 or 1, that each of a column's values stands for; None for none."""
-    distinct = column.distinct
-    foreign = sorted(distinct - params.labels.keys())
+    distinct, meaning = column.distinct, labels_of(params.labels)
+    foreign = sorted(distinct - meaning.keys())
     if foreign:
         told = ", ".join(
             f"{quoted(value)} (row {column.first_row(value)})" for value in foreign[:3]
         )
-        known = ", ".join(map(quoted, list(params.labels)[:10]))
+        known = ", ".join(map(quoted, list(meaning)[:10]))
         classes = (
             f" The column holds {len(distinct)} different labels; rnnpipe learns two classes:"
             " map several to one class, or leave the other rows out."
@@ -157,14 +157,14 @@ def _meanings(table: Path, column: _Column, params: Prepare) -> dict[str | None,
             f" known: {known[:300]}.{classes}"
             " Set prepare.labels in params.yaml"
         )
-    classes_found = {params.labels[value] for value in distinct}
+    classes_found = {meaning[value] for value in distinct}
     if len(classes_found) < 2:
         raise SourceError(
             f"{shown(table)}, column {quoted(params.label_column)}: found"
             f" {'only ' + classes_found.pop() if classes_found else 'no'} labels, expected both"
             " neg and pos: there is nothing to tell apart"
         )
-    return {None: None} | {value: LABELS[params.labels[value]] for value in distinct}
+    return {None: None} | {value: LABELS[meaning[value]] for value in distinct}
 
 
 # What people call the splits, in lower case.

@@ -9,8 +9,6 @@ from rnnpipe.config.section import Real, Section, Source, knob
 from rnnpipe.config.table import CsvKeys
 from rnnpipe.config.text import Sequences
 from rnnpipe.config.training import Embedding, Recurrence, Training
-from rnnpipe.errors import quoted
-from rnnpipe.problems.classification.labels import label_key
 
 
 class Download(Section):
@@ -54,18 +52,13 @@ class Prepare(CsvKeys):
     @field_validator("labels", mode="before")
     @classmethod
     def _labels_are_text(cls, labels: Any) -> Any:
-        """Read keys as cells are read: yes and Yes, 1 and 1.0, true and True are one label."""
+        """YAML reads 1 and true as no text; a label in a file is always text."""
         if not isinstance(labels, dict):
             return labels
-        found: dict[str, Any] = {}
-        for written, name in labels.items():
-            key = label_key(written) or ""
-            if found.setdefault(key, name) != name:
-                raise ValueError(
-                    f"prepare.labels means two things by {quoted(key)} (capitals, blanks and .0 do not"
-                    f" count): {quoted(found[key])} and {quoted(name)}"
-                )
-        return found
+        return {
+            str(key).lower() if isinstance(key, bool) else str(key): name
+            for key, name in labels.items()
+        }
 
 
 class Validate(Section):
