@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rnnpipe.errors import RnnpipeError, printable
-from rnnpipe.runtime.arguments import path_or_name
+from rnnpipe.runtime.arguments import add_csv_arguments, path_or_name
 
 if TYPE_CHECKING:
     from rnnpipe.problems.classification.predict import Prediction
@@ -23,16 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=path_or_name,
         help="CSV or parquet with a text column, or - for one text a line on stdin",
     )
-    parser.add_argument(
-        "--quoting",
-        choices=("double", "none"),
-        default="double",
-        help="of a CSV; none: a quote is a sign",
-    )
-    parser.add_argument("--encoding", default="utf-8", help="of a CSV, such as cp1252 (utf-8)")
-    parser.add_argument(
-        "--escape", choices=("none", "backslash"), default="none", help="of a CSV; before a quote"
-    )
+    add_csv_arguments(parser)
     parser.add_argument("--column", default="text", help="the file's text column (default: text)")
     parser.add_argument(
         "--model",

@@ -7,23 +7,14 @@ import sys
 from typing import Any
 
 from rnnpipe.errors import printable
-from rnnpipe.runtime.arguments import path, path_or_name
+from rnnpipe.runtime.arguments import add_csv_arguments, path, path_or_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("file", type=path, help="CSV or parquet with times and the columns")
     parser.add_argument("--time-column", default="date", help="its column of times (date)")
-    parser.add_argument(
-        "--quoting",
-        choices=("double", "none"),
-        default="double",
-        help="of a CSV; none: a quote is a sign",
-    )
-    parser.add_argument("--encoding", default="utf-8", help="of a CSV, such as cp1252 (utf-8)")
-    parser.add_argument(
-        "--escape", choices=("none", "backslash"), default="none", help="of a CSV; before a quote"
-    )
+    add_csv_arguments(parser)
     parser.add_argument("--steps", type=int, help="how many to tell (all that the model gives)")
     parser.add_argument(
         "--model", type=path_or_name, help="folder, version or stage; default: the work tree's"
