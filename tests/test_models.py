@@ -121,7 +121,7 @@ def test_a_saved_network_comes_back_and_its_bytes_are_its_own(build, tmp_path, c
 
 def test_a_network_with_code_in_it_is_refused(tmp_path):
     inputs = keras.Input((2,))
-    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs))
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2, output_shape=(2,))(inputs))
     model.save(tmp_path / "network.keras")
     with pytest.raises(RegistryError, match="network.keras"):
         load_network(tmp_path / "network.keras")
