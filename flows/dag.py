@@ -11,7 +11,7 @@ from flows import dvc_child
 from flows.dvc_child import stamp
 from flows.stage import Outcome, environment
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.storage.locks import check_locks
+from rnnpipe.pipeline.locks import check_locks
 
 
 class DagError(RnnpipeError):

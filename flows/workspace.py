@@ -29,9 +29,9 @@ from flows.leftovers import can_go_on
 from flows.stage import environment
 from rnnpipe.config.load import PARAMS_FILE, Params, check_params, parse_values, read_values
 from rnnpipe.errors import ParameterError, RnnpipeError, shown
+from rnnpipe.pipeline.locks import check_locks, locked_stages
 from rnnpipe.storage.card import read_card
 from rnnpipe.storage.files import atomic_file
-from rnnpipe.storage.locks import check_locks, locked_stages
 from rnnpipe.storage.paths import paths_of
 
 RUNS = Path(".rnnpipe/runs")

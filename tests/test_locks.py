@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from projects import ROOT
 
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.storage.locks import LockError, check_locks, locked_stages
+from rnnpipe.pipeline.locks import LockError, check_locks, locked_stages
 
 WHOLE = (ROOT / "dvc.lock").read_bytes()[:4000].rpartition(b"\n    - path")[0] + b"\n"
 MARKERS = b"<<<<<<< HEAD\n%s=======\n%s>>>>>>> theirs\n"
@@ -88,3 +88,10 @@ def test_no_damage_comes_through_as_anything_but_a_sentence(tmp_path, at, length
     assert not said or "git checkout HEAD -- dvc.lock" in said
     for stage in stages.values():
         assert all(isinstance(out["path"], str) for out in stage.get("outs", []))
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "- " * 100_000, "{a: " * 100_000])
+def test_a_lock_that_is_nested_too_deep_ends_no_process(tmp_path, content):
+    (tmp_path / "dvc.lock").write_text(content)
+    with pytest.raises(LockError, match="git checkout HEAD -- dvc.lock"):
+        check_locks(tmp_path)

@@ -22,7 +22,15 @@ def load_yaml(file: Path) -> Any:
     Raises:
         OSError, ValueError, yaml.YAMLError: it cannot be read.
     """
-    text = file.read_text(encoding="utf-8")
+    return parse_plain(file.read_text(encoding="utf-8"))
+
+
+def parse_plain(text: str) -> Any:
+    """Return what YAML of plain values alone holds.
+
+    Raises:
+        ValueError, yaml.YAMLError: it is none, or nested too deep for the parser in C.
+    """
     if not nested_within(text, _DEEPEST):
         raise ValueError(f"nested deeper than {_DEEPEST} levels")
     return yaml.load(text, _Loader)  # a safe one

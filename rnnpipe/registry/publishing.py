@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnpipe.errors import RegistryError
+from rnnpipe.pipeline.locks import check_locks
 from rnnpipe.registry.checks import (
     RefusalError,
     changed_reports,
@@ -48,7 +49,6 @@ from rnnpipe.registry.versions import (
     version_number,
     versions,
 )
-from rnnpipe.storage.locks import check_locks
 from rnnpipe.storage.paths import paths_of
 
 logger = logging.getLogger(__name__)

@@ -30,9 +30,9 @@ from flows.run import main
 from flows.serving.environment import REFUSED_EVENT
 from flows.workspace import RUNS, clean_workspaces, make_workspace
 from rnnpipe.errors import NetworkError, ParameterError
+from rnnpipe.pipeline.locks import LockError
 from rnnpipe.project_copy import ProjectCopy
 from rnnpipe.storage.files import read_json, sha256_directory, write_json
-from rnnpipe.storage.locks import LockError
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -7,8 +7,7 @@ from typing import Any
 import yaml
 
 from rnnpipe.errors import RnnpipeError
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
+from rnnpipe.pipeline.definition import parse_plain
 
 
 class LockError(RnnpipeError):
@@ -53,7 +52,7 @@ def locked_stages(path: Path, name: str) -> dict[str, Any]:
     if any(line.startswith(("<<<<<<<", ">>>>>>>")) for line in text.splitlines()):
         raise LockError(_damaged(name, "holds the conflict markers of a merge"))
     try:
-        content = yaml.load(text, _Loader)
+        content = parse_plain(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise LockError(_damaged(name, "is no YAML, or only a part of it")) from None
     stages = content.get("stages") or {} if isinstance(content, dict) else None
