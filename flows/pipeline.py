@@ -228,7 +228,6 @@ def _run_stages(
             "name": name,
             "folder": folder,
             "force": name in force,
-            "epochs": params.train.epochs,
             "champion": champion,
             "problem": params.problem,
             "plan": plan,
@@ -283,7 +282,6 @@ def stage(
     name: str,
     folder: Path,
     force: bool,
-    epochs: int,
     champion: Mapping[str, Any] | None,
     problem: str = "classification",
     plan: Plan | None = None,
@@ -295,7 +293,7 @@ def stage(
     only where something was touched.
     """
     logger = get_run_logger()
-    progress = show.TrainingProgress(epochs)
+    progress = show.TrainingProgress()
 
     def on_epoch(values: Mapping[str, Any]) -> None:
         with show.optional():

@@ -12,6 +12,7 @@ from rnnpipe.metrics.interval import bootstrap, flatten
 from rnnpipe.metrics.paired import mcnemar, paired_test
 from rnnpipe.problems.classification.evaluate import against_largest_class
 from rnnpipe.problems.classification.gates import gates_of
+from rnnpipe.problems.classification.params import Register
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.sampled_from([0.01, 0.2, 0.4, 0.5, 0.6, 0.75, 0.99])),
@@ -167,6 +168,9 @@ def test_a_tiny_p_value_is_kept():
     assert found.p_value == pytest.approx(2.0**-999, rel=1e-3)
 
 
+STATED = Register(min_validation_accuracy=0.85)
+
+
 def rows_of(labels, called):
     return pd.DataFrame({"label": labels, "probability": np.where(called, 0.9, 0.1)})
 
@@ -177,7 +181,7 @@ def test_always_naming_one_class_is_no_better_than_that(labels, named):
     found = against_largest_class(rows_of(labels.astype(np.int8), np.full(len(labels), named)))
     assert found["p_value"] >= 0.5
     assert not found["every_class_called"]
-    verdicts = [gate.passed for gate in gates_of({"validation": {"largest_class": found}})]
+    verdicts = [gate.passed for gate in gates_of({"validation": {"largest_class": found}}, STATED)]
     assert verdicts == [False, False]
 
 
@@ -188,7 +192,7 @@ def test_an_accurate_model_that_learnt_nothing_is_refused():
     called[[3, 500]] = True  # one right, one wrong
     found = against_largest_class(rows_of(labels.astype(np.int8), called))
     assert (found["share"], found["every_class_called"]) == (0.93, True)
-    chance, calls = gates_of({"validation": {"largest_class": found}})
+    chance, calls = gates_of({"validation": {"largest_class": found}}, STATED)
     assert (chance.passed, calls.passed) == (False, True)
 
 
@@ -197,4 +201,17 @@ def test_a_model_that_learnt_something_passes():
     called = labels.copy()
     called[:30] = False
     found = against_largest_class(rows_of(labels.astype(np.int8), called))
-    assert all(gate.passed for gate in gates_of({"validation": {"largest_class": found}}))
+    assert all(gate.passed for gate in gates_of({"validation": {"largest_class": found}}, STATED))
+
+
+@given(st.floats(0.01, 1.0), st.floats(0.0, 1.0))
+def test_how_accurate_is_enough_follows_from_the_largest_class(share, accuracy):
+    against = {"share": share, "p_value": 0.0, "every_class_called": True}
+    metrics = {"validation": {"accuracy": accuracy, "largest_class": against}}
+    gate, *_ = gates_of(metrics, Register())
+    assert gate.name == "validation_accuracy"
+    assert share <= gate.required <= 1.0
+    # A quarter of what the constant answer gets wrong, to the digits that the reports have.
+    assert gate.required == pytest.approx(share + (1 - share) / 4, abs=1e-6)
+    assert gate.passed == (accuracy >= gate.required)
+    assert len(gates_of(metrics, STATED)) == 2

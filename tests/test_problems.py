@@ -71,7 +71,7 @@ def test_what_it_lacks_another_pipeline_prepares():
 
 def test_it_is_compared_by_a_figure_that_a_parameter_bounds(each):
     params = load_params(ROOT / each.paths.params)
-    assert isinstance(getattr(params.register_, each.selection.bound), float)
+    assert isinstance(getattr(params.register_, each.selection.bound), float | None)
     assert isinstance(params.register_.require_better_than_baseline, bool)
     assert each.selection.better in ("higher", "lower")
     least = "min" if each.selection.better == "higher" else "max"

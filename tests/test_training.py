@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from rnnpipe.config.training import Training
 from rnnpipe.errors import TrainingError
 from rnnpipe.networks.backend import tf
 from rnnpipe.networks.optimizers import Optimizer
 from rnnpipe.networks.saving import save_network
+from rnnpipe.networks.schedule import most_epochs, patience
 from rnnpipe.networks.training import draw_fraction, fit, make_deterministic, tensorflow_variables
 from rnnpipe.problems.classification.network import build_classifier, split_at_vectors
 from rnnpipe.problems.classification.training import (
@@ -110,6 +114,29 @@ def test_patience_ends_a_training_that_gets_no_better(train_params, tmp_path):
     params = train_params.model_copy(update={"learning_rate": 1.0, "epochs": 30, "patience": 2})
     _, history = run(params, tmp_path / "c.npz", toy(100, 1, shuffled=True))
     assert len(history.epochs) == history.best_epoch + 2 < 30
+
+
+@given(st.integers(1, 10**6))
+def test_few_steps_an_epoch_make_many_epochs(steps):
+    unstated = Training()
+    most = most_epochs(unstated, steps)
+    assert 2 <= most <= 40
+    assert most * steps >= 2_000 or most == 40
+    assert (most - 1) * steps < 2_000 or most == 2
+    assert 2 <= patience(unstated, most) <= max(2, most // 4 + 1)
+    assert most_epochs(Training(epochs=7), steps) == 7
+    assert patience(Training(patience=3), most) == 3
+
+
+def test_a_training_of_unstated_length_ends_and_says_when(train_params, tmp_path):
+    params = train_params.model_copy(update={"epochs": None, "patience": None})
+    _, history = run(params, tmp_path / "c.npz", toy(1500, 1))
+    assert history.most_epochs == 40  # of 47 steps
+    assert history.report["most_epochs"] == 40
+    last = history.epochs[-1]
+    waited = last.epoch - history.best_epoch
+    assert (waited == 10) or (last.epoch == 40)
+    assert last.figures["validation_accuracy"] > 0.93
 
 
 def test_a_teacher_is_learnt_from_as_labels_are(train_params, tmp_path):

@@ -74,27 +74,22 @@ def show_dag(
 
 
 class TrainingProgress:
-    """Training as it goes on: keys ``training-progress`` and ``training``.
+    """Training as it goes on: keys ``training-progress`` and ``training``."""
 
-    Args:
-        epochs: most epochs there will be; training may stop earlier.
-    """
-
-    def __init__(self, epochs: int) -> None:
-        self._epochs = max(1, epochs)
+    def __init__(self) -> None:
         self._rows: dict[int, Mapping[str, Any]] = {}
 
     def epoch(self, values: Mapping[str, Any]) -> None:
         """Take an epoch's figures as the stage tells them, and move both artifacts."""
-        done = int(values["epoch"])
-        self._rows[done] = values
-        _show_progress(100 * min(done / self._epochs, 1), f"Epoch {done} of at most {self._epochs}")
+        done, most = int(values["epoch"]), int(values["epochs"])
+        self._rows[done] = {key: value for key, value in values.items() if key != "epochs"}
+        _show_progress(100 * min(done / most, 1), f"Epoch {done} of at most {most}")
         rows = [self._rows[key] for key in sorted(self._rows)]
-        _show("training", training_markdown(rows, self._epochs), _TRAINING)
+        _show("training", training_markdown(rows, most), _TRAINING)
 
     def steps(self, values: Mapping[str, Any]) -> None:
         """Take how far the training is within an epoch, and move its progress."""
-        _show_progress(100 * min(values["passed"], 1), _how_far(values, self._epochs))
+        _show_progress(100 * min(values["passed"], 1), _how_far(values))
 
     @property
     def seconds(self) -> Mapping[int, float | None]:
@@ -194,21 +189,20 @@ def show_search(markdown: str) -> None:
     _show("search", markdown, "The trials so far, the best first")
 
 
-def show_trial(name: str, done: int, epochs: int) -> None:
+def show_trial(name: str, values: Mapping[str, Any]) -> None:
     """Move the progress of a trial; key: the trial's name.
 
     Args:
         name: of the trial: lower case letters, digits and dashes.
-        done: epochs that it has trained.
-        epochs: most epochs there will be.
+        values: an epoch's figures as the stage tells them.
     """
-    percent = 100 * min(done / max(1, epochs), 1)
-    _show_progress(percent, f"{name}: epoch {done} of at most {epochs}", name)
+    done, most = int(values["epoch"]), int(values["epochs"])
+    _show_progress(100 * min(done / most, 1), f"{name}: epoch {done} of at most {most}", name)
 
 
-def show_trial_steps(name: str, values: Mapping[str, Any], epochs: int) -> None:
+def show_trial_steps(name: str, values: Mapping[str, Any]) -> None:
     """Move the progress of a trial within an epoch; see :func:`show_trial`."""
-    text = f"{name}. {_how_far(values, epochs)}"
+    text = f"{name}. {_how_far(values)}"
     _show_progress(100 * min(values["passed"], 1), text, name)
 
 
@@ -230,10 +224,10 @@ def _show(key: str, markdown: str, description: str) -> None:
     tell(show)
 
 
-def _how_far(values: Mapping[str, Any], epochs: int) -> str:
+def _how_far(values: Mapping[str, Any]) -> str:
     left = max(1, round(values["seconds_left"] / 60))
     return (
-        f"Epoch {values['epoch']} of at most {epochs}, step {values['step']:,} of"
+        f"Epoch {values['epoch']} of at most {values['epochs']}, step {values['step']:,} of"
         f" {values['steps']:,}: loss {values['loss']:.4g}, {values['per_second']:,.0f}"
         f" {values['unit']}/s, {left:,} min left"
     )

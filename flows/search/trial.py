@@ -106,7 +106,6 @@ def trial(job: Job) -> TextState:
         # Each value is allowed, but not all of them together.
         reporting.failed(str(error))
         return Completed(name="Failed", message=str(error))
-    epochs = workspace.params.train.epochs
     pruned = False
 
     def on_epoch(row: Mapping[str, Any]) -> bool:
@@ -114,7 +113,8 @@ def trial(job: Job) -> TextState:
         # Lines that were on their way when it was stopped still come, and change nothing.
         if not pruned:
             number = int(row["epoch"])
-            pruned = reporting.epoch(number, float(row[job.space.figure]), last=number >= epochs)
+            last = number >= int(row["epochs"])
+            pruned = reporting.epoch(number, float(row[job.space.figure]), last=last)
         return pruned
 
     # In each case the clone goes first: what dies in between finds its training in DVC's cache.
@@ -157,13 +157,13 @@ def _train(
     def take(row: Mapping[str, Any]) -> None:
         _require_figure(row, job.space.figure)
         with show.optional():
-            show.show_trial(job.name, int(row["epoch"]), workspace.params.train.epochs)
+            show.show_trial(job.name, row)
         if on_epoch(row):
             stop_stages(folder)
 
     def on_steps(values: Mapping[str, Any]) -> None:
         with show.optional():
-            show.show_trial_steps(job.name, values, workspace.params.train.epochs)
+            show.show_trial_steps(job.name, values)
 
     for stage in job.stages:
         skipped = workspace.plan.skip(stage, folder) if workspace.plan else None
@@ -174,8 +174,10 @@ def _train(
             return None
     history = read_json(folder / paths_of(job.space.problem).network / "history.json")
     # A training that DVC brought back told of no epoch; the study has to know of each.
-    if outcome.state != "Ran" and any(on_epoch(row) for row in history["epochs"]):
-        return None
+    if outcome.state != "Ran":
+        most = history["most_epochs"]
+        if any(on_epoch(row | {"epochs": most}) for row in history["epochs"]):
+            return None
     (kept,) = (row for row in history["epochs"] if row["epoch"] == history["best_epoch"])
     _require_figure(kept, job.space.figure)
     remove_results(folder, job.left)

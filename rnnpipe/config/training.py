@@ -15,16 +15,17 @@ class Training(Section):
         ge=1,
         le=65_536,
     )
-    epochs: int = knob(
-        2,
-        "most passes over the training reviews",
-        "more: longer; some thousand reviews need ten, a hundred thousand need two",
+    epochs: int | None = knob(
+        None,
+        "most passes over what is learnt from; null: as many as make 2,000 steps, 2 to 40",
+        "more: longer; some hundred texts need forty, a hundred thousand need two",
         ge=1,
         le=1000,
     )
-    patience: int = knob(
-        2,
-        "epochs without a better validation loss before training stops",
+    patience: int | None = knob(
+        None,
+        "epochs without a better validation loss before training stops; null: a quarter of"
+        " train.epochs, 2 at the least",
         "larger: waits longer for a late improvement",
         ge=1,
     )

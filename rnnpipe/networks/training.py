@@ -22,7 +22,7 @@ from rnnpipe.networks.backend import keras, tf
 from rnnpipe.networks.checkpoint import Checkpoint, DamagedError, read_arrays
 from rnnpipe.networks.distributed.process_group import ONE_PROCESS, ProcessGroup
 from rnnpipe.networks.optimizers import Optimizer
-from rnnpipe.networks.schedule import learning_rate
+from rnnpipe.networks.schedule import learning_rate, most_epochs, patience
 
 _log = logging.getLogger(__name__)
 
@@ -56,15 +56,20 @@ class Epoch:
 
 @dataclass(frozen=True)
 class History:
-    """All epochs, and which of them gave the weights that were kept."""
+    """All epochs, which of them gave the weights that were kept, and how many there could be."""
 
     epochs: tuple[Epoch, ...]
     best_epoch: int
+    most_epochs: int
 
     @property
     def report(self) -> dict[str, Any]:
-        """All epochs as rows, and the best one's number."""
-        return {"epochs": [epoch.row for epoch in self.epochs], "best_epoch": self.best_epoch}
+        """All epochs as rows, the best one's number, and the most there could be."""
+        return {
+            "epochs": [epoch.row for epoch in self.epochs],
+            "best_epoch": self.best_epoch,
+            "most_epochs": self.most_epochs,
+        }
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,10 @@ class TrainingTask:
     describe: Callable[[float, float], Mapping[str, float]]
     validate: Callable[[], Mapping[str, float]]
     unit: str = "rows"
+
+    def most_epochs(self, params: Training) -> int:
+        """Return after how many epochs it ends at the latest, which may follow from the data."""
+        return most_epochs(params, 0 if params.epochs else len(self.batches(0)))
 
 
 def draw_fraction(rows: NDArray[np.int64], params: Training) -> NDArray[np.int64]:
@@ -161,13 +170,15 @@ def _fit(
     for done in state.epochs:
         on_epoch(done)
 
-    while not _finished(state.epochs, params):
+    most = task.most_epochs(params)
+    waits = patience(params, most)
+    while not _finished(state.epochs, most, waits):
         epoch = len(state.epochs)
         _seed_dropout(task.network, params.seed, epoch, team.rank)
         losses, size, correct, norms = 0.0, 0.0, 0.0, 0.0
         batches = task.batches(epoch)
         for number, batch in enumerate(batches):
-            passed = (epoch + number / len(batches)) / params.epochs
+            passed = (epoch + number / len(batches)) / most
             optimizer.learning_rate.assign(learning_rate(params, passed))
             result = step(batch)
             _require_finite(result.loss, f"epoch {epoch + 1}, step {number + 1}", params)
@@ -194,7 +205,7 @@ def _fit(
         state.save(ended)
         on_epoch(ended)
     state.restore_best()
-    return History(tuple(state.epochs), _best(state.epochs).epoch)
+    return History(tuple(state.epochs), _best(state.epochs).epoch, most)
 
 
 def training_key(params: Training, *contents: str) -> str:
@@ -236,11 +247,11 @@ def _best(epochs: list[Epoch]) -> Epoch:
     return min(epochs, key=lambda epoch: epoch.validation_loss)
 
 
-def _finished(epochs: list[Epoch], params: Training) -> bool:
+def _finished(epochs: list[Epoch], most: int, patience: int) -> bool:
     if not epochs:
         return False
     waited = len(epochs) - _best(epochs).epoch
-    return len(epochs) >= params.epochs or waited >= params.patience
+    return len(epochs) >= most or waited >= patience
 
 
 class _State:

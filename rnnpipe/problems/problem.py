@@ -94,7 +94,7 @@ class Problem(ABC, Generic[P]):
     def evaluate(self, params: P) -> Mapping[str, Any]:
         """Measure and draw; this alone opens the test split. Return ``metrics.json``'s content."""
 
-    def gates(self, metrics: Mapping[str, Any]) -> "Sequence[Gate]":
+    def gates(self, metrics: Mapping[str, Any], params: P) -> "Sequence[Gate]":
         """Return what its model must show beside what every model must, from ``metrics.json``.
 
         Raises:

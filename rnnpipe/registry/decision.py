@@ -153,8 +153,10 @@ def decide(
     difference = round(found - baseline, 6)
     sign = 1 if selection.better == "higher" else -1
     at: Literal["least", "most"] = "least" if selection.better == "higher" else "most"
-    gates = [Gate(f"validation_{metric}", found, worst, sign * found >= sign * worst, at)]
-    gates += own
+    gates = own
+    if worst is not None:  # else the problem's own gates say how much is enough
+        passed = sign * found >= sign * worst
+        gates.insert(0, Gate(f"validation_{metric}", found, worst, passed, at))
     gates += [Gate(f"suite_{suite}", passed, True, passed) for suite, passed in verdicts]
     if rules.require_better_than_baseline:
         # Not by its p value: a validation split is too small to show what a test split shows.

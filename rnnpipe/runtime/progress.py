@@ -69,7 +69,8 @@ def track(
 class TrainingReport:
     """Tells people and programs how far a training is, by steps and by epochs.
 
-    Each line of the file is a JSON object with a ``kind``: ``steps`` has ``epoch``, ``step``,
+    Each line of the file is a JSON object with a ``kind`` and ``epochs``, the most there will be:
+    ``steps`` has ``epoch``, ``step``,
     ``steps`` (of the epoch), ``passed`` (the share of the whole training), ``loss`` (mean of the
     epoch so far), ``per_second`` of the ``unit`` that is learnt from (since the line before), and
     ``seconds_left``; ``epoch`` has the
@@ -207,7 +208,7 @@ class TrainingReport:
     def _write(self, **values: Any) -> None:
         if self._file:
             try:
-                self._file.write(json.dumps(values) + "\n")
+                self._file.write(json.dumps(values | {"epochs": self._epochs}) + "\n")
                 self._file.flush()
             except OSError as error:
                 self._lose_file(error)

@@ -27,7 +27,7 @@ def run(params: Params) -> None:
         metrics=read_json(paths.reports / "metrics.json"),
         suites=[read_json(path) for path in problem.validation_reports],
         lineage=lineage,
-        further=problem.gates,
+        further=lambda metrics: problem.gates(metrics, params),
     )
     write_json(paths.decision, asdict(decision))
     logger.info("%s %s: %s", decision.name, decision.verdict, "; ".join(map(str, decision.reasons)))

@@ -44,7 +44,7 @@ def _train(params: Params, team: ProcessGroup) -> None:
     live_folder = str(problem.paths.reports / "train")
     with (
         Live(live_folder, dvcyaml=None, save_dvc_exp=False, report=None) as live,
-        TrainingReport(problem.name, params.train.epochs, task.unit) as report,
+        TrainingReport(problem.name, task.most_epochs(params.train), task.unit) as report,
     ):
 
         def on_epoch(epoch: Epoch) -> None:

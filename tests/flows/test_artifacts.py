@@ -344,9 +344,11 @@ def test_a_whole_run_shows_itself(prefect_server, reported):
 
     @task
     def train() -> None:
-        progress = show.TrainingProgress(4)
+        progress = show.TrainingProgress()
         for epoch in (1, 2):
-            progress.epoch({"epoch": epoch, "loss": 0.5, "validation_loss": 0.4, "seconds": 2.0})
+            progress.epoch(
+                {"epoch": epoch, "epochs": 4, "loss": 0.5, "validation_loss": 0.4, "seconds": 2.0}
+            )
             now = shown(began)
             seen.append((now["training-progress"][-1].data, now["training"][-1].data))
         show.show_stage("train", reported, None)
@@ -428,10 +430,10 @@ def handed(monkeypatch) -> dict[str, list[Any]]:
 
 
 def test_a_training_moves_within_its_epochs(handed):
-    progress = show.TrainingProgress(2)
-    steps = {"epoch": 1, "step": 120, "steps": 400, "loss": 0.43211, "unit": "reviews"}
+    progress = show.TrainingProgress()
+    steps = {"epoch": 1, "epochs": 2, "step": 120, "steps": 400, "loss": 0.43211, "unit": "reviews"}
     progress.steps(steps | {"passed": 0.15, "per_second": 2340.4, "seconds_left": 610.0})
-    progress.epoch({"epoch": 1, "loss": 0.4, "validation_loss": 0.3, "seconds": 215.0})
+    progress.epoch({"epoch": 1, "epochs": 2, "loss": 0.4, "validation_loss": 0.3, "seconds": 215.0})
     (first, words), (second, _) = handed["progress"]
     assert (first, second) == (15.0, 50.0)
     assert words == (
@@ -442,17 +444,27 @@ def test_a_training_moves_within_its_epochs(handed):
 def test_a_trial_moves_within_its_epochs(monkeypatch):
     found = []
     monkeypatch.setattr(show, "_show_progress", lambda *values: found.append(values))
-    steps = {"epoch": 2, "step": 10, "steps": 40, "loss": 0.5, "unit": "words", "passed": 0.3125}
-    show.show_trial_steps("rnn-003", steps | {"per_second": 10.0, "seconds_left": 1.0}, 4)
+    steps = {
+        "epoch": 2,
+        "epochs": 4,
+        "step": 10,
+        "steps": 40,
+        "loss": 0.5,
+        "unit": "words",
+        "passed": 0.3125,
+    }
+    show.show_trial_steps("rnn-003", steps | {"per_second": 10.0, "seconds_left": 1.0})
     ((share, words, key),) = found
     assert (share, key) == (31.25, "rnn-003")
     assert words == "rnn-003. Epoch 2 of at most 4, step 10 of 40: loss 0.5, 10 words/s, 1 min left"
 
 
 def test_the_seconds_of_the_epochs_stay_when_the_training_has_ended(handed, reported):
-    progress = show.TrainingProgress(2)
+    progress = show.TrainingProgress()
     for epoch, seconds in ((1, 215.5), (2, 198.0)):
-        progress.epoch({"epoch": epoch, "loss": 0.5, "validation_loss": 0.4, "seconds": seconds})
+        progress.epoch(
+            {"epoch": epoch, "epochs": 2, "loss": 0.5, "validation_loss": 0.4, "seconds": seconds}
+        )
     show.show_stage("train", reported, None, "classification", progress.seconds)
     for seconds in ("215.5", "198.0"):
         assert seconds in handed["training"][-2]

@@ -87,10 +87,10 @@ class Classification(Problem[ClassificationParams]):
 
         return evaluate(params)
 
-    def gates(self, metrics: Mapping[str, Any]) -> Sequence[Gate]:
+    def gates(self, metrics: Mapping[str, Any], params: ClassificationParams) -> Sequence[Gate]:
         from rnnpipe.problems.classification.gates import gates_of
 
-        return gates_of(metrics)
+        return gates_of(metrics, params.register_)
 
     def assemble(self, params: ClassificationParams, lineage: Lineage) -> str:
         from rnnpipe.problems.classification.register import assemble_model
