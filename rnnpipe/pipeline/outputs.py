@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
 from rnnpipe.errors import SourceError, quoted
-from rnnpipe.pipeline.definition import definition_file, load_yaml, outputs
+from rnnpipe.pipeline.definition import definition_file, outputs
+from rnnpipe.pipeline.locks import LockError, locked_stages
 from rnnpipe.storage.files import atomic_directory, read_json, write_json
 
 _WRITTEN = Path(".rnnpipe/written")
@@ -117,11 +116,8 @@ def _recorded(folder: Path, problem: str) -> str | None:
     """Return the hash of an output in ``dvc.lock``; none where there is none that can be read."""
     lock = definition_file(problem).with_name("dvc.lock")
     try:
-        stages = load_yaml(lock)["stages"]
-        for entry in stages.values():
-            for out in entry.get("outs", ()):
-                if Path(out["path"]) == folder:
-                    return str(out["md5"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
-        pass  # a lock that is damaged vouches for nothing
-    return None
+        stages = locked_stages(lock, lock.name)
+    except LockError:
+        return None  # it is not there, or damaged: it vouches for nothing
+    outs = (out for entry in stages.values() for out in entry.get("outs", ()))
+    return next((str(out.get("md5")) for out in outs if Path(out["path"]) == folder), None)
