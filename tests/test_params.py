@@ -73,7 +73,11 @@ def test_a_misspelt_section_is_told_its_neighbour(values):
         ("train", "mask", "yes please"),
         ("sequences", "vocabulary_size", 2),
         ("register", "min_validation_accuracy", 85),
-        ("prepare", "labels", {"good": "fine", "bad": "neg"}),
+        ("prepare", "labels", {"good": "fine", "nice": "fine"}),
+        ("prepare", "labels", {}),
+        ("prepare", "labels", {"good": "", "bad": "neg"}),
+        ("prepare", "labels", {"good": "x" * 201, "bad": "neg"}),
+        ("prepare", "labels", {"good": ["pos"], "bad": "neg"}),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(values, section, key, value):
@@ -110,14 +114,28 @@ def test_a_missing_file_says_where_to_run(tmp_path):
         load_params(tmp_path / "params.yaml")
 
 
+# What is IMDB's own in params.yaml; the defaults know of no table.
+IMDBS_OWN = {"prepare": ["labels"], "validate": ["min_labelled", "min_class_share"]}
+
+
 def test_the_projects_file_holds_the_defaults_and_may_be_shortened(values):
+    for section, keys in IMDBS_OWN.items():
+        for key in keys:
+            del values[section][key]
     assert check_params(values) == check_params({})
     assert check_params({"train": {"hidden_size": 7}}).train.hidden_size == 7
 
 
 def test_labels_that_yaml_reads_as_numbers_or_truths_are_text(values):
-    values["prepare"]["labels"] = yaml.safe_load("{2: neg, 5: pos, yes: pos}")
-    assert check_params(values).prepare.labels == {"2": "neg", "5": "pos", "true": "pos"}
+    values["prepare"]["labels"] = yaml.safe_load("{2: 0, 3: null, 5: 1.0, yes: true}")
+    found = {"2": "0", "3": None, "5": "1", "true": "true"}
+    assert check_params(values).prepare.labels == found
+
+
+def test_labels_may_only_be_left_out_or_be_what_the_table_says(values):
+    for written in ({"3": None}, None):
+        values["prepare"]["labels"] = written
+        assert check_params(values).prepare.labels == written
 
 
 def test_parameters_are_frozen(values):
@@ -286,5 +304,12 @@ def test_keys_of_labels_follow_the_rule_of_cells(tmp_path, values, cells, keys):
 
 def test_one_label_of_two_meanings_is_refused(values):
     values["prepare"]["labels"] = {"Yes": "pos", "yes ": "neg"}
-    with pytest.raises(ParameterError, match="means two things by 'yes'"):
+    with pytest.raises(ParameterError, match="means two things by 'yes'.*: 'pos' and 'neg'"):
         labels_of(check_params(values).prepare.labels)
+    with pytest.raises(ParameterError, match="means two things by 'yes'.*: null and 'neg'"):
+        labels_of({"YES": None, "yes": "neg", "no": "pos"})
+
+
+def test_names_of_classes_follow_the_rule_of_cells():
+    found = labels_of({"good": "Fine", "nice": " FINE", "bad": "poor"})
+    assert found == {"good": "Fine", "nice": "Fine", "bad": "poor"}

@@ -165,7 +165,8 @@ def require(verdict: Verdict, page: Path) -> None:
 def _columns(expectation: Any) -> set[str]:
     """Columns without which an expectation cannot be tried."""
     condition = getattr(expectation, "row_condition", None)
-    names = {condition.column.name} if condition else set()
+    parts = getattr(condition, "conditions", [condition] if condition else [])
+    names = {part.column.name for part in parts}
     return names | ({expectation.column} if hasattr(expectation, "column") else set())
 
 
@@ -306,7 +307,7 @@ def _sentence(outcome: Outcome) -> str:
     elif isinstance(outcome.observed, list) and outcome.column is None:
         found = "missing: " + ", ".join(outcome.observed)
     elif outcome.unexpected_count is None:
-        found = f"found {outcome.observed}"
+        found = f"found {'none' if outcome.observed is None else outcome.observed}"
     else:
         found = f"found {outcome.unexpected_count} that break it"
     if outcome.unexpected_ids:
