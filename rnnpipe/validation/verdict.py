@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
 MAX_IDS = 20
+_MOST_LINES = 20  # of one error: where there are many classes, as many may be too rare
 
 # How a table is read for a few of its ids.
 _BATCH_ROWS, _BUFFER_BYTES = 5_000, 1 << 20
@@ -155,7 +156,9 @@ def require(verdict: Verdict, page: Path) -> None:
         failed = verdict.failed("critical")
         # Where a column is missing, that is the news, not the many that could not be tried.
         news = [outcome for outcome in failed if outcome.tried] or failed
-        lines = "".join(f"\n  {_sentence(outcome)}" for outcome in news)
+        lines = "".join(f"\n  {_sentence(outcome)}" for outcome in news[:_MOST_LINES])
+        if len(news) > _MOST_LINES:
+            lines += f"\n  and {len(news) - _MOST_LINES} more"
         raise DataValidationError(
             f"the {verdict.suite} do not meet what is expected of them:{lines}\n"
             f"{page} shows all; mend the data; limits stand under validate in params.yaml"
