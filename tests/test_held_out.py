@@ -42,3 +42,41 @@ def test_a_few_large_groups_do_not_decide(seed, caplog):
 
 def test_where_no_group_is_small_enough_the_smallest_is_held_out():
     assert held_out(places([300, 200]), 0.2, "test").sum() == 200
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.integers(-1, 4)), min_size=1, max_size=120),
+    st.integers(0, 10**6),
+    st.sampled_from([0.15, 0.2]),
+)
+def test_each_class_of_two_groups_stands_on_both_sides(groups, seed, share):
+    """Groups of one class each; what chance treats well enough stays where its hash puts it."""
+    sizes, of_group = zip(*groups, strict=True)
+    found, labels = places(sizes, seed), np.repeat(np.array(of_group, np.int8), sizes)
+    chosen = held_out(found, share, "test", labels)
+    short = False
+    for label in range(5):
+        here = labels == label
+        if len(set(found[here])) > 1:
+            assert chosen[here].any()
+            assert not chosen[here].all()
+        plain = held_out(found, share, "test")
+        half = here.sum() / 2
+        short |= plain[here].sum() < max(1, share * half)
+        short |= (~plain[here]).sum() < max(1, (1 - share) * half)
+    if not short:
+        np.testing.assert_array_equal(chosen, plain)
+    order = np.random.default_rng(seed).permutation(len(found))
+    again = held_out(found[order], share, "test", labels[order])
+    np.testing.assert_array_equal(again, chosen[order])
+    for place in np.unique(found):
+        assert len(set(chosen[found == place])) == 1
+
+
+def test_a_large_group_is_taken_only_where_nothing_else_has_the_class():
+    found = places([600, 300, *[1] * 300])
+    labels = np.array([0] * 600 + [1] * 300 + [0] * 300, np.int8)
+    labels[:100] = 1
+    chosen = held_out(found, 0.2, "test", labels)
+    assert chosen[600:900].all()  # the smaller of the two that have it
+    assert not chosen[:600].any()

@@ -156,7 +156,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, door: str) -> None:
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
-    table.write_text("text,label\ngood,pos\nbad,neg\n")
+    table.write_text("text,label\ngood,pos\nbad,neg\nbetter,pos\nworse,neg\n")
     (tmp_path / "file").touch()
     (tmp_path / "circle").symlink_to("circle")
     for place in ("file/reviews.parquet", "circle/reviews.parquet", "n" * 300, "/proc/none/x"):

@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[1]
 
 # The defaults know no data: they fit themselves to any.
 IMDBS_OWN = {
+    ("prepare", "labels"),
+    ("validate", "min_labelled"),
+    ("validate", "min_class_share"),
     ("train", "epochs"),
     ("train", "patience"),
     ("register", "min_validation_accuracy"),
@@ -81,7 +84,11 @@ def test_a_misspelt_section_is_told_its_neighbour(values):
         ("train", "mask", "yes please"),
         ("sequences", "vocabulary_size", 2),
         ("register", "min_validation_accuracy", 85),
-        ("prepare", "labels", {"good": "fine", "bad": "neg"}),
+        ("prepare", "labels", {"good": "fine", "nice": "fine"}),
+        ("prepare", "labels", {}),
+        ("prepare", "labels", {"good": "", "bad": "neg"}),
+        ("prepare", "labels", {"good": "x" * 201, "bad": "neg"}),
+        ("prepare", "labels", {"good": ["pos"], "bad": "neg"}),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(values, section, key, value):
@@ -131,8 +138,15 @@ def test_a_file_may_be_shortened():
 
 
 def test_labels_that_yaml_reads_as_numbers_or_truths_are_text(values):
-    values["prepare"]["labels"] = yaml.safe_load("{2: neg, 5: pos, yes: pos}")
-    assert check_params(values).prepare.labels == {"2": "neg", "5": "pos", "true": "pos"}
+    values["prepare"]["labels"] = yaml.safe_load("{2: 0, 3: null, 5: 1.0, yes: true}")
+    found = {"2": "0", "3": None, "5": "1", "true": "true"}
+    assert check_params(values).prepare.labels == found
+
+
+def test_labels_may_only_be_left_out_or_be_what_the_table_says(values):
+    for written in ({"3": None}, None):
+        values["prepare"]["labels"] = written
+        assert check_params(values).prepare.labels == written
 
 
 def test_parameters_are_frozen(values):
@@ -301,5 +315,12 @@ def test_keys_of_labels_follow_the_rule_of_cells(tmp_path, values, cells, keys):
 
 def test_one_label_of_two_meanings_is_refused(values):
     values["prepare"]["labels"] = {"Yes": "pos", "yes ": "neg"}
-    with pytest.raises(ParameterError, match="means two things by 'yes'"):
+    with pytest.raises(ParameterError, match="means two things by 'yes'.*: 'pos' and 'neg'"):
         labels_of(check_params(values).prepare.labels)
+    with pytest.raises(ParameterError, match="means two things by 'yes'.*: null and 'neg'"):
+        labels_of({"YES": None, "yes": "neg", "no": "pos"})
+
+
+def test_names_of_classes_follow_the_rule_of_cells():
+    found = labels_of({"good": "Fine", "nice": " FINE", "bad": "poor"})
+    assert found == {"good": "Fine", "nice": "Fine", "bad": "poor"}

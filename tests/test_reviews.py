@@ -541,11 +541,13 @@ Table = Callable[..., list[dict[str, Any]]]
 def test_a_csv(table: Table) -> None:
     rows = table(
         '\ufefflabel,more,text\npos,1,"two\nlines, ""quoted"""\nneg,,dull\n,,who knows\nneg,9,dull\n'
+        "neg,,poor\npos,,fine\n"
     )
-    assert [row["id"] for row in rows] == [f"row/{at:08}" for at in range(4)]
-    assert [row["label"] for row in rows] == [1, 0, None, 0]
-    assert [row["text"] for row in rows] == ['two\nlines, "quoted"', "dull", "who knows", "dull"]
-    assert [row["duplicate_of"] for row in rows] == [None, None, None, "row/00000001"]
+    assert [row["id"] for row in rows] == [f"row/{at:08}" for at in range(6)]
+    assert [row["label"] for row in rows] == [1, 0, None, 0, 0, 1]
+    texts = ['two\nlines, "quoted"', "dull", "who knows", "dull", "poor", "fine"]
+    assert [row["text"] for row in rows] == texts
+    assert [row["duplicate_of"] for row in rows] == [*[None] * 3, "row/00000001", None, None]
     assert rows[2]["split"] == "unlabelled"
     assert rows[1]["split"] == rows[3]["split"]
     assert {row["rating"] for row in rows} == {row["film"] for row in rows} == {None}
@@ -565,24 +567,26 @@ def test_a_csv(table: Table) -> None:
     ],
 )
 def test_labels_of_every_kind_in_parquet(table: Table, labels: Any) -> None:
-    rows = table({"text": ["a", "b", "c"], "label": labels})
-    assert [row["label"] for row in rows] == [1, 0, None]
+    twice = labels * 2 if isinstance(labels, list) else pa.concat_arrays([labels] * 2)
+    rows = table({"text": [*"abcdef"], "label": twice})
+    assert [row["label"] for row in rows] == [1, 0, None] * 2
 
 
 def test_split_and_group_columns(table: Table) -> None:
     rows = table(
         {
-            "text": ["a", "b", "c", "d"],
-            "label": ["pos", "neg", "pos", None],
-            "part": ["train", " test", "unlabelled", "unlabelled"],
-            "product": [7, 7, None, 8],
+            "text": ["a", "b", "c", "d", "e", "f"],
+            "label": ["pos", "neg", "pos", None, "neg", "pos"],
+            "part": ["train", " test", "unlabelled", "unlabelled", "train", "test"],
+            "product": [7, 7, None, 8, 9, 9],
         },
         split_column="part",
         group_column="product",
     )
-    assert [row["split"] for row in rows] == ["train", "test", "unlabelled", "unlabelled"]
-    assert [row["label"] for row in rows] == [1, 0, None, None]
-    assert [row["film"] for row in rows] == ["7", "7", None, "8"]
+    splits = ["train", "test", "unlabelled", "unlabelled", "train", "test"]
+    assert [row["split"] for row in rows] == splits
+    assert [row["label"] for row in rows] == [1, 0, None, None, 0, 1]
+    assert [row["film"] for row in rows] == ["7", "7", None, "8", "9", "9"]
 
 
 @settings(max_examples=100, deadline=None)
@@ -630,8 +634,8 @@ def test_more_rows_move_no_row(table: Table) -> None:
         ("text,label,text\na,pos,b\n", {}, "more than one column 'text'"),
         ("text,label\na,pos\n ,neg\n", {}, "1 empty texts of 2, in row 1"),
         ("text,label\na,pos\nb,negg\n", {}, r"'negg' \(row 1\).*prepare.labels"),
-        ("text,label\na,1\nb,2\nc,3\nd,1\n", {}, r"'2' \(row 1\), '3' \(row 2\).*3 different labels; rnnpipe learns two classes"),
-        ("text,label\na,pos\nb,pos\n", {}, "found only pos labels, expected both"),
+        ("text,label\na,1\nb,2\nc,3\nd,1\n", {}, r"'2' \(row 1\), '3' \(row 2\).*null.*for the 3 labels as they stand"),
+        ("text,label\na,pos\nb,pos\n", {}, r"found only 'pos' labels \(2 rows\), expected two"),
         ("text,label\na,\nb,\n", {}, "found no labels"),
         ("text,label,s\na,pos,devil\nb,neg,train\n", {"split_column": "s"}, "row 0, column 's': found 'devil'"),
         ("text,label,s\na,pos,\nb,neg,train\n", {"split_column": "s"}, "found nothing"),
@@ -722,7 +726,7 @@ def test_a_table_that_is_missing_or_broken_is_refused(tmp_path: Path, suffix: st
     )
 )
 def test_a_csv_and_a_parquet_of_the_same_rows_agree(rows: list[tuple[str, str]]) -> None:
-    rows = [*rows, ("good", "pos"), ("bad", "neg")]
+    rows = [*rows, ("good", "pos"), ("bad", "neg"), ("better", "pos"), ("worse", "neg")]
     own = pa.table({"text": [text for text, _ in rows], "label": [label for _, label in rows]})
     outputs = []
     with tempfile.TemporaryDirectory() as name:

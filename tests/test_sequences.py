@@ -17,6 +17,7 @@ from rnnpipe.errors import SourceError
 from rnnpipe.storage.files import sha256_directory
 from rnnpipe.text import splits
 from rnnpipe.text.batching import Padding, draw_batches, sorted_batches
+from rnnpipe.text.held_out import held_out, place_of
 from rnnpipe.text.sequences import load_split
 from rnnpipe.text.splits import VALIDATION_SHARE, build_sequences, in_validation
 from rnnpipe.text.tokens import Ragged
@@ -223,6 +224,17 @@ def divided_plainly(rows) -> dict[str, list[str]]:
     for _, split, label, _, text in rows:
         if split == "train":
             labels.setdefault(text, set()).add(label)
+    remain = {  # of rows of train with the same text the first
+        text: (name, label, f"film:{film}" if film else f"text:{raw[name]}")
+        for name, split, label, film, text in sorted(rows, reverse=True)
+        if split == "train" and text not in in_test and len(labels[text]) == 1
+    }
+    places = np.array([place_of(f"validation:{key}".encode()) for _, _, key in remain.values()])
+    of_remaining = np.array([label for _, label, _ in remain.values()], np.int8)
+    chosen = held_out(places, VALIDATION_SHARE, "validation", of_remaining) if remain else []
+    validation = {
+        name for (name, _, _), taken in zip(remain.values(), chosen, strict=True) if taken
+    }
     seen = set()
     texts: dict[str, set] = {"train": set(), "validation": set()}
     films_of_validation: set[str] = set()
@@ -238,7 +250,7 @@ def divided_plainly(rows) -> dict[str, list[str]]:
             fate = "dropped_train_contradicting"
         elif split != "test" and (split, text) in seen:
             fate = f"dropped_{split}_repeated"
-        elif split == "train" and in_validation(f"film:{film}" if film else f"text:{raw[name]}"):
+        elif name in validation:
             fate = "validation"
         seen.add((split, text))
         texts.setdefault(fate, set()).add(text)
@@ -409,3 +421,26 @@ def test_a_validation_split_of_ones_own_is_kept(build):
     assert (report.train, report.validation, report.test) == (280, 9, 11)
     kept = index[index["split"] == "validation"]["id"]
     assert sorted(kept) == [f"row/{n:03}" for n in range(9)]
+
+
+def test_what_a_problem_tells_in_the_schema_goes_on(tmp_path):
+    """Under keys of its own alone: the package text knows no problem."""
+    write_reviews(
+        tmp_path / "reviews.parquet",
+        [(f"train/{row}", "train", row % 2, None, f"text {row}") for row in range(9)],
+    )
+    table = pq.read_table(tmp_path / "reviews.parquet")
+    told = {b"rnnpipe.classes": b'["no","yes"]', b"rnnpipe.more": b"1", b"other": b"2"}
+    pq.write_table(table.replace_schema_metadata(told), tmp_path / "reviews.parquet")
+    build_sequences(tmp_path / "reviews.parquet", tmp_path / "sequences", PARAMS)
+    found = pq.read_schema(tmp_path / "sequences/index.parquet").metadata
+    assert found == {b"rnnpipe.classes": b'["no","yes"]', b"rnnpipe.more": b"1"}
+
+
+def test_each_class_stands_in_validation(build):
+    """Of ten rows a hash by chance may choose none."""
+    labels = [0] * 80 + [1] * 10 + [2] * 2
+    rows = [(f"train/{n:02}", "train", label, None, f"text {n}") for n, label in enumerate(labels)]
+    _, _, index = build(rows, Sequences(vocabulary_size=500, min_count=1))
+    found = index.groupby("split")["label"].nunique()
+    assert found.to_dict() == {"train": 3, "validation": 3}

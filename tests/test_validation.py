@@ -15,6 +15,7 @@ import pytest
 
 from rnnpipe.config.load import load_params
 from rnnpipe.errors import DataValidationError, SourceError
+from rnnpipe.problems.classification.classes import with_classes
 from rnnpipe.problems.classification.expectations import review_suite, sequence_suite
 from rnnpipe.problems.classification.facts import review_facts, sequence_facts
 from rnnpipe.problems.classification.params import Validate
@@ -25,8 +26,9 @@ from rnnpipe.validation.verdict import Verdict, check, require
 
 ROOT = Path(__file__).parents[1]
 LIMITS = Validate(
-    min_labelled=20, min_class_share=0.2, max_duplicate_share=0.1, max_characters=1000
+    min_labelled=20, min_class_share=0.4, max_duplicate_share=0.1, max_characters=1000
 )
+CLASSES = ("poor", "good")
 SECRET = "a text nobody may see"
 SCHEMA = pa.schema(
     [
@@ -66,7 +68,7 @@ def write_reviews(
 ) -> Path:
     """Write the table in two row groups or more."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(list(reviews.values()), schema=schema)
+    table = pa.Table.from_pylist(list(reviews.values()), schema=with_classes(schema, CLASSES))
     pq.write_table(table, path, row_group_size=50)
     return path
 
@@ -76,7 +78,9 @@ def judge_reviews(folder: Path, change: Change | None = None) -> Verdict:
     if change:
         change(reviews)
     path = write_reviews(folder / "reviews.parquet", reviews)
-    return check(review_facts(path), review_suite(LIMITS), "reviews", folder / "docs", path)
+    return check(
+        review_facts(path), review_suite(LIMITS, CLASSES), "reviews", folder / "docs", path
+    )
 
 
 def failed(verdict: Verdict) -> dict[str, tuple[str, ...]]:
@@ -131,7 +135,7 @@ def test_good_reviews_pass(tmp_path: Path) -> None:
         (put("train/03", id=None), {"id_present": ()}),
         (put("train/03", split="dev"), {"split_known": ("train/03",)}),
         (put("train/03", split=None), {"split_present": ("train/03",)}),
-        (sort_and_cut, {"classes_balanced_in_train": ()}),
+        (sort_and_cut, {"enough_of_class_1_in_train": ()}),
         (cut_short, {"enough_reviews_in_train": ()}),
         (
             join_twice,
@@ -202,7 +206,9 @@ def test_ordinary_characters_do_not_warn(tmp_path: Path, text: str) -> None:
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     schema = SCHEMA.remove(SCHEMA.get_field_index(column))
     path = write_reviews(tmp_path / "reviews.parquet", good_reviews(), schema)
-    verdict = check(review_facts(path), review_suite(LIMITS), "reviews", tmp_path / "docs", path)
+    verdict = check(
+        review_facts(path), review_suite(LIMITS, CLASSES), "reviews", tmp_path / "docs", path
+    )
     assert not verdict.passed
     tried = [outcome.name for outcome in verdict.failed("critical") if outcome.tried]
     assert tried == ["columns"]
@@ -236,7 +242,7 @@ def test_an_expectation_that_cannot_be_evaluated_fails(tmp_path: Path) -> None:
     facts = review_facts(write_reviews(tmp_path / "reviews.parquet", good_reviews()))
     facts["characters"] = facts["characters"].astype(object)
     facts.loc[3, "characters"] = SECRET
-    verdict = check(facts, review_suite(LIMITS), "reviews", tmp_path / "docs")
+    verdict = check(facts, review_suite(LIMITS, CLASSES), "reviews", tmp_path / "docs")
     assert failed(verdict) == {"not_too_long": ()}
     assert SECRET not in json.dumps(asdict(verdict))
     assert SECRET not in (tmp_path / "docs/reviews/index.html").read_text(encoding="utf-8")
@@ -307,7 +313,7 @@ def test_a_new_page_replaces_the_old_one(tmp_path: Path) -> None:
 def test_the_page_names_what_was_not_tried(tmp_path: Path) -> None:
     schema = SCHEMA.remove(SCHEMA.get_field_index("rating"))
     path = write_reviews(tmp_path / "reviews.parquet", good_reviews(), schema)
-    check(review_facts(path), review_suite(LIMITS), "reviews", tmp_path / "docs", path)
+    check(review_facts(path), review_suite(LIMITS, CLASSES), "reviews", tmp_path / "docs", path)
     page = (tmp_path / "docs/reviews/index.html").read_text(encoding="utf-8")
     assert "Not tried" in page
     assert "Traceback" not in page
@@ -336,7 +342,7 @@ def write_sequences(
             ("length", pa.int32()),
         ]
     )
-    table = pa.Table.from_pandas(index, schema, preserve_index=False)
+    table = pa.Table.from_pandas(index, with_classes(schema, CLASSES), preserve_index=False)
     pq.write_table(table, folder / "index.parquet")
     ids = [2, 6, 3] * rows if token_ids is None else token_ids
     np.save(folder / "token_ids.npy", np.array(ids, np.int32))
@@ -361,7 +367,9 @@ def good_index() -> pd.DataFrame:
 
 def judge_sequences(folder: Path) -> Verdict:
     table = folder / "index.parquet"
-    return check(sequence_facts(folder), sequence_suite(), "sequences", folder / "docs", table)
+    return check(
+        sequence_facts(folder), sequence_suite(CLASSES), "sequences", folder / "docs", table
+    )
 
 
 def changed(row: int, column: str, value: Any) -> pd.DataFrame:
@@ -421,7 +429,7 @@ def test_offsets_that_do_not_fit_are_found(
         (1, "id", "r15", {"id_unique": ("r15",)}),
         (1, "split", "dev", {"split_known": ("r01",)}),
         (1, "label", pd.NA, {"labelled_have_label": ("r01",)}),
-        (1, "label", 2, {"both_labels_in_train": ()}),
+        (1, "label", 2, {"label_known": ("r01",)}),
         (
             1,
             "film",
@@ -443,14 +451,52 @@ def test_a_split_of_one_label_fails(tmp_path: Path, split: str) -> None:
     index = good_index()
     index.loc[index["split"] == split, "label"] = 1
     verdict = judge_sequences(write_sequences(tmp_path, index))
-    assert failed(verdict) == {f"both_labels_in_{split}": ()}
+    assert failed(verdict) == {f"class_0_in_{split}": ()}
+
+
+def test_any_number_of_classes_is_spoken_of_by_name(tmp_path: Path) -> None:
+    classes = ("so so", "\u0939\u093f\u0928\u094d\u0926\u0940", "never met")
+    index = good_index()
+    index.loc[index["split"] != "unlabelled", "label"] = [0, 1] * 8
+    folder = write_sequences(tmp_path, index)
+    verdict = check(sequence_facts(folder), sequence_suite(classes), "sequences", folder / "docs")
+    assert set(failed(verdict)) == {
+        f"class_2_in_{split}" for split in ("train", "validation", "test")
+    }
+    with pytest.raises(DataValidationError, match="train holds reviews of 'never met'.*; found 0"):
+        require(verdict, tmp_path / "index.html")
+    page = (folder / "docs/sequences/index.html").read_text(encoding="utf-8")
+    assert classes[1] in page
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_class_shares_are_counted_against_an_even_one(tmp_path: Path, count: int) -> None:
+    def relabel(reviews: dict[str, dict[str, Any]]) -> None:
+        for number, review in enumerate(reviews.values()):
+            labelled = review["split"] != "unlabelled"
+            review |= {"label": number % count if labelled else None, "rating": None}
+
+    reviews = good_reviews()
+    relabel(reviews)
+    path = write_reviews(tmp_path / "reviews.parquet", reviews)
+    facts, classes = review_facts(path), [f"class {label}" for label in range(count)]
+    for share, fails in ((0.7, False), (1.0, 40 % count > 0)):
+        limits = LIMITS.model_copy(update={"min_class_share": share})
+        suite = review_suite(limits, classes, rated=False)
+        verdict = check(facts, suite, "reviews", tmp_path / "docs", path)
+        assert verdict.passed is not fails
+    assert not [outcome for outcome in verdict.expectations if "rating" in outcome.name]
+    for split in ("train", "test"):
+        here = facts[facts["split"] == split]
+        plain = here["label"].map(here["label"].value_counts(normalize=True))
+        np.testing.assert_allclose(here["class_share"], plain.astype(float))
 
 
 def test_an_absent_test_split_fails(tmp_path: Path) -> None:
     index = good_index()
     index.loc[index["split"] == "test", "split"] = "unlabelled"
     verdict = judge_sequences(write_sequences(tmp_path, index))
-    assert {"both_labels_in_test"} <= set(failed(verdict))
+    assert {"class_0_in_test", "class_1_in_test"} <= set(failed(verdict))
     assert not verdict.passed
     json.dumps(asdict(verdict), allow_nan=False)
 

@@ -96,7 +96,8 @@ def build_sequences(reviews: Path, out: Path, params: Sequences) -> SequencesRep
     Args:
         reviews: the table written by ``prepare``.
         out: the folder to write: ``vocabulary.json``, ``index.parquet``, ``token_ids.npy``
-            (``int32[total]``), ``offsets.npy`` (``int64[n + 1]``).
+            (``int32[total]``), ``offsets.npy`` (``int64[n + 1]``). What the schema of the reviews
+            tells beside the columns, under keys that begin with ``rnnpipe.``, the index tells, too.
         params: how many words, how frequent, counted where.
 
     Raises:
@@ -135,11 +136,18 @@ def build_sequences(reviews: Path, out: Path, params: Sequences) -> SequencesRep
                     values = ids[texts.values]
                     file.write(values.data)
                     unknown[-1] += int(np.count_nonzero(values == UNKNOWN_ID))
-        with pq.ParquetWriter(folder / "index.parquet", _INDEX, compression="zstd") as writer:
+        schema = _INDEX.with_metadata(_own_metadata(table.schema_arrow))
+        with pq.ParquetWriter(folder / "index.parquet", schema, compression="zstd") as writer:
             for start in range(0, len(order), _INDEX_ROWS) or [0]:
                 part = slice(start, start + _INDEX_ROWS)
                 writer.write_table(_index(rows, status, order[part], lengths[part]))
     return _report(status, lengths, unknown, len(vocabulary))
+
+
+def _own_metadata(schema: pa.Schema) -> dict[bytes, bytes]:
+    """Return what a problem tells of its rows in a schema; only the problem knows what it means."""
+    told = schema.metadata or {}
+    return {key: value for key, value in told.items() if key.startswith(b"rnnpipe.")}
 
 
 class StoredNumbers:
@@ -278,7 +286,9 @@ def _assign_splits(
     here = np.flatnonzero(status == _TRAIN)
     given = status == _VALIDATION  # a split of one's own is kept
     if len(here) and not given.any():
-        status[here[held_out(places[here], VALIDATION_SHARE, "validation")]] = _VALIDATION
+        labels = pc.fill_null(rows["label"], -1).to_numpy()[here]
+        chosen = held_out(places[here], VALIDATION_SHARE, "validation", labels)
+        status[here[chosen]] = _VALIDATION
     judges = np.isin(np.arange(len(names) + 1), numbers[status == _VALIDATION])
     judges[-1] = False  # no film is no film in common
     _drop_from_unlabelled(text, judges[numbers], status)

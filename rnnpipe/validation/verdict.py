@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
 MAX_IDS = 20
+_MOST_LINES = 20  # of one error: where there are many classes, as many may be too rare
 
 # How a table is read for a few of its ids.
 _BATCH_ROWS, _BUFFER_BYTES = 5_000, 1 << 20
@@ -155,7 +156,9 @@ def require(verdict: Verdict, page: Path) -> None:
         failed = verdict.failed("critical")
         # Where a column is missing, that is the news, not the many that could not be tried.
         news = [outcome for outcome in failed if outcome.tried] or failed
-        lines = "".join(f"\n  {_sentence(outcome)}" for outcome in news)
+        lines = "".join(f"\n  {_sentence(outcome)}" for outcome in news[:_MOST_LINES])
+        if len(news) > _MOST_LINES:
+            lines += f"\n  and {len(news) - _MOST_LINES} more"
         raise DataValidationError(
             f"the {verdict.suite} do not meet what is expected of them:{lines}\n"
             f"{page} shows all; mend the data; limits stand under validate in params.yaml"
@@ -165,7 +168,8 @@ def require(verdict: Verdict, page: Path) -> None:
 def _columns(expectation: Any) -> set[str]:
     """Columns without which an expectation cannot be tried."""
     condition = getattr(expectation, "row_condition", None)
-    names = {condition.column.name} if condition else set()
+    parts = getattr(condition, "conditions", [condition] if condition else [])
+    names = {part.column.name for part in parts}
     return names | ({expectation.column} if hasattr(expectation, "column") else set())
 
 
@@ -306,7 +310,7 @@ def _sentence(outcome: Outcome) -> str:
     elif isinstance(outcome.observed, list) and outcome.column is None:
         found = "missing: " + ", ".join(outcome.observed)
     elif outcome.unexpected_count is None:
-        found = f"found {outcome.observed}"
+        found = f"found {'none' if outcome.observed is None else outcome.observed}"
     else:
         found = f"found {outcome.unexpected_count} that break it"
     if outcome.unexpected_ids:

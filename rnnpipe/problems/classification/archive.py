@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from rnnpipe.errors import IntegrityError, SourceError, quoted, shown
 from rnnpipe.problems.classification.reviews import (
-    LABELS,
     Prepared,
     Review,
     TextSpool,
@@ -34,6 +33,7 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_UNPACKED_BYTES = 4 << 30
 MAX_MEMBERS = 5_000_000
 
+CLASSES = ("neg", "pos")
 _ROOT = "aclImdb/"
 _FOLDER = re.compile(r"(?:train|test)/(?:pos|neg|unsup)/")
 _NUMBER = r"(0|[1-9][0-9]{0,8})"
@@ -81,7 +81,8 @@ def prepare_archive(archive: Path, out: Path, content_digest: str) -> Prepared:
                 f" {content_digest}: reviews were added, removed or changed. Delete it and download"
                 " it again; if you changed the reviews on purpose, put the new digest into the card"
             )
-        return write_reviews(out, _archive_reviews(named, order, texts, urls), texts, found)
+        reviews = _archive_reviews(named, order, texts, urls)
+        return write_reviews(out, reviews, texts, found, CLASSES)
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
@@ -253,7 +254,7 @@ def _archive_reviews(
         yield Review(
             id=path,
             split="unlabelled" if kind == "unsup" else part,  # type: ignore[arg-type]
-            label=LABELS[kind],
+            label=CLASSES.index(kind) if kind in CLASSES else None,
             rating=int(rating) or None,
             film=films_of_kind[int(number)],
             text=_readable(path, text),

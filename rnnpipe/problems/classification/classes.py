@@ -5,8 +5,9 @@ in the column ``label`` never stands without its meaning.
 """
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,7 +49,21 @@ def values_of(classes: Sequence[str]) -> tuple[float, ...] | None:
     """
     if not all(_NUMBER.fullmatch(name) for name in classes):
         return None
-    return tuple(map(float, classes))
+    values = tuple(map(float, classes))
+    return values if all(map(math.isfinite, values)) else None
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names that nobody put into an order as classes: by number, else by name.
+
+    >>> in_order(["10", "2.5", "1"]), in_order(["low", "10"])
+    (('1', '2.5', '10'), ('10', 'low'))
+    """
+    by_name = sorted(names)
+    values = values_of(by_name)
+    if values is None:
+        return tuple(by_name)
+    return tuple(by_name[at] for at in sorted(range(len(values)), key=values.__getitem__))
 
 
 def probability_columns(classes: Sequence[str], prefix: str = "") -> list[str]:

@@ -3,8 +3,10 @@
 Each expectation carries its name in the verdict and one sentence that says what is expected.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rnnpipe.errors import quoted
 from rnnpipe.problems.classification.params import Validate
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ REVIEW_COLUMNS = (
     "label",
     "rating",
     "film",
+    "class_share",
     "characters",
     "is_blank",
     "is_wordless",
@@ -41,20 +44,25 @@ SEQUENCE_COLUMNS = (
     "film_in_train_and_test",
 )
 MAX_UNKNOWN_SHARE = 0.2
+_MOST_LISTED = 10  # classes in one sentence
 
 
-def review_suite(limits: Validate) -> "list[Expectation]":
+def review_suite(
+    limits: Validate, classes: Sequence[str], rated: bool = True
+) -> "list[Expectation]":
     """Expectations on the facts about reviews.
 
     Args:
         limits: how many, how balanced, how often repeated, how long.
+        classes: the names of the labels, 0 first.
+        rated: whether reviews have a rating, from 1 to 10, beside their label, as IMDB's have.
     """
     from rnnpipe.validation.library import Column, gxe
 
     split = Column("split")
     labelled = split.is_in(["train", "test", "validation"])
     least = {"train": limits.min_labelled, "test": max(1, limits.min_labelled // 10)}
-    share = limits.min_class_share
+    share = limits.min_class_share / len(classes)
     return [
         has_columns(REVIEW_COLUMNS),
         *_identity(["train", "validation", "test", "unlabelled"]),
@@ -71,9 +79,9 @@ def review_suite(limits: Validate) -> "list[Expectation]":
         expect(
             gxe.ExpectColumnValuesToBeInSet,
             "label_known",
-            "every label is 0 (negative) or 1 (positive)",
+            f"every label is {_listed(classes)}",
             column="label",
-            value_set=[0, 1],
+            value_set=list(range(len(classes))),
         ),
         expect(
             gxe.ExpectColumnValuesToNotBeNull,
@@ -91,29 +99,18 @@ def review_suite(limits: Validate) -> "list[Expectation]":
         ),
         *(
             expect(
-                gxe.ExpectColumnMeanToBeBetween,
-                f"classes_balanced_in_{name}",
-                f"between {share:g} and {1 - share:g} of the reviews in {name} are positive",
-                column="label",
+                gxe.ExpectColumnMinToBeBetween,
+                f"enough_of_class_{label}_in_{name}",
+                f"{share:.2g} or more of the labelled reviews in {name} are {quoted(called)}"
+                f" ({limits.min_class_share:g} of an even share, validate.min_class_share)",
+                column="class_share",
                 min_value=share,
-                max_value=1 - share,
-                row_condition=split == name,
+                row_condition=(split == name) & (Column("label") == label),
             )
             for name in least
+            for label, called in enumerate(classes)
         ),
-        expect(
-            gxe.ExpectColumnValuesToBeBetween,
-            "rating_in_range",
-            "every rating, where there is one, is from 1 to 10",
-            column="rating",
-            min_value=1,
-            max_value=10,
-        ),
-        never(
-            "rating_contradicts_label",
-            "rating_agrees_with_label",
-            "negative reviews are rated 4 or less, positive ones 7 or more",
-        ),
+        *(_ratings() if rated else []),
         never("is_blank", "not_blank", "no review is empty or blank"),
         never("is_wordless", "has_words", "every review has a letter or a digit", "warning"),
         expect(
@@ -160,8 +157,12 @@ def review_suite(limits: Validate) -> "list[Expectation]":
     ]
 
 
-def sequence_suite() -> "list[Expectation]":
-    """Expectations on the facts about sequences."""
+def sequence_suite(classes: Sequence[str]) -> "list[Expectation]":
+    """Expectations on the facts about sequences.
+
+    Args:
+        classes: the names of the labels, 0 first.
+    """
     from rnnpipe.validation.library import Column, gxe
 
     split = Column("split")
@@ -192,14 +193,22 @@ def sequence_suite() -> "list[Expectation]":
         ),
         *(
             expect(
-                gxe.ExpectColumnDistinctValuesToEqualSet,
-                f"both_labels_in_{name}",
-                f"{name} holds reviews of both labels, 0 and 1",
-                column="label",
-                value_set=[0, 1],
-                row_condition=split == name,
+                gxe.ExpectTableRowCountToBeBetween,
+                f"class_{label}_in_{name}",
+                f"{name} holds reviews of {quoted(called)} (where it cannot: give more of them, or"
+                " map the label to another class, or to null to leave them out, in prepare.labels)",
+                min_value=1,
+                row_condition=(split == name) & (Column("label") == label),
             )
             for name in learnt
+            for label, called in enumerate(classes)
+        ),
+        expect(
+            gxe.ExpectColumnValuesToBeInSet,
+            "label_known",
+            f"every label is {_listed(classes)}",
+            column="label",
+            value_set=list(range(len(classes))),
         ),
         expect(
             gxe.ExpectColumnValuesToNotBeNull,
@@ -233,6 +242,32 @@ def sequence_suite() -> "list[Expectation]":
             for name in learnt
         ),
     ]
+
+
+def _ratings() -> "list[Expectation]":
+    from rnnpipe.validation.library import gxe
+
+    return [
+        expect(
+            gxe.ExpectColumnValuesToBeBetween,
+            "rating_in_range",
+            "every rating, where there is one, is from 1 to 10",
+            column="rating",
+            min_value=1,
+            max_value=10,
+        ),
+        never(
+            "rating_contradicts_label",
+            "rating_agrees_with_label",
+            "negative reviews are rated 4 or less, positive ones 7 or more",
+        ),
+    ]
+
+
+def _listed(classes: Sequence[str]) -> str:
+    told = [f"{label} ({quoted(name)})" for label, name in enumerate(classes[:_MOST_LISTED])]
+    more = f", … or {len(classes) - 1}" if len(classes) > _MOST_LISTED else ""
+    return ", ".join(told) + more if more else ", ".join(told[:-1]) + " or " + told[-1]
 
 
 def _identity(splits: list[str]) -> "list[Expectation]":

@@ -52,7 +52,8 @@ def review_facts(path: Path) -> pd.DataFrame:
         path: a parquet table with id, split, label, rating, film, text, duplicate_of.
 
     Returns:
-        A row a review: id, split, label, rating, film; characters (int64); and the booleans
+        A row a review: id, split, label, rating, film; class_share (float64: which share of the
+        labelled reviews of its split has its label); characters (int64); and the booleans
         is_blank, is_wordless, has_replacement_character, has_control_characters,
         rating_contradicts_label, film_in_train_and_test, is_duplicate_within_split (another of
         the same split with a lower id has the same text), is_duplicate_across_train_test.
@@ -65,6 +66,11 @@ def review_facts(path: Path) -> pd.DataFrame:
     facts = to_frame({name: column for name, column in columns.items() if name != "duplicate_of"})
     if "text" in table.schema_arrow.names:
         facts = pd.concat([facts, _text_facts(table, path)], axis=1)
+    if {"split", "label"} <= set(facts):
+        labelled = facts[["split", "label"]].dropna()
+        count = labelled.groupby(["split", "label"], observed=True)["label"].transform("size")
+        split = labelled.groupby("split", observed=True)["label"].transform("size")
+        facts["class_share"] = (count / split).reindex(facts.index).astype(np.float64)
     if {"rating", "label"} <= set(facts):
         low, high = facts["rating"] <= 4, facts["rating"] >= 7
         negative, positive = facts["label"] == 0, facts["label"] == 1

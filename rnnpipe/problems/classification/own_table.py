@@ -1,23 +1,29 @@
 """A table of one's own: columns, labels and splits by parameter, every row accounted for."""
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from rnnpipe.errors import SourceError, quoted, shown
-from rnnpipe.problems.classification.labels import label_key, labels_of, plain_value
+from rnnpipe.problems.classification.labels import label_key, plain_value
+from rnnpipe.problems.classification.own_labels import (
+    LEFT_OUT,
+    NO_LABEL,
+    find_classes,
+    left_out_keys,
+    require_rows,
+)
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.reviews import (
-    LABELS,
     SPLITS,
     Prepared,
     Review,
-    Split,
     TextSpool,
     digest_in_order,
     text_spool,
@@ -29,6 +35,7 @@ from rnnpipe.text.held_out import held_out, place_of
 
 TEST_SHARE = 0.2
 _SPLITS: tuple[str, ...] = SPLITS
+_TRAIN, _TEST, _UNLABELLED = map(SPLITS.index, ("train", "test", "unlabelled"))
 _MOST_LISTED = 10
 
 
@@ -36,15 +43,17 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
     """Write the reviews of a CSV (UTF-8, commas) or parquet file to one parquet table.
 
     Labels are compared as :func:`label_key` has them, groups as text without the blanks around
-    them. Rows are counted from 0, the first below the header.
+    them. Rows are counted from 0, the first below the header, also those that are left out.
 
     Args:
         table: the file; its suffix, ``.csv`` or ``.parquet``, says which.
         out: the table; the schema is :data:`SCHEMA`, rows are sorted by id.
-        params: the names of the columns, and which label value means what.
+        params: the names of the columns, and which label is which class.
 
     Raises:
-        SourceError: the file is broken, a column is missing, or a value cannot be used.
+        SourceError: the file is broken, a column is missing, a value cannot be used, or the labels
+            are no classes to tell apart.
+        ParameterError: one label has two meanings.
     """
     table = Path(table)
     chosen = {
@@ -54,7 +63,7 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
         "group": params.group_column,
     }
     columns = {role: name for role, name in chosen.items() if name is not None}
-    labels, groups, given = _Column(label_key), _Column(), _Column()
+    labels, groups, given = _Column(), _Column(), _Column()
     places = array("d")  # of each row's group, where the table does not say its split
     empty: list[int] = []  # rows
     with text_spool(out := Path(out)) as texts:
@@ -74,6 +83,8 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
                 texts.append(text)
         if not len(texts):
             raise SourceError(f"{shown(table)} has no rows below its header")
+        left_out = left_out_keys(params.labels)
+        empty = [row for row in empty if label_key(labels[row]) not in left_out]
         if empty:
             listed = ", ".join(map(str, empty[:_MOST_LISTED]))
             more = ", …" if len(empty) > _MOST_LISTED else ""
@@ -81,48 +92,63 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
                 f"{shown(table)}: found {len(empty):,} empty texts of {len(texts):,}, in row"
                 f" {listed}{more}; expected a text in each: fill them, or delete the rows"
             )
-        meanings = _meanings(table, labels, params)
+        where = f"{shown(table)}, column {quoted(params.label_column)}"
+        classes, numbers = find_classes(
+            where, labels.values, labels.counts, labels.first_rows, params.labels
+        )
+        label_of = np.array(numbers, np.int8)[labels.codes]
+        kept = label_of != LEFT_OUT
+        splits = np.full(len(texts), _UNLABELLED, np.uint8)
         if "split" in columns:
-            splits = _given_splits(table, given, labels, params)
+            splits[kept] = _given_splits(table, given, label_of, params)
         else:
-            in_test = held_out(np.frombuffer(places), TEST_SHARE, "test")
-            splits = bytearray(
-                np.where(in_test, SPLITS.index("test"), SPLITS.index("train")).astype(np.uint8)
-            )
-        rows = _TableRows(splits, labels, meanings, groups if "group" in columns else None)
-        digest = digest_in_order((path, texts.sha256(row)) for row, path in rows.paths())
-        return write_reviews(out, rows.reviews(texts), texts, digest)
+            labelled = label_of >= 0
+            splits[labelled] = _TRAIN
+            splits[labelled & _in_test(np.frombuffer(places), label_of)] = _TEST
+        label_of[kept & (splits == _UNLABELLED)] = NO_LABEL
+        require_rows(where, classes, label_of, splits, "split" in columns)
+        rows = _TableRows(splits, label_of, groups if "group" in columns else None)
+        digest = digest_in_order((path, texts.sha256(row)) for row, path in rows.paths(classes))
+        left = int(np.count_nonzero(~kept))
+        return write_reviews(out, rows.reviews(texts), texts, digest, classes, left)
 
 
 class _Column:
     """A column's values as text, each distinct one kept once."""
 
-    def __init__(self, plain: Callable[[Any], str | None] = plain_value) -> None:
-        self._plain = plain
+    def __init__(self) -> None:
         self._codes = array("i")
         self._code_of: dict[str | None, int] = {}
-        self._values: list[str | None] = []
+        self.values: list[str | None] = []
+        """The distinct ones, by their first row."""
+        self.first_rows = array("q")
+        """Of each of them."""
 
     def extend(self, cells: pa.Array) -> None:
         for cell in cells.to_pylist():
-            value = self._plain(cell)
-            code = self._code_of.setdefault(value, len(self._values))
-            if code == len(self._values):
-                self._values.append(value)
+            value = plain_value(cell)
+            code = self._code_of.setdefault(value, len(self.values))
+            if code == len(self.values):
+                self.values.append(value)
+                self.first_rows.append(len(self._codes))
             self._codes.append(code)
 
     def __getitem__(self, row: int) -> str | None:
-        return self._values[self._codes[row]]
+        return self.values[self._codes[row]]
 
     def __len__(self) -> int:
         return len(self._codes)
 
     @property
-    def distinct(self) -> set[str]:
-        return {value for value in self._values if value is not None}
+    def codes(self) -> NDArray[np.int32]:
+        """``int32[n]``: which of the distinct values each row has."""
+        return np.frombuffer(self._codes, np.int32)
 
-    def first_row(self, value: str) -> int:
-        return self._codes.index(self._code_of[value])
+    @property
+    def counts(self) -> list[int]:
+        """How many rows each of the distinct values has."""
+        counts: list[int] = np.bincount(self.codes, minlength=len(self.values)).tolist()
+        return counts
 
 
 def _texts(table: Path, column: pa.Array, first_row: int, empty: list[int]) -> list[bytes]:
@@ -135,36 +161,6 @@ def _texts(table: Path, column: pa.Array, first_row: int, empty: list[int]) -> l
     empty += (first_row + np.flatnonzero(nothing)).tolist()
     texts: list[bytes] = column.fill_null("").cast(pa.large_binary()).to_pylist()
     return texts
-
-
-def _meanings(table: Path, column: _Column, params: Prepare) -> dict[str | None, int | None]:
-    """The label, 0 or 1, that each of a column's values stands for; None for none."""
-    distinct, meaning = column.distinct, labels_of(params.labels)
-    foreign = sorted(distinct - meaning.keys())
-    if foreign:
-        told = ", ".join(
-            f"{quoted(value)} (row {column.first_row(value)})" for value in foreign[:3]
-        )
-        known = ", ".join(map(quoted, list(meaning)[:10]))
-        classes = (
-            f" The column holds {len(distinct)} different labels; rnnpipe learns two classes:"
-            " map several to one class, or leave the other rows out."
-            if len(distinct) > 2
-            else ""
-        )
-        raise SourceError(
-            f"{shown(table)}, column {quoted(params.label_column)}: no meaning is known of {told};"
-            f" known: {known[:300]}.{classes}"
-            " Set prepare.labels in params.yaml"
-        )
-    classes_found = {meaning[value] for value in distinct}
-    if len(classes_found) < 2:
-        raise SourceError(
-            f"{shown(table)}, column {quoted(params.label_column)}: found"
-            f" {'only ' + classes_found.pop() if classes_found else 'no'} labels, expected both"
-            " neg and pos: there is nothing to tell apart"
-        )
-    return {None: None} | {value: LABELS[meaning[value]] for value in distinct}
 
 
 # What people call the splits, in lower case.
@@ -183,21 +179,33 @@ _SPLIT_WORDS = {
 }
 
 
-def _given_splits(table: Path, column: _Column, labels: _Column, params: Prepare) -> bytearray:
-    splits = bytearray()
-    for row in range(len(column)):
-        written, label = column[row], labels[row]
+def _given_splits(
+    table: Path, column: _Column, labels: NDArray[np.int8], params: Prepare
+) -> list[int]:
+    """The split, as its place in SPLITS, of each row that is not left out."""
+    splits: list[int] = []
+    for row, label in enumerate(labels.tolist()):
+        if label == LEFT_OUT:
+            continue
+        written = column[row]
         split = _SPLIT_WORDS.get((written or "").casefold())
         where = f"{shown(table)}, row {row}, column {quoted(params.split_column)}"
         if split is None:
             found = "nothing" if written is None else quoted(written)
             raise SourceError(f"{where}: found {found}, expected {', '.join(SPLITS)}")
-        if label is None and split != "unlabelled":
+        if label == NO_LABEL and split != "unlabelled":
             raise SourceError(
                 f"{where}: {split}, but the row has no label; label it or write unlabelled"
             )
         splits.append(_SPLITS.index(split))
     return splits
+
+
+def _in_test(places: NDArray[np.float64], labels: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Which rows become test, by the places of their groups; none of those that are left out."""
+    chosen, kept = np.zeros(len(places), bool), labels != LEFT_OUT
+    chosen[kept] = held_out(places[kept], TEST_SHARE, "test", labels[kept])
+    return chosen
 
 
 def _test_place(film: str | None, text: bytes) -> float:
@@ -207,43 +215,43 @@ def _test_place(film: str | None, text: bytes) -> float:
 
 
 class _TableRows:
-    """The rows of a table but for their texts."""
+    """The rows of a table but for their texts.
+
+    Args:
+        splits: ``uint8[n]``, places in :data:`SPLITS`.
+        labels: ``int8[n]``, :data:`NO_LABEL` where a row is unlabelled.
+        films: the groups, if there are any.
+    """
 
     def __init__(
-        self,
-        splits: bytearray,
-        labels: _Column,
-        meanings: dict[str | None, int | None],
-        films: _Column | None,
+        self, splits: NDArray[np.uint8], labels: NDArray[np.int8], films: _Column | None
     ) -> None:
         self._splits = splits
         self._labels = labels
-        self._meanings = meanings
         self._films = films
 
-    def _side(self, row: int) -> tuple[Split, int | None]:
-        """A row's split, and its label where the split has any."""
-        split, label = SPLITS[self._splits[row]], self._meanings[self._labels[row]]
-        return ("unlabelled", None) if label is None or split == "unlabelled" else (split, label)
-
-    def paths(self) -> Iterator[tuple[int, str]]:
+    def paths(self, classes: tuple[str, ...]) -> Iterator[tuple[int, str]]:
         """Yield each row with its path as a review of an archive, in the order of the paths."""
-        rows: dict[str, array[int]] = {}
-        for row in range(len(self._labels)):
-            split, label = self._side(row)
-            kind = "unsup" if label is None else ("neg", "pos")[label]
-            rows.setdefault(f"{split}/{kind}", array("q")).append(row)
-        for folder in sorted(rows):
-            for row in rows[folder]:
-                yield row, f"{folder}/{_row_id(row)}"
+        folders: dict[str, NDArray[np.int64]] = {}
+        for number, split in enumerate(SPLITS):
+            for label in [NO_LABEL, *range(len(classes))]:
+                # A class may be called by any signs; as quoted, they order as their bytes do.
+                kind = "unsup" if label == NO_LABEL else quote(classes[label], safe="")
+                here = np.flatnonzero((self._splits == number) & (self._labels == label))
+                folders[f"{split}/{kind}/"] = here
+        for folder in sorted(folders):
+            for row in folders[folder].tolist():
+                yield row, f"{folder}{_row_id(row)}"
 
     def reviews(self, texts: TextSpool) -> Iterator[Review]:
         """Yield the rows in the order of their ids."""
-        for row in range(len(texts)):
-            split, label = self._side(row)
+        for row in np.flatnonzero(self._labels != LEFT_OUT).tolist():
+            label = int(self._labels[row])
             film = self._films[row] if self._films else None
             sha256, text = texts[row]
-            yield Review(_row_id(row), split, label, None, film, text, sha256)
+            split = SPLITS[self._splits[row]]
+            known = None if label == NO_LABEL else label
+            yield Review(_row_id(row), split, known, None, film, text, sha256)
 
 
 def _row_id(row: int) -> str:

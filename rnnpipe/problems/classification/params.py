@@ -9,6 +9,8 @@ from rnnpipe.config.section import Real, Section, Source, knob
 from rnnpipe.config.table import CsvKeys
 from rnnpipe.config.text import Sequences
 from rnnpipe.config.training import Embedding, Recurrence, Training
+from rnnpipe.errors import quoted
+from rnnpipe.problems.classification.labels import LONGEST_NAME, plain_value
 
 
 class Download(Section):
@@ -42,11 +44,11 @@ class Prepare(CsvKeys):
         "column that ties rows together (film, author, product); without a split column a group never spans two splits",
         "own tables only; without it near-copies may leak from train into validation and test",
     )
-    labels: dict[str, Literal["neg", "pos"]] = knob(
-        {"neg": "neg", "negative": "neg", "0": "neg", "pos": "pos", "positive": "pos", "1": "pos"},
-        "which label value means neg and which pos",
-        "own tables only",
-        min_length=2,
+    labels: dict[str, str | None] | None = knob(
+        None,
+        "which label value belongs to which class, in any words ({good: pos, bad: neg}); a value"
+        " mapped to null leaves its rows out; null: each label found is a class",
+        "own tables only; the order of the classes is the one in which they are first named",
     )
 
     @field_validator("labels", mode="before")
@@ -56,26 +58,48 @@ class Prepare(CsvKeys):
         if not isinstance(labels, dict):
             return labels
         return {
-            str(key).lower() if isinstance(key, bool) else str(key): name
+            str(key).lower() if isinstance(key, bool) else str(key): (
+                (plain_value(name) or "") if isinstance(name, bool | int | float | str) else name
+            )
             for key, name in labels.items()
         }
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_name_classes(cls, labels: dict[str, str | None] | None) -> Any:
+        if labels is None:
+            return labels
+        names = {name for name in labels.values() if name is not None}
+        if not labels or len(names) == 1:
+            raise ValueError(
+                f"prepare.labels names {quoted(names.pop()) + ' alone' if names else 'nothing'},"
+                " expected two classes or more, or null for the labels as they stand in the table"
+            )
+        for name in names:
+            if not 0 < len(name) <= LONGEST_NAME:
+                raise ValueError(
+                    f"prepare.labels names a class {quoted(name)}, expected 1 to {LONGEST_NAME}"
+                    " characters: give it a short name"
+                )
+        return labels
 
 
 class Validate(Section):
     """What the reviews must fulfil before anything is learnt from them."""
 
     min_labelled: int = knob(
-        500,
+        20,
         "fewest labelled reviews in train, and a tenth of it in test",
         "stops a run on a file that was cut short",
-        ge=20,
+        ge=2,
     )
     min_class_share: Real = knob(
         0.2,
-        "smallest share of either class in train and test",
-        "stops a run on a file sorted by label and cut",
+        "smallest share of any class in train and test, counted against an even share: of two"
+        " classes 0.2 means a tenth of the reviews, of five a twenty-fifth",
+        "stops a run on a file sorted by label and cut; lower it for classes that are rare",
         ge=0.0,
-        le=0.5,
+        le=1.0,
     )
     max_duplicate_share: Real = knob(
         0.1,

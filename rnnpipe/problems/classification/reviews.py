@@ -12,7 +12,7 @@ import logging
 import os
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rnnpipe.errors import quoted
+from rnnpipe.problems.classification.classes import with_classes
 from rnnpipe.storage.files import atomic_file, temporary_file
 
 logger = logging.getLogger(__name__)
 
 ROW_GROUP = 5_000
+_MOST_TOLD = 10  # classes in one line of the log
 GROUP_BYTES = 256 << 20  # of texts; 5,000 reviews of a book's length are more than fits into memory
 
 SCHEMA = pa.schema(
@@ -43,7 +46,6 @@ SCHEMA = pa.schema(
 
 Split = Literal["train", "test", "unlabelled", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "test", "unlabelled", "validation")
-LABELS = {"neg": 0, "pos": 1, "unsup": None}
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Prepared:
     """Bytes of all texts, UTF-8."""
     digest: str
     """SHA-256 of all reviews, in hex; see :func:`content_digest`."""
+    left_out: int = 0
+    """Rows of a table whose label ``prepare.labels`` maps to null."""
 
 
 class Review(NamedTuple):
@@ -146,16 +150,36 @@ def text_spool(out: Path) -> Iterator[TextSpool]:
         yield TextSpool(file)
 
 
-def write_reviews(out: Path, reviews: Iterable[Review], texts: TextSpool, digest: str) -> Prepared:
-    """Write rows that come in the order of their ids."""
+def write_reviews(
+    out: Path,
+    reviews: Iterable[Review],
+    texts: TextSpool,
+    digest: str,
+    classes: Sequence[str],
+    left_out: int = 0,
+) -> Prepared:
+    """Write rows that come in the order of their ids.
+
+    Args:
+        out: the table.
+        reviews: its rows.
+        texts: that they are among.
+        digest: of all rows, in hex.
+        classes: the names of the labels, 0 first.
+        left_out: how many rows were left out, for the log.
+    """
     splits: Counter[str] = Counter()
+    of_label: Counter[int | None] = Counter()
     repeated = texts.repeated_marks()
     first_with: dict[bytes, str] = {}  # of texts that may stand twice alone: most do not
     duplicates = text_bytes = 0
     with (
         atomic_file(out) as partial,
         pq.ParquetWriter(
-            partial, SCHEMA, compression="zstd", use_dictionary=["split", "label", "film"]
+            partial,
+            with_classes(SCHEMA, classes),
+            compression="zstd",
+            use_dictionary=["split", "label", "film"],
         ) as writer,
     ):
         for batch in _batches(reviews):
@@ -166,6 +190,7 @@ def write_reviews(out: Path, reviews: Iterable[Review], texts: TextSpool, digest
                     first = first_with.setdefault(review.sha256, review.id)
                 duplicates_of.append(None if first == review.id else first)
                 splits[review.split] += 1
+                of_label[review.label] += 1
                 text_bytes += len(review.text)
             duplicates += len(batch) - duplicates_of.count(None)
             ids, parts, labels, ratings, films, contents, _ = zip(*batch, strict=True)
@@ -184,8 +209,17 @@ def write_reviews(out: Path, reviews: Iterable[Review], texts: TextSpool, digest
     counts: dict[str, int] = {
         split: splits[split] for split in SPLITS if splits[split] or split != "validation"
     }
-    logger.info("%s: %s", out, ", ".join(f"{count:,} {split}" for split, count in counts.items()))
-    return Prepared(counts, duplicates, text_bytes, digest)
+    told = [f"{count:,} {split}" for split, count in counts.items()]
+    if left_out:
+        told.append(f"{left_out:,} left out by prepare.labels")
+    logger.info("%s: %s; classes: %s", out, ", ".join(told), _told(classes, of_label))
+    return Prepared(counts, duplicates, text_bytes, digest, left_out)
+
+
+def _told(classes: Sequence[str], labels: Mapping[int | None, int]) -> str:
+    told = [f"{quoted(name)} {labels[label]:,}" for label, name in enumerate(classes)]
+    more = f", and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
+    return ", ".join(told[:_MOST_TOLD]) + more
 
 
 def _batches(reviews: Iterable[Review]) -> Iterator[list[Review]]:
