@@ -72,7 +72,8 @@ def write_project(params, folder: Path, classes) -> None:
     pq.write_table(table(columns, classes), folder / "data/reviews.parquet")
     teacher = random.dirichlet(np.ones(len(classes)), n)
     baseline = pd.DataFrame({"id": ids, "split": splits})
-    baseline[probability_columns(classes)] = teacher
+    columns = probability_columns(classes)
+    baseline[columns] = teacher[:, -len(columns) :]
     baseline.to_parquet(folder / "data/baseline.parquet")
     small = {
         "hidden_size": 4,
