@@ -93,6 +93,17 @@ def probabilities_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(expit(logits.astype(np.float64)))
 
 
+def called(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the label that each row is given, ``int64[n]``.
+
+    Args:
+        probabilities: ``float64[n]`` of label 1, or of K > 2 classes ``float64[n, K]``.
+    """
+    if probabilities.ndim == 1:
+        return (probabilities > THRESHOLD).astype(np.int64)
+    return np.asarray(probabilities.argmax(axis=1), np.int64)
+
+
 def curves(
     labels: NDArray[np.int8],
     probabilities: NDArray[np.float64],
