@@ -103,7 +103,7 @@ def load_model(model: str | Path | None = None, root: Path = Path()) -> Model:
     vocabulary = Vocabulary.load(folder / "vocabulary.json")
     padding = Padding(**saved.padding.model_dump())
     network = ExportedNetwork(folder / "network.onnx")
-    network.require_matching(len(vocabulary), padding)
+    network.require_matching(len(vocabulary), padding, len(saved.label_names))
     return Model(saved.label_names, vocabulary, padding, network)
 
 
