@@ -1,13 +1,13 @@
 from math import comb
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from rnnpipe.metrics.classification import CLASSIFICATION_METRICS, calibration_error, curves
+from rnnpipe.metrics.classification import CLASSIFICATION_METRICS
+from rnnpipe.metrics.curves import calibration_error, curves
 from rnnpipe.metrics.interval import bootstrap, flatten
 from rnnpipe.metrics.paired import mcnemar, paired_test
 from rnnpipe.problems.classification.evaluate import against_largest_class
@@ -171,14 +171,14 @@ def test_a_tiny_p_value_is_kept():
 STATED = Register(min_validation_accuracy=0.85)
 
 
-def rows_of(labels, called):
-    return pd.DataFrame({"label": labels, "probability": np.where(called, 0.9, 0.1)})
+def against(labels, called):
+    return against_largest_class(labels.astype(np.int8), np.where(called, 0.9, 0.1))
 
 
 @given(st.lists(st.booleans(), min_size=2, max_size=60), st.booleans())
 def test_always_naming_one_class_is_no_better_than_that(labels, named):
     labels = np.array(labels)
-    found = against_largest_class(rows_of(labels.astype(np.int8), np.full(len(labels), named)))
+    found = against(labels, np.full(len(labels), named))
     assert found["p_value"] >= 0.5
     assert not found["every_class_called"]
     verdicts = [gate.passed for gate in gates_of({"validation": {"largest_class": found}}, STATED)]
@@ -190,7 +190,7 @@ def test_an_accurate_model_that_learnt_nothing_is_refused():
     labels = np.arange(1000) < 70
     called = np.zeros(1000, bool)
     called[[3, 500]] = True  # one right, one wrong
-    found = against_largest_class(rows_of(labels.astype(np.int8), called))
+    found = against(labels, called)
     assert (found["share"], found["every_class_called"]) == (0.93, True)
     chance, calls = gates_of({"validation": {"largest_class": found}}, STATED)
     assert (chance.passed, calls.passed) == (False, True)
@@ -200,7 +200,7 @@ def test_a_model_that_learnt_something_passes():
     labels = np.arange(1000) < 70
     called = labels.copy()
     called[:30] = False
-    found = against_largest_class(rows_of(labels.astype(np.int8), called))
+    found = against(labels, called)
     assert all(gate.passed for gate in gates_of({"validation": {"largest_class": found}}, STATED))
 
 

@@ -36,7 +36,7 @@ BOOL, INT, FLOAT = (
 def open_(path: Path) -> ExportedNetwork:
     """Load a classifier as ``predict`` does."""
     network = ExportedNetwork(path)
-    network.require_matching(VOCABULARY, Padding(400))
+    network.require_matching(VOCABULARY, Padding(400), 2)
     return network
 
 

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,11 @@ def test_json_tells_the_known_words_of_each_text(folder, capsys):
     shown = capsys.readouterr()
     rows = [json.loads(line) for line in shown.out.splitlines()]
     assert [row["known_words"] for row in rows] == [2, 0]
+    for row in rows:
+        assert list(row) == ["label", "probability", "probabilities", "known_words"]
+        assert list(row["probabilities"]) == ["neg", "pos"]
+        assert row["probabilities"]["pos"] == row["probability"]
+        assert row["label"] == ("pos" if row["probability"] > 0.5 else "neg")
     assert shown.err == ""
 
 
@@ -82,10 +89,61 @@ def test_many_texts_without_a_known_word_are_one_note(folder, capsys, tmp_path):
     assert len(shown.out.splitlines()) == 1000
     [note] = shown.err.splitlines()
     assert "500 of 1,000 texts" in note
-    assert "2, 4, 6" in note
+    assert "row 1, 3, 5" in note  # as errors count them: from 0 below the header
     assert len(note) < 300
 
 
 def test_texts_of_known_words_are_answered_without_a_note(folder, capsys):
     assert main(["predict", "--model", str(folder), "word3 word4"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_answers_for_a_file_carry_its_ids_and_rows(folder, capsys, tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text("key,text\n007,word3\n=1+1,word4\n,word5\n")
+    command = ["predict", "--model", str(folder), "--file", str(path), "--id-column", "key"]
+    assert main(command) == 0
+    plain = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [cells[0] for cells in plain] == ["007", "=1+1", ""]
+    assert main([*command, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["row"], row["id"]) for row in rows] == [(0, "007"), (1, "=1+1"), (2, "")]
+    assert [row["label"] for row in rows] == [cells[1] for cells in plain]
+    out = tmp_path / "answers.csv"
+    assert main([*command, "--out", str(out)]) == 0
+    assert "3 answers" in capsys.readouterr().out
+    header, *lines = out.read_text().splitlines()
+    named = ("row", "id", "label", "known_words", "probability_neg", "probability_pos")
+    assert header == ",".join(f'"{name}"' for name in named)
+    assert [line.split(",")[:2] for line in lines] == [["0", '"007"'], ["1", '"=1+1"'], ["2", '""']]
+
+
+def test_whole_numbers_of_a_parquet_file_stay_numbers(folder, capsys, tmp_path):
+    pq.write_table(pa.table({"n": [7, None], "text": ["word3", "word4"]}), tmp_path / "t.parquet")
+    command = ["predict", "--model", str(folder), "--file", str(tmp_path / "t.parquet")]
+    command += ["--id-column", "n"]
+    assert main([*command, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["id"] for row in rows] == [7, None]
+    assert main([*command, "--out", str(tmp_path / "answers.parquet")]) == 0
+    assert pq.read_table(tmp_path / "answers.parquet")["id"].to_pylist() == [7, None]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["word3", "--id-column", "key"], "without --file"),
+        (["--file", "-", "--id-column", "key"], "standard input"),
+        (["--file", "texts.csv", "--id-column", "nokey"], "--id-column"),
+        (["word3", "--json", "--out", "a.csv"], "expected one of them"),
+        (["word3", "--out", "a.xlsx"], "ends in .csv or .parquet"),
+    ],
+)
+def test_what_cannot_be_answered_so_is_said(folder, capsys, tmp_path, monkeypatch, options, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.csv").write_text("key,text\n1,word3\n")
+    assert main(["predict", "--model", str(folder), *options]) == 1
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.csv"]

@@ -237,7 +237,7 @@ def assemble(target: Path, files: dict[str, Path]) -> str:
     return assemble_folder(
         target,
         files={path.name: path for path in given.values()},
-        params={"problem": NAME, "train": {"sequence_length": 400}},
+        params={"problem": NAME, "label_names": list(LABELS), "train": {"sequence_length": 400}},
         card="# A model",
         scores=lambda path: write_predictions(path, predictions, reviews),
     )

@@ -488,3 +488,43 @@ def test_a_broken_report_is_named(tmp_path, content):
     path.write_text(content, errors="surrogateescape")
     with pytest.raises(RnnpipeError, match=r"metrics\.json"):
         read_story(tmp_path, PROBLEM.paths, PROBLEM.validation_reports, WORDING)
+
+
+def test_an_uneven_split_shows_precision_and_recall_first(tmp_path):
+    paths = paths_of("classification")
+    for name in ("training", "confusion", "precision_recall"):
+        file = tmp_path / "reports/plots" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(PIXEL)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    for share, first in ((0.6, "training"), (0.93, "precision_recall"), (None, "training")):
+        largest = {"largest_class": {"share": share}}
+        write_json(tmp_path / "reports/metrics.json", {"validation": largest})
+        found = read_story(tmp_path, paths, [], WORDING)
+        assert next(iter(found.pictures)) == first
+        assert len(found.pictures) == 3
+
+
+def test_a_refused_model_is_told_what_to_try(story):
+    gates = [
+        {"name": "every_class_called", "found": False, "required": True, "passed": False},
+        {"name": "better_than_baseline", "found": False, "required": True, "passed": False},
+        {"name": "validation_accuracy", "found": 0.91, "required": 0.85, "passed": True},
+    ]
+    decision = {**story.decision, "verdict": "refused", "reasons": gates}
+    shown = page(replace(story, decision=decision))
+    assert "train.class_weight: balanced" in shown
+    assert WORDING.try_next("better_than_baseline") in shown
+    assert WORDING.try_next("validation_accuracy") not in shown
+    assert "What to try" not in page(story)
+
+
+def test_the_figures_of_each_class_stand_in_a_table(story):
+    names = [HOSTILE, "x" * 300, "\u202eevil"]
+    by_class = {name: {**figures(0.8), "n": 5} for name in names}
+    metrics = {**story.metrics, "classes": by_class}
+    shown = page(replace(story, metrics=metrics))
+    assert "By class" in Reader(shown).text
+    assert_loads_nothing(shown)
+    assert "\u202e" not in shown
+    assert "By class" not in page(story)

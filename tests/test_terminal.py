@@ -166,7 +166,7 @@ def test_the_mistakes_of_an_evaluation_hold_no_formula(tmp_path, monkeypatch):
     pd.DataFrame({"id": ids, "text": texts}).to_parquet(reviews)
     monkeypatch.setattr(evaluate, "REVIEWS", reviews)
     test = pd.DataFrame({"id": ids, "label": 0, "probability": [0.9, 0.8, 0.7, 0.6]})
-    written = evaluate._mistakes(test, 4).to_csv(index=False)
+    written = evaluate._mistakes(test, ("neg", "pos"), 4).to_csv(index=False)
     rows = list(csv.DictReader(io.StringIO(written)))
     assert [row["text"] for row in rows] == [f"'{texts[0]}", texts[1], "'-1 for it", "'@me"]
     assert [row["id"] for row in rows] == ids

@@ -335,7 +335,12 @@ def _results(folder: Path, problem: str) -> Iterator[str]:
 
 def _refusals(gates: Sequence[Reason]) -> list[str]:
     """The gates that do not hold, as one list."""
-    items = [f"- ✗ {text(gate.sentence)}." for gate in gates if not gate.passed]
+    items = [
+        f"- ✗ {text(gate.sentence)}."
+        + (f" What to try: {text(gate.advice)}" if gate.advice else "")
+        for gate in gates
+        if not gate.passed
+    ]
     return ["\n".join(items)] if items else []
 
 

@@ -148,7 +148,7 @@ def show_stage(
                 _show(
                     "metrics", metrics_markdown(metrics, champion, words), "Figures and differences"
                 )
-            if pictures := read_pictures(reports / "plots", words):
+            if pictures := read_pictures(reports / "plots", words, metrics):
                 _show(
                     "pictures", pictures_markdown(pictures, words), "Pictures of test and training"
                 )

@@ -1,19 +1,20 @@
-"""Metrics of two classes, from labels and probabilities alone."""
+"""What logits say, and the metrics of two classes, from labels and probabilities alone.
+
+Those of more classes stand in :mod:`rnnpipe.metrics.multiclass`: a prediction needs this file, and
+should not wait for more than it uses.
+"""
 
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from rnnpipe.metrics.interval import Metric
 
 THRESHOLD = 0.5
-_CALIBRATION_BINS = 10
-_LENGTH_GROUPS = 8
-_CURVE_POINTS = 300
-_TINY = 1e-7  # probabilities are kept this far from 0 and 1 in the loss
+IMBALANCED = 2 / 3  # share of the largest class above which accuracy and ROC flatter
+TINY = 1e-7  # probabilities are kept this far from 0 and 1 in the loss
 
 
 def accuracy(
@@ -75,7 +76,7 @@ def loss(
 ) -> float:
     """Mean binary cross entropy in nats."""
     given = np.where(labels == 1, probabilities, 1 - probabilities)
-    return float(np.average(-np.log(np.clip(given, _TINY, 1)), weights=weights))
+    return float(np.average(-np.log(np.clip(given, TINY, 1)), weights=weights))
 
 
 CLASSIFICATION_METRICS: Mapping[str, Metric] = {
@@ -89,81 +90,41 @@ CLASSIFICATION_METRICS: Mapping[str, Metric] = {
 
 
 def probabilities_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Turn logits into probabilities of label 1, ``float64[n]``."""
-    return np.asarray(expit(logits.astype(np.float64)))
-
-
-def curves(
-    labels: NDArray[np.int8],
-    probabilities: NDArray[np.float64],
-    lengths: NDArray[np.int32],
-    names: tuple[str, str],
-) -> dict[str, pd.DataFrame]:
-    """Lay out one small table for each picture.
+    """Turn logits into probabilities.
 
     Args:
-        labels: ``int8[n]``, 0 or 1.
-        probabilities: ``float64[n]`` of label 1.
-        lengths: ``int32[n]``, words a review.
-        names: of label 0 and label 1.
+        logits: ``float32[n]``, the log-odds of label 1 of two; or ``float32[n, classes]``.
 
     Returns:
-        ``confusion`` (actual, predicted; a row a review, as DVC's template wants it), ``roc``,
-        ``precision_recall``, ``calibration`` (ten bins of equal width; empty ones left out; Guo
-        et al. 2017), ``accuracy_by_length`` (eight groups of like size).
+        ``float64[n]``, the probability of label 1; or ``float64[n, classes]``, each row of sum 1.
     """
-    # Here, since a prediction needs the threshold from this file and should not wait for it.
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
-    named = np.array(names)
-    false, true, _ = roc_curve(labels, probabilities)
-    precisions, recalls, _ = precision_recall_curve(labels, probabilities)
-    table = pd.DataFrame(
-        {
-            "label": labels,
-            "probability": probabilities,
-            "length": lengths,
-            "right": (probabilities > THRESHOLD) == (labels == 1),
-            "bin": np.minimum(
-                (probabilities * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1
-            ),
-        }
-    )
-    calibration = table.groupby("bin").agg(
-        probability=("probability", "mean"), observed=("label", "mean"), n=("label", "size")
-    )
-    by_length = table.sort_values("length", kind="stable").reset_index(drop=True)
-    by_length["group"] = by_length.index * _LENGTH_GROUPS // len(by_length)
-    grouped = by_length.groupby("group").agg(
-        shortest=("length", "min"),
-        longest=("length", "max"),
-        accuracy=("right", "mean"),
-        n=("right", "size"),
-    )
-    return {
-        "confusion": pd.DataFrame(
-            {
-                "actual": named[labels],
-                "predicted": named[(probabilities > THRESHOLD).astype(int)],
-            }
-        ),
-        "roc": _thin(pd.DataFrame({"false_positive_rate": false, "true_positive_rate": true})),
-        "precision_recall": _thin(pd.DataFrame({"recall": recalls, "precision": precisions})),
-        "calibration": calibration.reset_index(drop=True),
-        "accuracy_by_length": grouped.reset_index(drop=True),
-    }
+    exact = logits.astype(np.float64)
+    return np.asarray(expit(exact) if exact.ndim == 1 else softmax(exact, axis=1))
 
 
-def calibration_error(calibration: pd.DataFrame) -> float:
-    """Mean gap between given and observed probability, weighted by rows."""
-    gaps = (calibration["probability"] - calibration["observed"]).abs()
-    return float(np.average(gaps, weights=calibration["n"]))
+def called(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the label that probabilities name, ``int64[n]``; of equals the first.
+
+    Args:
+        probabilities: ``float64[n]`` of label 1 of two, or ``float64[n, classes]``.
+
+    >>> called(np.array([0.2, 0.5, 0.7])).tolist(), called(np.array([[0.2, 0.5, 0.3]])).tolist()
+    ([0, 0, 1], [1])
+    """
+    if probabilities.ndim == 1:
+        return (probabilities > THRESHOLD).astype(np.int64)
+    return np.asarray(np.argmax(probabilities, axis=1), np.int64)
 
 
-def _thin(curve: pd.DataFrame) -> pd.DataFrame:
-    """Keep so few points that a page draws them at once, the ends among them."""
-    chosen = np.unique(np.linspace(0, len(curve) - 1, _CURVE_POINTS).round().astype(int))
-    return curve.iloc[chosen].reset_index(drop=True)
+def by_class(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability of every class, ``float64[n, classes]``.
+
+    Args:
+        probabilities: ``float64[n]`` of label 1 of two, or already so.
+    """
+    if probabilities.ndim == 1:
+        return np.stack([1 - probabilities, probabilities], axis=1)
+    return probabilities
 
 
 def _share(weights: NDArray[np.float64], there: NDArray[np.bool_]) -> float:

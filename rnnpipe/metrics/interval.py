@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Metric = Callable[[NDArray[np.int8], NDArray[np.float64], NDArray[np.float64]], float]
+# Figures by name, from ``float64[n]``, how often each row counts.
+Figures = Callable[[NDArray[np.float64]], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -40,27 +42,53 @@ def bootstrap(
     Raises:
         ValueError: there is no row.
     """
-    if not len(labels):
-        raise ValueError("no rows to take a metric of")
     # One sort here makes every resample's AUC cheap: its own stable sort finds sorted input.
     order = np.argsort(probabilities, kind="stable")
     labels, probabilities = labels[order], probabilities[order]
+    return resample(
+        lambda weights: {
+            name: metric(labels, probabilities, weights) for name, metric in metrics.items()
+        },
+        len(labels),
+        samples=samples,
+        confidence=confidence,
+        seed=seed,
+    )
+
+
+def resample(
+    figures: Figures, n: int, *, samples: int, confidence: float, seed: int
+) -> dict[str, Interval]:
+    """Take figures with their percentile bootstrap intervals over the rows.
+
+    Args:
+        figures: the same ones by name each time.
+        n: number of rows.
+        samples: number of resamples.
+        confidence: coverage of the interval.
+        seed: seed of the resampling.
+
+    Raises:
+        ValueError: there is no row.
+    """
+    if not n:
+        raise ValueError("no rows to take a metric of")
     random = np.random.default_rng(seed)
-    drawn = {name: np.empty(samples) for name in metrics}
+    once = figures(np.ones(n))
+    drawn = {name: np.empty(samples) for name in once}
     for sample in range(samples):
-        chosen = random.integers(0, len(labels), len(labels))
-        weights = np.bincount(chosen, minlength=len(labels)).astype(np.float64)
-        for name, metric in metrics.items():
-            drawn[name][sample] = metric(labels, probabilities, weights)
-    once = np.ones(len(labels))
+        chosen = random.integers(0, n, n)
+        weights = np.bincount(chosen, minlength=n).astype(np.float64)
+        for name, value in figures(weights).items():
+            drawn[name][sample] = value
     tail = (1 - confidence) / 2
     return {
         name: Interval(
-            metric(labels, probabilities, once),
+            value,
             float(np.quantile(drawn[name], tail)),
             float(np.quantile(drawn[name], 1 - tail)),
         )
-        for name, metric in metrics.items()
+        for name, value in once.items()
     }
 
 

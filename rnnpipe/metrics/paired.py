@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpipe.metrics.classification import THRESHOLD
+from rnnpipe.metrics.classification import called
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ def paired_test(
     """Compare two models row by row; far sharper than two intervals that overlap.
 
     Args:
-        labels: ``int8[n]``, 0 or 1.
-        ours: ``float64[n]``, our probabilities of label 1.
-        theirs: ``float64[n]``, the other's.
+        labels: ``int8[n]``.
+        ours: our probabilities, ``float64[n]`` of label 1 of two, or ``float64[n, classes]``.
+        theirs: the other's.
     """
-    ours_right, theirs_right = ((one > THRESHOLD) == (labels == 1) for one in (ours, theirs))
+    ours_right, theirs_right = (called(one) == labels for one in (ours, theirs))
     model_only_correct = int((ours_right & ~theirs_right).sum())
     baseline_only_correct = int((theirs_right & ~ours_right).sum())
     # Digits, not places: a tiny p value is no 0. The last ones differ between SciPy's versions.
@@ -63,7 +63,7 @@ def mcnemar(
     >>> mcnemar(3, 0), mcnemar(3, 0, "greater")
     (0.25, 0.125)
     """
-    # Here, since a prediction needs the threshold from this file and should not wait for it.
+    # Here, since not all that compares two models asks for it, and it takes long to load.
     from scipy.stats import binomtest
 
     discordant = model_only_correct + baseline_only_correct

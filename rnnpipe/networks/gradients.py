@@ -76,7 +76,7 @@ def measure_gradient_flow(
     Args:
         model: built by :func:`rnnpipe.problems.classification.network.build_classifier`.
         token_ids: ``int32[reviews, time]``, padded as the network expects it.
-        labels: ``int8[reviews]``, 0 or 1; the loss is each review's cross entropy.
+        labels: ``int8[reviews]``, from 0 on; the loss is each review's cross entropy.
 
     Returns:
         The flows of all layers, directions and states, in the order of the network. Without a
@@ -182,7 +182,12 @@ def _gradient_norms(
                 case _:
                     name = type(layer).__name__
                     raise TypeError(f"found a layer {name}, which has no rule for gradients yet")
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=value)
+        if value.shape.rank == 1:
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=value)
+        else:
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=tf.cast(targets, tf.int32), logits=value
+            )
     gradients = tape.gradient(losses, added, unconnected_gradients="zero")
     # Pooling takes a sequence of no word for one of a single step.
     return [tf.norm(gradient, axis=-1) for gradient in gradients], tf.maximum(lengths, 1)

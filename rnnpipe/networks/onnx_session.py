@@ -58,7 +58,11 @@ class Session:
 
 
 def open_session(
-    path: Path, kind: str, inputs: Mapping[str, int], outputs: Mapping[str, int], threads: int = 1
+    path: Path,
+    kind: str,
+    inputs: Mapping[str, int],
+    *outputs: Mapping[str, int],
+    threads: int = 1,
 ) -> Session:
     """Open an exported network.
 
@@ -66,17 +70,18 @@ def open_session(
         path: the file.
         kind: what it should be, for errors.
         inputs: names of what goes in, with the number of dimensions.
-        outputs: likewise of what comes out.
+        outputs: likewise of what comes out; of several, any one.
         threads: that share out one step; 0: as many as there are cores.
 
     Raises:
         RegistryError: the file is missing or is no such network.
     """
     graph, content = read_onnx(path)
-    for word, found, expected in (("in", graph.inputs, inputs), ("out", graph.outputs, outputs)):
-        if {name: len(shape) for name, shape in found.items()} != dict(expected):
+    for word, found, allowed in (("in", graph.inputs, (inputs,)), ("out", graph.outputs, outputs)):
+        if {name: len(shape) for name, shape in found.items()} not in map(dict, allowed):
+            expected = " or ".join(", ".join(one) for one in allowed)
             raise RegistryError(
-                f"{path} is no {kind}: {_told(found)} goes {word}, expected {', '.join(expected)};"
+                f"{path} is no {kind}: {_told(found)} goes {word}, expected {expected};"
                 " name a model of this problem"
             )
     # While it is opened, what depends on constants alone is computed: on the smallest inputs too.

@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from rnnpipe.errors import RegistryError
+from pydantic import BaseModel, Field
+
+from rnnpipe.config.document import read_document
+from rnnpipe.errors import RegistryError, quoted
 from rnnpipe.registry.folder import VALIDATION_PREDICTIONS, check_model
 
 ALPHA = 0.05
 MIN_SHARED = 500
 MIN_SHARED_LOSSES = 20  # a loss tells more than right or wrong
-_ANSWERS = {"text_sha256", "label", "probability"}
+_ANSWERS = {"text_sha256", "label"}
+_MOST_NAMED = 5
 _SHARED = {
     "accuracy": ("validation texts", MIN_SHARED),
     "loss": ("losses on validation", MIN_SHARED_LOSSES),
@@ -24,7 +28,8 @@ class Comparison:
 
     Figures are accuracies where answers are right or wrong, else mean losses;
     ``challenger_only`` counts what the challenger alone did right, or better, ``champion_only`` the
-    reverse; ``p_value`` is None when too little is shared to say anything.
+    reverse; ``p_value`` is None when too little is shared to say anything, or, as ``obstacle``
+    tells, for another reason.
     """
 
     shared: int
@@ -34,6 +39,7 @@ class Comparison:
     challenger_only: int
     champion_only: int
     p_value: float | None
+    obstacle: str | None = None
 
     @property
     def verdict(self) -> Literal["better", "not better", "not comparable"]:
@@ -43,6 +49,8 @@ class Comparison:
         return "better" if self.p_value < ALPHA else "not better"
 
     def __str__(self) -> str:
+        if self.obstacle:
+            return f"not comparable: {self.obstacle}"
         what, least = _SHARED[self.measure]
         if self.p_value is None:
             return f"not comparable: {self.shared} shared {what}, required {least}"
@@ -77,6 +85,8 @@ def compare(champion: Path, challenger: Path) -> Comparison:
                 " the registry again"
             ) from None
         wanted = {"id", "truth_sha256", "loss"} if "loss" in table else _ANSWERS
+        if wanted is _ANSWERS and "probability_0" not in table:
+            wanted = {*_ANSWERS, "probability"}
         if missing := sorted(wanted - set(table)):
             raise RegistryError(
                 f"{file} has no column {', '.join(missing)}: it is of another rnnpipe's model"
@@ -89,23 +99,73 @@ def compare(champion: Path, challenger: Path) -> Comparison:
         raise RegistryError(
             f"{champion} and {challenger} hold figures of two kinds: they are models of two problems"
         )
-    return _compare_losses(both) if kinds.pop() else _compare_answers(both)
+    if kinds.pop():
+        return _compare_losses(both)
+    names = {
+        which: _label_names(path, both[which])
+        for which, path in (("champion", champion), ("challenger", challenger))
+    }
+    if set(names["champion"]) != set(names["challenger"]):
+        told = " and ".join(f"the {which} {_listed(found)}" for which, found in names.items())
+        obstacle = f"they tell other classes apart, {told}"
+        return Comparison(0, "accuracy", 0.0, 0.0, 0, 0, None, obstacle)
+    return _compare_answers(both, names)
 
 
-def _compare_answers(scores: Mapping[str, Any]) -> Comparison:
+class _Saved(BaseModel):
+    """What is read of a folder's ``params.json``; models of before the manifest have it, too."""
+
+    label_names: tuple[Annotated[str, Field(max_length=1000)], ...]
+
+
+def _label_names(path: Path, table: Any) -> tuple[str, ...]:
+    """The names of a model's labels, as many as its table of answers tells apart."""
+    file = path / "params.json"
+    what, advice = f"{file} names no labels", "take the folder from the registry again"
+    names = read_document(_Saved, file, what, advice).label_names
+    width = len(_columns(table))
+    expected = 2 if width == 1 else width
+    labels = table["label"]
+    if len(names) != expected or not labels.between(0, expected - 1).all():
+        raise RegistryError(
+            f"{path / VALIDATION_PREDICTIONS} and {file} are of two models: found {expected} classes"
+            f" and {len(names)} names; {advice}"
+        )
+    return names
+
+
+def _columns(table: Any) -> list[str]:
+    """The columns of probabilities: one for two classes, else one a class."""
+    if "probability" in table:
+        return ["probability"]
+    found = [name for name in table if str(name).startswith("probability_")]
+    return [f"probability_{label}" for label in range(len(found))]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = len(names) - _MOST_NAMED
+    named = ", ".join(quoted(name) for name in names[:_MOST_NAMED])
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _compare_answers(scores: Mapping[str, Any], names: Mapping[str, tuple[str, ...]]) -> Comparison:
     import pandas as pd
 
-    from rnnpipe.metrics.classification import THRESHOLD
+    from rnnpipe.metrics.classification import called
     from rnnpipe.metrics.paired import mcnemar
 
-    def right(table: Any) -> "pd.Series[Any]":
-        """Whether each text was labelled rightly, by (hash, label); the first of equal texts."""
-        table = table.drop_duplicates(["text_sha256", "label"])
-        found = (table["probability"] > THRESHOLD) == (table["label"] == 1)
-        index = pd.MultiIndex.from_frame(table[["text_sha256", "label"]])
-        return pd.Series(found.to_numpy(), index)
+    def right(which: str) -> "pd.Series[Any]":
+        """Whether each text was labelled rightly, by (hash, name); the first of equal texts."""
+        table = scores[which].drop_duplicates(["text_sha256", "label"])
+        columns = _columns(table)
+        given = table[columns[0] if len(columns) == 1 else columns].to_numpy()
+        labels = table["label"].to_numpy()
+        # By name: the two may number their labels differently.
+        named = pd.Series(names[which]).take(labels).to_numpy()
+        index = pd.MultiIndex.from_arrays([table["text_sha256"], named])
+        return pd.Series(called(given) == labels, index)
 
-    both = pd.concat({name: right(table) for name, table in scores.items()}, axis=1)
+    both = pd.concat({which: right(which) for which in scores}, axis=1)
     both = both.dropna().astype(bool)
     shared = len(both)
     challenger_only = int((both["challenger"] & ~both["champion"]).sum())

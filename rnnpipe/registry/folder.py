@@ -88,7 +88,8 @@ def write_predictions(target: Path, predictions: Path, reviews: Path) -> None:
 
     Args:
         target: the file to write.
-        predictions: table of validation predictions with id, label, probability.
+        predictions: table of validation predictions with id, label, and ``probability`` or,
+            of each class, ``probability_0`` and so on.
         reviews: table of all reviews with id, text.
 
     Raises:
@@ -100,7 +101,9 @@ def write_predictions(target: Path, predictions: Path, reviews: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(predictions, columns=["id", "label", "probability"])
+    names = pq.read_schema(predictions).names
+    given = [name for name in names if name == "probability" or name.startswith("probability_")]
+    table = pq.read_table(predictions, columns=["id", "label", *given])
     table = table.sort_by("id")
     ids = table["id"].to_pylist()
     # The columns are cast, so that the bytes do not depend on who wrote the predictions.
@@ -109,7 +112,7 @@ def write_predictions(target: Path, predictions: Path, reviews: Path) -> None:
             "id": pa.array(ids, pa.string()),
             "text_sha256": text_hashes(table["id"], reviews),
             "label": table["label"].combine_chunks().cast(pa.int8()),
-            "probability": table["probability"].combine_chunks().cast(pa.float64()),
+            **{name: table[name].combine_chunks().cast(pa.float64()) for name in given},
         }
     )
     with atomic_file(target) as partial:

@@ -158,12 +158,13 @@ def small(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Reason:
-    """One gate, in words: what it looks at, what was found, what is required."""
+    """One gate, in words: what was found, what is required, what to try where it does not hold."""
 
     label: str
     found: str
     required: str
     passed: bool
+    advice: str = ""
 
     @property
     def sentence(self) -> str:
@@ -180,6 +181,7 @@ def reasons(decision: Mapping[str, Any], wording: Wording) -> tuple[Reason, ...]
             number(gate.get("found")),
             _required(gate.get("required"), gate.get("at")),
             gate.get("passed") is True,
+            "" if gate.get("passed") is True else wording.try_next(str(gate.get("name"))),
         )
         for gate in mappings(decision.get("reasons"))
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 
+from rnnpipe.errors import printable
 from rnnpipe.reporting.diagram import draw
 from rnnpipe.reporting.figures import (
     ABSENT,
@@ -29,6 +30,7 @@ from rnnpipe.reporting.story import MAX_PICTURE_BYTES, Story, mapping, mappings
 from rnnpipe.reporting.wording import Wording
 from rnnpipe.storage.paths import ProblemPaths
 
+BY_CLASS = ("precision", "recall", "f1")
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
@@ -61,6 +63,7 @@ def build_page(
         confidence=f"{100 * confidence:g} %",
         reasons=reasons(decision, wording),
         comparisons=list(_comparisons(metrics, wording)),
+        classes=list(_classes(metrics)),
         without_shared=_part(metrics, "without_shared"),
         pictures=list(_pictures(story.pictures, wording)),
         epochs=epochs,
@@ -122,6 +125,27 @@ def _comparisons(metrics: Mapping[str, Any], wording: Wording) -> Iterator[dict[
             rows = list(zip(figures, _bars(figures), strict=True))
             test = paired(theirs.get("mcnemar"))
             yield {"name": name, "n": ours.get("n"), "figures": rows, "paired": test}
+
+
+def _classes(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The figures of each class beside the baseline's, where there are more than two."""
+    theirs = _part(metrics, "baseline", "classes")
+    for label, (name, figures) in enumerate(_part(metrics, "classes").items()):
+        ours, other = mapping(figures), mapping(theirs.get(name))
+        yield {
+            "number": label,
+            "name": printable(name),
+            "n": ours.get("n"),
+            "figures": [
+                {
+                    "value": ours.get(key),
+                    "low": ours.get(f"{key}_low"),
+                    "high": ours.get(f"{key}_high"),
+                    "other": other.get(key),
+                }
+                for key in BY_CLASS
+            ],
+        }
 
 
 def _bars(figures: Sequence[Figure]) -> Iterator[dict[str, float] | None]:

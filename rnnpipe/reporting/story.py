@@ -51,9 +51,10 @@ def read_story(
     Raises:
         RnnpipeError: ``dvc.yaml`` is missing, or one of the reports is no JSON mapping.
     """
+    metrics = read_report(folder / paths.metrics)
     return Story(
         dag=read_dag(folder / paths.pipeline / "dvc.yaml"),
-        metrics=read_report(folder / paths.metrics),
+        metrics=metrics,
         suites={path.as_posix(): read_report(folder / path) for path in suites},
         sequences=read_report(folder / paths.reports / "sequences.json"),
         history=read_report(folder / paths.network / "history.json"),
@@ -61,7 +62,9 @@ def read_story(
         pictures={
             name: content
             for kind in ("plots", "gradient_flow")
-            for name, content in read_pictures(folder / paths.reports / kind, wording).items()
+            for name, content in read_pictures(
+                folder / paths.reports / kind, wording, metrics
+            ).items()
         },
     )
 
@@ -84,9 +87,19 @@ def read_report(path: Path) -> Mapping[str, Any] | None:
     return content
 
 
-def read_pictures(folder: Path, wording: Wording) -> dict[str, bytes]:
-    """Read every PNG picture of a folder: those the page has a caption for first."""
+def read_pictures(
+    folder: Path, wording: Wording, metrics: Mapping[str, Any] | None = None
+) -> dict[str, bytes]:
+    """Read every PNG picture of a folder: those the page has a caption for first.
+
+    Args:
+        folder: where they lie.
+        wording: how the problem's reports speak.
+        metrics: by which one of them may go before all others.
+    """
     known = list(wording.pictures)
+    if first := wording.first_picture(metrics or {}):
+        known.insert(0, first)
     paths = sorted(
         folder.glob("*.png"),
         key=lambda path: (known.index(path.stem) if path.stem in known else len(known), path.stem),

@@ -31,3 +31,5 @@ def run(params: Params) -> None:
     )
     write_json(paths.decision, asdict(decision))
     logger.info("%s %s: %s", decision.name, decision.verdict, "; ".join(map(str, decision.reasons)))
+    if decision.verdict == "refused":
+        logger.info("%s says what to try (dvc repro writes it next)", paths.reports / "index.html")

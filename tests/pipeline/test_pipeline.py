@@ -165,7 +165,7 @@ def test_the_model_serves_predictions(project):
     answers = [json.loads(line) for line in lines]
     assert len(answers) == len(texts)
     for answer in answers:
-        assert set(answer) == {"label", "probability", "known_words"}
+        assert list(answer) == ["row", "label", "probability", "probabilities", "known_words"]
         assert 0 <= answer["probability"] <= 1
         assert answer["label"] == ("pos" if answer["probability"] > 0.5 else "neg")
 

@@ -18,7 +18,7 @@ def save_classifier(model: keras.Model, path: Path) -> None:
     Args:
         model: built by :func:`rnnpipe.problems.classification.network.build_classifier`.
         path: the file; its input is ``token_ids``, ``int32[batch, time]``, its output
-            ``logit``, ``float32[batch]``.
+            ``logit``, ``float32[batch]``, or of K > 2 classes ``logits``, ``float32[batch, K]``.
 
     Raises:
         TypeError: there is no rule for one of the layers.
@@ -44,12 +44,14 @@ def save_classifier(model: keras.Model, path: Path) -> None:
                 pass
             case _:
                 raise TypeError(f"found a layer {type(layer).__name__}, which has no ONNX rule yet")
-    graph.nodes.append(helper.make_node("Identity", [value], ["logit"]))
+    _, *width = model.output.shape  # none of two classes
+    output = "logits" if width else "logit"
+    graph.nodes.append(helper.make_node("Identity", [value], [output]))
     save_graph(
         graph,
         model.name,
         [helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "time"])],
-        [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["batch"])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", *width])],
         path,
     )
 

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-LABEL_NAMES = ("neg", "pos")
-
 REVIEWS = Path("data/reviews.parquet")
 SEQUENCES = Path("data/sequences")
 WORD_VECTORS = Path("data/word_vectors.npy")

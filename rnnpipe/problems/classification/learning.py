@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from rnnpipe.networks.backend import keras
 from rnnpipe.networks.training import TrainingTask, draw_fraction
 from rnnpipe.networks.transfer import Start, start_from
+from rnnpipe.problems.classification.classes import classes_of, probability_columns
 from rnnpipe.problems.classification.files import (
     BASELINE,
     LANGUAGE_MODEL,
@@ -15,6 +16,7 @@ from rnnpipe.problems.classification.files import (
     SEQUENCES,
     WORD_VECTORS,
 )
+from rnnpipe.problems.classification.loss import balanced_weights
 from rnnpipe.problems.classification.network import build_classifier
 from rnnpipe.problems.classification.params import ClassificationParams, Train
 from rnnpipe.problems.classification.training import TrainingSet, learn_to_classify
@@ -26,7 +28,8 @@ def build_network(params: ClassificationParams) -> keras.Model:
     """Build the network that the training starts from, from a language model if there is one."""
     vocabulary = Vocabulary.load(SEQUENCES / "vocabulary.json")
     vectors = np.load(WORD_VECTORS) if params.train.embedding == "word_vectors" else None
-    network = build_classifier(params.train, len(vocabulary), vectors)
+    classes = classes_of(SEQUENCES / "index.parquet")
+    network = build_classifier(params.train, len(vocabulary), vectors, len(classes))
     if (PRETRAINED / LANGUAGE_MODEL).exists():
         start_from(network, Start.load(PRETRAINED / LANGUAGE_MODEL), vocabulary)
     return network
@@ -46,10 +49,20 @@ def _lesson(params: Train) -> TrainingSet:
         draw_fraction(np.flatnonzero(index["split"] == split), params)
         for split in ("train", "unlabelled")
     )
-    labels = index["label"].iloc[labelled].to_numpy(np.float32)
+    classes = classes_of(SEQUENCES / "index.parquet")
+    labels = index["label"].iloc[labelled].to_numpy(np.int8)
+    weights = balanced_weights(labels, len(classes)) if params.class_weight == "balanced" else None
+    if len(classes) == 2:
+        known = labels.astype(np.float32)
+    else:
+        known = np.eye(len(classes), dtype=np.float32)[labels]
     if not params.distillation:
-        return TrainingSet(everything, labelled, labels)
-    teacher = pq.read_table(BASELINE, columns=["id", "probability"])
+        return TrainingSet(everything, labelled, known, weights)
+    columns = probability_columns(classes)
+    teacher = pq.read_table(BASELINE, columns=["id", *columns])
     places = pc.index_in(pa.array(index["id"].iloc[unlabelled]), teacher["id"])
-    soft = teacher["probability"].take(places).to_numpy().astype(np.float32)
-    return TrainingSet(everything, np.append(labelled, unlabelled), np.append(labels, soft))
+    told = [teacher[name].take(places).to_numpy().astype(np.float32) for name in columns]
+    soft = told[0] if len(classes) == 2 else np.stack(told, axis=1)
+    return TrainingSet(
+        everything, np.append(labelled, unlabelled), np.concatenate([known, soft]), weights
+    )

@@ -4,6 +4,10 @@ Logistic regression on the words and word pairs of a review, each weighted by ho
 two labels use it (NB-SVM: Wang & Manning 2012), fitted by averaged stochastic gradient descent
 (Bottou 2010) over features that wait on disk. Seconds of work, and on IMDB better than most
 recurrent networks in tutorials.
+
+Of more than two classes each is told from all others by a model of its own, with weights of its
+own for the features (one against the rest), one after the other: what is in memory does not grow
+with the number of classes.
 """
 
 import math
@@ -16,7 +20,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, log_expit, softmax
 from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import normalize
 
@@ -36,24 +40,35 @@ class LinearModel:
 
     Attributes:
         known: ``bool[buckets]``, the n-grams that were frequent enough to learn from.
-        weights: ``float64[buckets]``, zero where not known.
-        bias: added to every logit.
+        weights: ``float64[models, features]``, of the known n-grams in their order; they stay on
+            disk. One model for two classes, of label 1; else one a class.
+        biases: ``float64[models]``, added to every logit.
         max_ngram: longest run of words that is one feature.
     """
 
     known: NDArray[np.bool_]
     weights: NDArray[np.float64]
-    bias: float
+    biases: NDArray[np.float64]
     max_ngram: int
 
     def predict(self, sequences: Ragged, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the probability of label 1 for each of some sequences, ``float64[n]``."""
-        weights = self.weights[self.known]
-        logits = [
-            _unit(ngrams[:, self.known]) @ weights + self.bias
-            for ngrams in _ngrams_in_chunks(sequences, rows, self.max_ngram)
-        ]
-        return np.asarray(expit(np.concatenate([np.empty(0), *logits])), np.float64)
+        """Judge some sequences.
+
+        Returns:
+            Of two classes the probability of label 1, ``float64[n]``; of K > 2 that of each,
+            ``float64[n, K]``, which sum to 1.
+        """
+        logits = np.empty((len(rows), len(self.biases)))
+        chunks = _ngrams_in_chunks(sequences, rows, self.max_ngram)
+        for number, ngrams in enumerate(chunks):
+            features = _unit(ngrams[:, self.known])
+            of_chunk = logits[number * CHUNK :][: features.shape[0]]
+            for model, bias in enumerate(self.biases):
+                of_chunk[:, model] = features @ self.weights[model] + bias
+        if len(self.biases) == 1:
+            return np.asarray(expit(logits[:, 0]), np.float64)
+        # Each model's probability as a share of their sum.
+        return np.asarray(softmax(log_expit(logits), axis=1), np.float64)
 
 
 def fit_baseline(
@@ -62,63 +77,117 @@ def fit_baseline(
     labels: NDArray[np.int8],
     params: Baseline,
     scratch: Path,
+    classes: int = 2,
 ) -> LinearModel:
     """Fit the linear model.
 
     Args:
         sequences: token ids of all reviews; they may stay on disk.
         rows: ``int64[n]``, which of them to learn from.
-        labels: ``int8[n]``, 0 or 1, of these.
+        labels: ``int8[n]`` of these, from 0 to ``classes - 1``.
         params: features and regularisation.
-        scratch: a folder for the features, four bytes each, while the model is fitted; they lie
-            in a file without a name, of which nothing is left.
+        scratch: a folder for the features, four bytes each, while the model is fitted, and for
+            the weights while it is used; they lie in files without a name, of which nothing is
+            left.
+        classes: how many there are.
     """
     # Each chunk is to hold both labels, and rows often come sorted by them.
     order = np.random.default_rng(0).permutation(len(rows))
     rows, labels = rows[order], labels[order]
-    documents = np.zeros((2, 2**_HASH_BITS), np.int32)  # of each label that hold an n-gram
-    for number, ngrams in enumerate(_ngrams_in_chunks(sequences, rows, params.max_ngram)):
-        of_chunk = labels[number * CHUNK :][: ngrams.shape[0]]
-        for label in (0, 1):
-            documents[label] += np.bincount(
-                ngrams[of_chunk == label].indices, minlength=documents.shape[1]
-            )
-    known = documents.sum(axis=0) >= params.min_documents
-    shares = 1.0 + documents[:, known]
-    shares /= shares.sum(axis=1, keepdims=True)
-    ratios = np.log(shares[1] / shares[0])
-    del documents, shares
+    documents = np.zeros(2**_HASH_BITS, np.int32)  # that hold an n-gram
+    for ngrams in _ngrams_in_chunks(sequences, rows, params.max_ngram):
+        documents += np.bincount(ngrams.indices, minlength=len(documents))
+    known = documents >= params.min_documents
+    documents = documents[known]
 
-    regression = SGDClassifier(
-        loss="log_loss",
-        alpha=1 / (params.inverse_regularization * max(1, len(rows))),
-        average=True,
-        random_state=0,
-    )
-    with tempfile.TemporaryFile(dir=scratch) as file:
+    told = [1] if classes == 2 else range(classes)  # from the rest, by a model each
+    biases = np.empty(len(told))
+    with (
+        tempfile.TemporaryFile(dir=scratch) as file,
+        tempfile.TemporaryFile(dir=scratch) as weights_file,
+    ):
         lengths = []  # of each chunk, the number of known n-grams in its rows
         for ngrams in _ngrams_in_chunks(sequences, rows, params.max_ngram):
             chosen = ngrams[:, known]
             file.write(chosen.indices.astype(np.int32).data)
             lengths.append(np.diff(chosen.indptr))
-        passes = max(_PASSES, math.ceil(_STEPS / max(1, len(rows))))
-        for _ in track(range(passes), "fitting the linear model", "passes"):
-            file.seek(0)
-            for number, of_rows in enumerate(lengths):
-                features = _weighted(file, of_rows, ratios)
-                of_chunk = labels[number * CHUNK :][: len(of_rows)]
-                regression.partial_fit(features, of_chunk, classes=[0, 1])
-    weights = np.zeros(len(known))
-    weights[known] = regression.coef_[0] * ratios
-    return LinearModel(known, weights, float(regression.intercept_[0]), params.max_ngram)
+        features = _Features(file, lengths)
+        for model, label in enumerate(track(told, "fitting the linear model", "classes")):
+            weights, biases[model] = _told_from_the_rest(
+                features, labels == label, documents, params
+            )
+            weights_file.write(weights.data)
+        shape = (len(told), len(documents))
+        # What is mapped stays there when its file is closed; nothing at all cannot be mapped.
+        mapped = np.memmap(weights_file, np.float64, "r", shape=shape) if len(documents) else None
+    return LinearModel(
+        known, np.empty(shape) if mapped is None else mapped, biases, params.max_ngram
+    )
+
+
+@dataclass(frozen=True)
+class _Features:
+    """The known n-grams of all rows, on disk, and how many each row of each chunk has."""
+
+    file: IO[bytes]
+    lengths: list[NDArray[np.int32]]
+
+    def chunks(self) -> Iterator[tuple[slice, NDArray[np.int32], NDArray[np.int32]]]:
+        """Read them once: which rows, their n-grams end to end, and how many each has."""
+        self.file.seek(0)
+        row = 0
+        for lengths in self.lengths:
+            size = int(lengths.sum()) * np.dtype(np.int32).itemsize
+            ngrams = np.frombuffer(self.file.read(size), np.int32)
+            yield slice(row, row + len(lengths)), ngrams, lengths
+            row += len(lengths)
+
+
+def _told_from_the_rest(
+    features: _Features,
+    is_label: NDArray[np.bool_],
+    documents: NDArray[np.int32],
+    params: Baseline,
+) -> tuple[NDArray[np.float64], float]:
+    """Fit the model that tells one label from all others.
+
+    Args:
+        features: of all rows.
+        is_label: ``bool[n]``, which of the rows have the label.
+        documents: ``int32[features]``, how many rows hold an n-gram.
+        params: features and regularisation.
+
+    Returns:
+        ``float64[features]``, what each n-gram adds to the logit, and what is added to all.
+    """
+    shares = np.ones((2, len(documents)))  # of the others, of the label
+    for rows, ngrams, lengths in features.chunks():
+        of_label = ngrams[np.repeat(is_label[rows], lengths)]
+        shares[1] += np.bincount(of_label, minlength=len(documents))
+    shares[0] += documents - (shares[1] - 1)
+    shares /= shares.sum(axis=1, keepdims=True)
+    ratios = np.log(shares[1] / shares[0])
+    del shares
+
+    regression = SGDClassifier(
+        loss="log_loss",
+        alpha=1 / (params.inverse_regularization * max(1, len(is_label))),
+        average=True,
+        random_state=0,
+    )
+    passes = max(_PASSES, math.ceil(_STEPS / max(1, len(is_label))))
+    for _ in track(range(passes), "fitting the linear model", "passes"):
+        for rows, ngrams, lengths in features.chunks():
+            weighted = _weighted(ngrams, lengths, ratios)
+            regression.partial_fit(weighted, is_label[rows].astype(np.int8), classes=[0, 1])
+    return regression.coef_[0] * ratios, float(regression.intercept_[0])
 
 
 def _weighted(
-    file: IO[bytes], lengths: NDArray[np.int32], ratios: NDArray[np.float64]
+    ngrams: NDArray[np.int32], lengths: NDArray[np.int32], ratios: NDArray[np.float64]
 ) -> sparse.csr_matrix:
-    """Read the next rows of n-grams, of these lengths, scaled to length 1 and then weighted."""
+    """Scale rows of n-grams, of these lengths, to length 1, and then weight each n-gram."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    ngrams = np.frombuffer(file.read(int(offsets[-1]) * np.dtype(np.int32).itemsize), np.int32)
     values = ratios[ngrams] * np.repeat(1 / np.sqrt(np.maximum(lengths, 1)), lengths)
     return sparse.csr_matrix((values, ngrams, offsets), (len(lengths), len(ratios)))
 

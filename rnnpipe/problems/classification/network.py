@@ -1,4 +1,4 @@
-"""The classifier: token ids in, one logit out."""
+"""The classifier: token ids in; one logit out, or of more than two classes one for each."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +10,23 @@ from rnnpipe.problems.classification.params import Train
 
 
 def build_classifier(
-    params: Train, vocabulary_size: int, word_vectors: NDArray[np.float32] | None
+    params: Train,
+    vocabulary_size: int,
+    word_vectors: NDArray[np.float32] | None,
+    classes: int = 2,
 ) -> keras.Model:
-    """Build a network from token ids to one logit.
+    """Build a network from token ids to logits.
 
     Args:
         params: the network's shape; its seed decides the first weights.
         vocabulary_size: number of token ids.
         word_vectors: ``float32[vocabulary_size, >= embedding_size]`` to start the embedding
             from; None starts it at random.
+        classes: how many are told apart, 2 at the least.
 
     Returns:
-        A model from ``int32[batch, time]`` to ``float32[batch]``; a positive logit means pos.
+        A model from ``int32[batch, time]``: of two classes to ``float32[batch]``, the log-odds of
+        label 1; of more to ``float32[batch, classes]``, of which softmax makes probabilities.
     """
     keras.utils.set_random_seed(params.seed)
     embedding = NgramEmbedding(
@@ -53,10 +58,10 @@ def build_classifier(
     pooling = Pooling(params.pooling, params.bidirectional, params.shortcut, name="pooling")
     pooled = pooling(states, vectors, lengths)
     pooled = keras.layers.Dropout(params.dropout_rate, name="head_dropout")(pooled)
-    logits = keras.layers.Dense(1, name="head")(pooled)
-    model = keras.Model(
-        token_ids, keras.layers.Reshape((), name="logit")(logits), name="classifier"
-    )
+    logits = keras.layers.Dense(1 if classes == 2 else classes, name="head")(pooled)
+    if classes == 2:
+        logits = keras.layers.Reshape((), name="logit")(logits)
+    model = keras.Model(token_ids, logits, name="classifier")
     if word_vectors is not None:
         embedding.words.embeddings.assign(word_vectors[:, : params.embedding_size])
     return model

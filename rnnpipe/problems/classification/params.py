@@ -236,6 +236,13 @@ class Train(Training, Embedding, Recurrence):
         "training takes twice as long and wants many epochs; one at 5 left IMDB far behind",
         ge=0.0,
     )
+    class_weight: Literal["none", "balanced"] = knob(
+        "none",
+        "what counts alike in the loss: none: every text; balanced: every class, however few texts"
+        " it has",
+        "balanced: rare classes are found more often, at the price of false alarms, and"
+        " probabilities are those of classes that are evenly frequent",
+    )
 
 
 class Evaluate(Section):

@@ -1,7 +1,7 @@
 """A registered model on new text, by its exported network: TensorFlow is not needed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 from rnnpipe.config.document import read_document
 from rnnpipe.config.section import Section
 from rnnpipe.errors import RegistryError
-from rnnpipe.metrics.classification import THRESHOLD, probabilities_of
+from rnnpipe.metrics.classification import by_class, called, probabilities_of
+from rnnpipe.problems.classification.classes import MOST_CLASSES
 from rnnpipe.problems.classification.exported import ExportedNetwork
 from rnnpipe.registry.find import find
 from rnnpipe.registry.folder import MODEL_FILES
@@ -29,21 +30,24 @@ class Prediction:
 
     Attributes:
         label: of the likelier class.
-        probability: of the positive class, not of the label.
+        probability: where there are two classes, of the second of them, not of the label; where
+            there are more, of the label.
         known_words: how many of the words that were read the model knows; of 0 the answer rests
             on nothing that the text says.
+        probabilities: of all classes by name, in their order.
     """
 
     label: str
     probability: float
     known_words: int
+    probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Model:
     """A model folder, loaded: texts in, predictions out."""
 
-    label_names: tuple[str, str]
+    label_names: tuple[str, ...]
     vocabulary: Vocabulary
     padding: Padding
     network: ExportedNetwork
@@ -61,11 +65,17 @@ class Model:
         sequences = self.vocabulary.encode_texts(texts)
         logits = self.network.predict_logits(sequences, self.padding, progress)
         probabilities = probabilities_of(logits)
-        labels = (probabilities > THRESHOLD).astype(np.int8)
+        labels = called(probabilities)
+        told = probabilities if probabilities.ndim == 1 else probabilities.max(axis=1)
         return [
-            Prediction(self.label_names[label], float(probability), int(known))
-            for label, probability, known in zip(
-                labels, probabilities, self._known_words(sequences), strict=True
+            Prediction(
+                self.label_names[label],
+                float(probability),
+                int(known),
+                dict(zip(self.label_names, row.tolist(), strict=True)),
+            )
+            for label, probability, known, row in zip(
+                labels, told, self._known_words(sequences), by_class(probabilities), strict=True
             )
         ]
 
@@ -93,11 +103,11 @@ def load_model(model: str | Path | None = None, root: Path = Path()) -> Model:
     vocabulary = Vocabulary.load(folder / "vocabulary.json")
     padding = Padding(**saved.padding.model_dump())
     network = ExportedNetwork(folder / "network.onnx")
-    network.require_matching(len(vocabulary), padding)
+    network.require_matching(len(vocabulary), padding, len(saved.label_names))
     return Model(saved.label_names, vocabulary, padding, network)
 
 
-_Label = Annotated[str, Field(min_length=1, max_length=100)]
+_Label = Annotated[str, Field(min_length=1, max_length=1000)]
 _Side = Literal["left", "right"]
 
 
@@ -117,7 +127,7 @@ class _SavedTraining(BaseModel):
 
 
 class _Saved(BaseModel):
-    label_names: tuple[_Label, _Label]
+    label_names: tuple[_Label, ...] = Field(min_length=2, max_length=MOST_CLASSES)
     padding: _SavedPadding
     train: _SavedTraining = _SavedTraining()
 
@@ -137,8 +147,8 @@ def _read_saved(path: Path) -> _Saved:
         for name, (found, trained) in twice.items()
         if trained not in (None, found)
     ]
-    if saved.label_names[0] == saved.label_names[1]:
-        faults.append("both labels have one name")
+    if len(set(saved.label_names)) < len(saved.label_names):
+        faults.append("two labels have one name")
     if faults:
         raise RegistryError(f"{what} ({'; '.join(faults)}): {advice}")
     return saved

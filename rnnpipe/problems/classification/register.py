@@ -1,9 +1,12 @@
 """The folder in which a sentiment model is registered."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 
+from rnnpipe.errors import printable
+from rnnpipe.problems.classification.classes import classes_of
 from rnnpipe.problems.classification.files import (
-    LABEL_NAMES,
     NETWORK,
     PREDICTIONS,
     REPORTS,
@@ -18,10 +21,20 @@ from rnnpipe.storage.files import read_json
 from rnnpipe.storage.paths import paths_of
 from rnnpipe.text.batching import Padding
 
+_FIGURES = (
+    *("accuracy", "precision", "recall", "f1", "auc_roc", "loss"),
+    *("precision_weighted", "recall_weighted", "f1_weighted"),
+    *("mean_absolute_error", "quadratic_kappa"),
+)
+_MOST_NAMED = 20
+
 
 def assemble_model(params: ClassificationParams, lineage: Lineage) -> str:
     """Write ``models/sentiment`` and return its SHA-256."""
     predictions = PREDICTIONS / "validation.parquet"
+    classes = classes_of(SEQUENCES / "index.parquet")
+    metrics = read_json(REPORTS / "metrics.json")
+    two = len(classes) == 2
     return assemble(
         paths_of("classification").model,
         files={
@@ -30,16 +43,15 @@ def assemble_model(params: ClassificationParams, lineage: Lineage) -> str:
             "vocabulary.json": SEQUENCES / "vocabulary.json",
             "metrics.json": REPORTS / "metrics.json",
         },
-        params={"problem": "classification", "label_names": list(LABEL_NAMES)}
+        params={"problem": "classification", "label_names": list(classes)}
         | params.model_dump(mode="json", include={"sequences", "train"})
         | {"padding": asdict(Padding.of(params.train))},
         card=card(
             "sentiment",
-            "A recurrent neural network that reads a text and answers with one of two labels,"
-            f" `{LABEL_NAMES[0]}` or `{LABEL_NAMES[1]}`, and the probability of `{LABEL_NAMES[1]}`.",
+            _summary(classes),
             "a linear model on runs of words",
-            ("accuracy", "precision", "recall", "f1", "auc_roc", "loss"),
-            read_json(REPORTS / "metrics.json"),
+            [name for name in _FIGURES if name in metrics],
+            metrics,
             lineage,
             use="Labelling texts of the kind, language and length it was trained on, many at a"
             " time, where one wrong label does little harm.",
@@ -47,14 +59,51 @@ def assemble_model(params: ClassificationParams, lineage: Lineage) -> str:
                 "It knows the words in `vocabulary.json`; every other word is one and the same to"
                 " it.",
                 f"It reads at most {params.train.sequence_length} words of a text.",
-                "It has only ever seen two labels: a neutral text gets one of them as well.",
+                "It has only ever seen two labels: a neutral text gets one of them as well."
+                if two
+                else f"It has only ever seen these {len(classes)} labels: a text that fits none of"
+                " them gets one as well.",
                 "Irony, and texts about another subject than those of the training data, mislead"
                 " it.",
             ),
             loading='    rnnpipe predict --model PATH "text"\n\n'
             'or, in Python, `rnnpipe.load_model(PATH).predict(["text"])`, where PATH is this'
             " folder. Both use `network.onnx`, which any ONNX runtime computes: `token_ids`,"
-            " `int32[batch, time]`, to `logit`, `float32[batch]`.",
+            " `int32[batch, time]`, to "
+            + (
+                "`logit`, `float32[batch]`."
+                if two
+                else f"`logits`, `float32[batch, {len(classes)}]`, in the order of `label_names` in"
+                " `params.json`; a softmax makes them probabilities."
+            ),
         ),
         scores=lambda target: write_predictions(target, predictions, REVIEWS),
     )
+
+
+def _summary(classes: Sequence[str]) -> str:
+    """What the model is, in a sentence with the names of its labels, or the first of many."""
+    begin = "A recurrent neural network that reads a text and answers with one of"
+    named = [_as_code(name) for name in classes[:_MOST_NAMED]]
+    if len(classes) == 2:
+        first, second = named
+        return f"{begin} two labels, {first} or {second}, and the probability of {second}."
+    more = len(classes) - len(named)
+    others = [f"{more} more (`params.json` names all)"] if more else []
+    told = ", ".join([*named, *others])
+    return (
+        f"{begin} {len(classes)} labels and the probability of each: {told}. Precision, recall and"
+        " F1 are means over the labels, AUC over each against the rest."
+    )
+
+
+def _as_code(name: str) -> str:
+    """A name that somebody else chose as code in Markdown, between more backticks than it has.
+
+    >>> _as_code("pos"), _as_code("a`b")
+    ('`pos`', '`` a`b ``')
+    """
+    shown = printable(name)
+    longest = max(map(len, re.findall("`+", shown)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{shown}{space}{fence}"

@@ -10,7 +10,13 @@ from rnnpipe.errors import TrainingError
 from rnnpipe.networks.backend import keras, tf
 from rnnpipe.networks.optimizers import Optimizer
 from rnnpipe.networks.training import StepResult, TrainingTask, tensorflow_variables
-from rnnpipe.problems.classification.loss import count_correct, cross_entropy, mean_loss
+from rnnpipe.problems.classification.loss import (
+    count_correct,
+    count_known,
+    cross_entropy,
+    mean_loss,
+    weigh,
+)
 from rnnpipe.problems.classification.network import split_at_vectors
 from rnnpipe.problems.classification.params import Train
 from rnnpipe.runtime.progress import track
@@ -30,12 +36,15 @@ class TrainingSet:
         sequences: token ids, ragged; they may stay on disk.
         rows: ``int64[n]``, which of the sequences belong to it.
         targets: ``float32[n]``, the probability of label 1 for each of ``rows``: 0 and 1 where it
-            is known, something between where a teacher only thinks so.
+            is known, something between where a teacher only thinks so. Of K > 2 classes
+            ``float32[n, K]``, the probability of each.
+        class_weights: ``float64[K]``, what each class counts in the loss; None: all rows alike.
     """
 
     sequences: Ragged
     rows: NDArray[np.int64]
     targets: NDArray[np.float32]
+    class_weights: NDArray[np.float64] | None = None
 
 
 def learn_to_classify(
@@ -44,9 +53,10 @@ def learn_to_classify(
     """Make a classifier, a training set, and a validation split ready for training.
 
     Args:
-        model: maps ``int32[batch, time]`` to ``float32[batch]``; freshly built.
+        model: maps ``int32[batch, time]`` to ``float32[batch]``, or ``float32[batch, K]``; freshly
+            built.
         training_set: what to learn from.
-        validation: what decides which epoch was best.
+        validation: what decides which epoch was best, by the loss that is learnt from.
         params: batches and length of the sequences.
 
     Raises:
@@ -58,7 +68,11 @@ def learn_to_classify(
                 f"{name} holds no labelled review, expected some: see reports/sequences.json"
             )
     padding = Padding.of(params)
-    known = max(1, int(np.isin(training_set.targets, (0, 1)).sum()))
+    class_weights = training_set.class_weights
+    lesson = [training_set.targets]
+    if class_weights is not None:
+        lesson = [*weigh(training_set.targets, class_weights)]
+    known = max(1, count_known(lesson[0]))
     forward = compile_forward(model)
 
     def batches(epoch: int) -> list[NDArray[np.int64]]:
@@ -72,12 +86,18 @@ def learn_to_classify(
         )
 
     def start(optimizer: Optimizer) -> Callable[[NDArray[np.int64]], StepResult]:
-        step = compile_step(model, optimizer, params.gradient_clip_norm, params.adversarial_norm)
+        step = compile_step(
+            model,
+            optimizer,
+            params.gradient_clip_norm,
+            params.adversarial_norm,
+            weighted=class_weights is not None,
+        )
 
         def take(batch: NDArray[np.int64]) -> StepResult:
             mine = optimizer.team.share(batch)
             token_ids = padding.pad(training_set.sequences, training_set.rows[mine])
-            found = step(tf.constant(token_ids), tf.constant(training_set.targets[mine]))
+            found = step(tf.constant(token_ids), *(tf.constant(part[mine]) for part in lesson))
             loss, correct, norm = map(float, found)
             return StepResult(loss, len(batch), norm, correct)
 
@@ -85,8 +105,11 @@ def learn_to_classify(
 
     def validate() -> dict[str, float]:
         logits = predict_logits(forward, validation.sequences, padding)
-        right = (logits > 0) == (validation.labels == 1)
-        return {"loss": mean_loss(logits, validation.labels), "accuracy": float(np.mean(right))}
+        called = logits > 0 if logits.ndim == 1 else logits.argmax(axis=1)
+        return {
+            "loss": mean_loss(logits, validation.labels, class_weights),
+            "accuracy": float(np.mean(called == validation.labels)),
+        }
 
     return TrainingTask(
         model,
@@ -99,7 +122,7 @@ def learn_to_classify(
 
 
 Forward = Callable[[tf.Tensor], tf.Tensor]
-Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+Step = Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 
 
 def compile_forward(model: keras.Model) -> Forward:
@@ -113,13 +136,27 @@ def compile_forward(model: keras.Model) -> Forward:
 
 
 def predict_logits(forward: Forward, sequences: Ragged, padding: Padding) -> NDArray[np.float32]:
-    """Return the logit of each sequence, ``float32[n]``, in the order given."""
-    logits = np.empty(len(sequences), np.float32)
+    """Return the logits of each sequence, in the order given.
+
+    Args:
+        forward: maps ``int32[batch, time]`` to ``float32[batch]``, or ``float32[batch, K]``.
+        sequences: one or more.
+        padding: how a batch becomes a rectangle.
+
+    Returns:
+        ``float32[n]``, or ``float32[n, K]``.
+    """
     lengths = np.minimum(sequences.lengths, padding.length)
     size = max(1, min(PREDICTION_BATCH, _PREDICTION_TOKENS // padding.length))
     batches = sorted_batches(lengths, size)
-    for rows in track(batches, "judging texts", "batches"):
-        logits[rows] = forward(tf.constant(padding.pad(sequences, rows))).numpy()
+    answers = np.concatenate(
+        [
+            forward(tf.constant(padding.pad(sequences, rows))).numpy()
+            for rows in track(batches, "judging texts", "batches")
+        ]
+    )
+    logits = np.empty_like(answers)
+    logits[np.concatenate(batches)] = answers
     return logits
 
 
@@ -128,27 +165,32 @@ def compile_step(
     optimizer: Optimizer,
     clip_norm: float | None,
     adversarial_norm: float = 0.0,
+    *,
+    weighted: bool = False,
 ) -> Step:
     """Compile one step of the training, once for every shape of batch.
 
     Args:
-        model: maps ``int32[batch, time]`` to ``float32[batch]``.
+        model: maps ``int32[batch, time]`` to ``float32[batch]``, or ``float32[batch, K]``.
         optimizer: over the model's variables, in their order.
         clip_norm: longest gradient over all weights; None clips nothing.
         adversarial_norm: length of the adversarial step over a review's vectors; 0 for none.
+        weighted: rows have weights.
 
     Returns:
-        A function of ``int32[batch, time]`` token ids and ``float32[batch]`` targets to the mean
-        loss, the number of right answers where a target is 0 or 1, and the gradient's norm before
-        clipping.
+        A function of ``int32[batch, time]`` token ids, targets of the shape of the model's logits
+        and, if weighted, ``float32[batch]`` weights to the mean loss, the number of right answers
+        where a target is a label, and the gradient's norm before clipping.
     """
     variables = tensorflow_variables(model)
     to_vectors, to_logits = split_at_vectors(model)
 
-    def step(token_ids: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def step(
+        token_ids: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         def loss_of(vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             logits = to_logits([vectors, lengths], training=True)
-            return cross_entropy(targets, logits), logits
+            return cross_entropy(targets, logits, weights), logits
 
         with tf.GradientTape() as tape:
             vectors, lengths = to_vectors(token_ids, training=True)
@@ -163,16 +205,18 @@ def compile_step(
                 learnt += loss_of(vectors + adversarial_norm * steepest)[0]
         correct = count_correct(targets, logits)
         gradients, loss, correct = optimizer.team.average(
-            tf.size(targets), tape.gradient(learnt, variables), loss, correct
+            tf.shape(targets)[0], tape.gradient(learnt, variables), loss, correct
         )
         return loss, correct, optimizer.step(gradients, clip_norm)
 
+    rows = [tf.TensorSpec([None], tf.float32)] if weighted else []
     compiled: Step = tf.function(
         step,
         autograph=False,
         input_signature=[
             tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec([None], tf.float32),
+            tf.TensorSpec(model.output.shape, tf.float32),
+            *rows,
         ],
     )
     return compiled

@@ -1,6 +1,19 @@
 """How the reports of classification speak."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from rnnpipe.metrics.classification import IMBALANCED
+from rnnpipe.reporting.story import mapping
 from rnnpipe.reporting.wording import Wording
+
+
+def _first_picture(metrics: Mapping[str, Any]) -> str | None:
+    """Where one class is far larger, accuracy and ROC flatter; precision and recall do not."""
+    share = mapping(mapping(metrics.get("validation")).get("largest_class")).get("share")
+    skewed = isinstance(share, float) and share > IMBALANCED
+    return "precision_recall" if skewed else None
+
 
 WORDING = Wording(
     counted="reviews",
@@ -14,6 +27,11 @@ WORDING = Wording(
         "auc_roc": ("AUC", True),
         "loss": ("Log loss", False),
         "calibration_error": ("Calibration error", False),
+        "precision_weighted": ("Precision, weighted", True),
+        "recall_weighted": ("Recall, weighted", True),
+        "f1_weighted": ("F1, weighted", True),
+        "mean_absolute_error": ("Mean absolute error", False),
+        "quadratic_kappa": ("Quadratic kappa", True),
     },
     gates={
         "validation_accuracy": "Accuracy on validation",
@@ -21,6 +39,20 @@ WORDING = Wording(
         "every_class_called": "Names every class at least once",
         "suite_reviews": "Expectations on the reviews",
         "suite_sequences": "Expectations on the sequences",
+    },
+    advice={
+        "validation_accuracy": "As long as the loss on validation still falls at the end of"
+        " training, train longer (train.epochs); else give it more texts, unlabelled ones too, or a"
+        " language model to start from (pretrained.model); data/predictions/mistakes.csv says what"
+        " it gets wrong.",
+        "chance_against_largest_class": "On so few texts the network is no better than who always"
+        " names the largest class: give it more texts of the smaller classes, and see whether the"
+        " labels can be told from the texts at all (the linear baseline says so, too).",
+        "every_class_called": "Have rare classes count as much as frequent ones"
+        " (train.class_weight: balanced), give more texts of the class that is never named, or"
+        " merge it with another (prepare.labels).",
+        "suite_reviews": "Mend the rows that reports/validation.json names.",
+        "suite_sequences": "Mend what reports/validation_sequences.json names.",
     },
     warnings={
         "has_words": "Nothing can be learnt from such a review.",
@@ -41,10 +73,19 @@ WORDING = Wording(
     captions={
         "confusion": (
             "Confusion matrix",
-            "Rows are the truth; the shares of a row make 100 %.",
+            "Rows are the truth; the shares of a row make 100 %. Of more than twenty classes: those"
+            " that are taken for one another most often.",
         ),
-        "roc": ("ROC", "The further into the upper left corner, the better."),
-        "precision_recall": ("Precision and recall", "What either costs when the other is raised."),
+        "roc": (
+            "ROC",
+            "The further into the upper left corner, the better; of more than two classes each is"
+            " told from the rest.",
+        ),
+        "precision_recall": (
+            "Precision and recall",
+            "What either costs when the other is raised. Where one class is far larger than the"
+            " others, this says more than accuracy and ROC do.",
+        ),
         "calibration": ("Calibration", "On the dotted line a probability means what it says."),
         "accuracy_by_length": (
             "Accuracy by length",
@@ -64,7 +105,7 @@ WORDING = Wording(
     },
     dropped={
         "dropped_train_in_test": "from train: the same text stands in test",
-        "dropped_train_contradicting": "from train: one text with both labels",
+        "dropped_train_contradicting": "from train: one text with two labels",
         "dropped_train_repeated": "from train: the text stands there already",
         "dropped_train_read_alike": "from train: with unknown words left out, it stands in"
         " validation or test",
@@ -73,4 +114,5 @@ WORDING = Wording(
         "dropped_unlabelled_in_train": "from unlabelled: the same text stands in train",
         "dropped_unlabelled_repeated": "from unlabelled: the text stands there already",
     },
+    first_picture=_first_picture,
 )
