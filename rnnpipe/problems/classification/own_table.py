@@ -168,7 +168,7 @@ def _meanings(table: Path, column: _Column, params: Prepare) -> dict[str | None,
 
 
 # What people call the splits, in lower case.
-_SPLIT_WORDS = {
+SPLIT_WORDS = {
     "train": "train",
     "training": "train",
     "dev": "validation",
@@ -187,7 +187,7 @@ def _given_splits(table: Path, column: _Column, labels: _Column, params: Prepare
     splits = bytearray()
     for row in range(len(column)):
         written, label = column[row], labels[row]
-        split = _SPLIT_WORDS.get((written or "").casefold())
+        split = SPLIT_WORDS.get((written or "").casefold())
         where = f"{shown(table)}, row {row}, column {quoted(params.split_column)}"
         if split is None:
             found = "nothing" if written is None else quoted(written)
