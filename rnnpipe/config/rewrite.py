@@ -77,6 +77,7 @@ def rewritten(text: str, kind: type[Params], changes: Iterable[Change], name: st
             a way that no line can be changed in.
     """
     before = parse_values(text, name)
+    before = {key: value for key, value in before.items() if value is not None}
     check_params(before, name)
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = text.replace("\r\n", "\n").splitlines()
@@ -84,7 +85,7 @@ def rewritten(text: str, kind: type[Params], changes: Iterable[Change], name: st
         key: dict(value) if isinstance(value, dict) else value for key, value in before.items()
     }
     for section, fields in sections_of(kind).items():
-        if expected.get(section) is None:
+        if section not in expected:
             expected[section] = fields().model_dump(by_alias=True)
             lines = _with_section(lines, section, expected[section])
     for change in changes:

@@ -19,15 +19,15 @@ import pyarrow.parquet as pq
 
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.storage.addresses import TABLE_SUFFIXES
-from rnnpipe.storage.csv_format import open_table
+from rnnpipe.storage.csv_format import PLAIN, open_table, require_quotes_in_place, resolved
 from rnnpipe.storage.reading import reading
 from rnnpipe.storage.tables import (
     MAX_HEADER_BYTES,
     MAX_ROWS,
+    column_names,
     kind_of,
     read_batches,
     readable_columns,
-    require_table,
 )
 
 MAX_TEXT_BYTES = 64 << 20  # as long as a row of a CSV may be
@@ -170,10 +170,14 @@ def _text(path: Path) -> str:
 
 
 def _pack_parquet(folder: Path, parts: Sequence[PurePosixPath], target: Path) -> None:
-    schemas = [_schema(folder / part) for part in parts]
-    for part, schema in zip(parts, schemas, strict=True):
-        if schema.names != schemas[0].names:
+    header = column_names(folder / parts[0])
+    for part in parts:
+        if column_names(folder / part) != header:
             raise _other_header(folder, part, parts[0])
+    # What is lists in one part may seem to be nothing in another.
+    everywhere = [set(readable_columns(folder / part)) for part in parts]
+    names = [name for name in header if all(name in found for found in everywhere)]
+    schemas = [_schema(folder / part, names) for part in parts]
     try:
         schema = pa.unify_schemas(schemas)  # a part in which all is empty knows no types
     except pa.ArrowException:
@@ -189,9 +193,8 @@ def _pack_parquet(folder: Path, parts: Sequence[PurePosixPath], target: Path) ->
                 writer.write_table(pa.table(batch).cast(schema))
 
 
-def _schema(part: Path) -> pa.Schema:
-    """The columns that can be read, as they come from it."""
-    names = readable_columns(part)
+def _schema(part: Path, names: Sequence[str]) -> pa.Schema:
+    """Of some columns, as they come from a part."""
     with reading(part):
         kinds = pq.read_schema(part)
     return pa.schema([(name, _plain(kinds.field(name).type)) for name in names])
@@ -234,20 +237,20 @@ def _join(folder: Path, parts: Sequence[PurePosixPath], target: Path) -> None:
                     written.seek(-1, os.SEEK_END)
                     if written.read(1) != b"\n":
                         joined.write(b"\n")
-            if kind_of(path) == ".csv" and not _is_plain(path):
+            if kind_of(path) == ".csv" and not _has_quotes_in_place(path, header):
                 unlike = unlike or part
-    if unlike is not None and _is_plain(target):
+    if unlike is not None and _has_quotes_in_place(target, header):
         raise SourceError(
             f"{shown(folder)}: {quoted(str(unlike))} leaves a double quote open that another part closes;"
             " expected parts that each end with a whole row: mend it"
         )
 
 
-def _is_plain(table: Path) -> bool:
+def _has_quotes_in_place(table: Path, header: bytes) -> bool:
     try:
-        require_table(table)
-    except SourceError as error:
-        return "no rows" in str(error)
+        require_quotes_in_place(table, resolved(PLAIN, table, header.decode("latin-1")))
+    except SourceError:
+        return False
     return True
 
 

@@ -68,7 +68,7 @@ class Column:
             cells = pc.utf8_trim_whitespace(cells)
             cells = pc.if_else(pc.equal(cells, ""), None, cells)
             self.characters += pc.sum(pc.utf8_length(cells)).as_py() or 0
-            blanks = pc.sum(pc.count_substring_regex(cells, r"\s+")).as_py() or 0
+            blanks = pc.sum(pc.count_substring(cells, " ")).as_py() or 0
             self.words += blanks + len(cells) - cells.null_count
             sample = "".join(text for text in cells[:_SAMPLE].to_pylist() if text)
             self._sampled += len(sample)

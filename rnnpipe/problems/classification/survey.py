@@ -1,6 +1,5 @@
 """What a table or folder of texts holds, and the parameters that read it."""
 
-import re
 import shlex
 import tempfile
 import unicodedata
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from rnnpipe.config.rewrite import Change, Survey, default_of
 from rnnpipe.errors import SourceError, quoted, shown
@@ -37,6 +37,7 @@ from rnnpipe.storage.guess import Writing, writing_of
 from rnnpipe.storage.reading import reading
 from rnnpipe.storage.table_folder import pack_folder
 from rnnpipe.storage.tables import column_names, kind_of, read_batches
+from rnnpipe.text.word_rules import CURRENT, separated
 
 IMDB = "data/imdb.json"
 # What IMDB's size and balance ask for, and params.yaml says for it: no other data want it. Where it
@@ -202,12 +203,14 @@ def _facts(table: Path, roles: Mapping[str, str], csv_format: CsvFormat) -> _Fac
     facts = _Facts()
     for batch in read_batches(table, roles, advice="", csv_format=csv_format):
         texts = batch["text"].to_pylist()
-        for row, text in enumerate(texts, facts.rows):
+        spaced, separator, _ = separated(batch["text"].fill_null(""), CURRENT)
+        plain = pc.replace_substring_regex(spaced, separator, " ")
+        for row, (text, words) in enumerate(zip(texts, plain.to_pylist(), strict=True), facts.rows):
             if not (text or "").strip():
                 facts.empty.append(row)
                 continue
             facts.texts.append(hash(text))
-            facts.plain.append(hash(" ".join(re.findall(r"\w+", text.casefold()))))
+            facts.plain.append(hash(words.strip()))
         for text in texts[:_TEXTS_OF_A_BATCH]:
             facts.characters.update(text or "")
         has_label = [label_key(cell) is not None for cell in batch["label"].to_pylist()]
