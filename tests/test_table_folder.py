@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.workspace import _copy_source
 from rnnpipe.errors import SourceError
 from rnnpipe.pipeline.inputs import Inputs
 from rnnpipe.pipeline.outputs import require_outside
@@ -193,3 +194,11 @@ def test_a_stage_notices_a_part_that_comes_while_it_runs(tmp_path, monkeypatch):
     fill(tmp_path, {"in/b.csv": GOOD})
     with pytest.raises(Exception, match="in/b.csv"):
         inputs.require_unchanged("download", "classification")
+
+
+def test_a_runs_clone_gets_a_folder_that_git_does_not_know(tmp_path):
+    fill(tmp_path / "project", {"in/good/1.txt": b"x", "in/bad/2.txt": b"y"})
+    fill(tmp_path / "clone", {".git/info/exclude": b""})
+    _copy_source(tmp_path / "project", tmp_path / "clone", "in")
+    assert (tmp_path / "clone/in/bad/2.txt").read_bytes() == b"y"
+    assert (tmp_path / "clone/.git/info/exclude").read_text() == "/in\n"

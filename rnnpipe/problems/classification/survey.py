@@ -366,7 +366,7 @@ def _place(source: str) -> str:
 def _then(
     source: str, column: str, csv_format: CsvFormat, values: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    use = ["rnnpipe predict 'a text of your own'"]
+    use = ["python -m rnnpipe predict 'a text of your own'"]
     if not Path(source).is_dir():
         flags = {"quoting": "double", "escape": "none", "encoding": "utf-8"}
         said = [
@@ -375,7 +375,7 @@ def _then(
             if getattr(csv_format, key) != default
         ]
         use.append(
-            shlex.join(["rnnpipe", "predict", "--file", source, "--column", column])
+            shlex.join(["python", "-m", "rnnpipe", "predict", "--file", source, "--column", column])
             + "".join(f" {each}" for each in said)
         )
     return ("dvc repro", *use)
