@@ -382,13 +382,16 @@ def _copy_source(repository: Path, folder: Path, source: str) -> None:
 
 
 def _copy_unknown(repository: Path, folder: Path, name: str) -> bool:
-    """Copy a file by relative path unless it is there; tell whether it is there now."""
+    """Copy a file or folder by relative path unless it is there; tell whether a file is there now."""
     path = Path(name)
     if "://" in name or path.is_absolute() or ".." in path.parts:
         return False
-    if not (folder / path).exists() and (repository / path).is_file():
+    if not (folder / path).exists() and (repository / path).exists():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(repository / path, folder / path)
+        if (repository / path).is_dir():
+            shutil.copytree(repository / path, folder / path, symlinks=True)
+        else:
+            shutil.copy2(repository / path, folder / path)
         with (folder / ".git" / "info" / "exclude").open("a") as exclude:
             exclude.write(f"/{path.as_posix()}\n")
     return (folder / path).is_file()

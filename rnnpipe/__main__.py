@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rnnpipe.errors import RnnpipeError, printable, sentence_of
-from rnnpipe.runtime.arguments import path
+from rnnpipe.runtime.arguments import path, path_or_name
 from rnnpipe.runtime.encoding import ensure_utf8
 from rnnpipe.runtime.home import ensure_home
-from rnnpipe.storage.paths import command_modules, problem_names, stage_files, stage_module
+from rnnpipe.storage.paths import (
+    command_modules,
+    init_modules,
+    problem_names,
+    stage_files,
+    stage_module,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,6 +93,17 @@ def _parser() -> argparse.ArgumentParser:
 
     text = "print every parameter with its meaning, impact, range and value"
     _with_params(command("params", _params, text))
+
+    text = "look at a file or folder of your own, and write the parameters that fit it"
+    init = command("init", _init, text)
+    init.add_argument("source", type=path_or_name, help="a table, or a folder of tables or texts")
+    init.add_argument("--yes", action="store_true", help="ask nothing")
+    _with_problem(init)
+    for name, values in (("quoting", ("double", "none")), ("escape", ("none", "backslash"))):
+        init.add_argument(f"--{name}", choices=values, help="of a CSV (guessed)")
+    init.add_argument("--encoding", help="of a CSV, such as cp1252 (guessed)")
+    for module in init_modules():
+        importlib.import_module(module).add_arguments(init.add_argument_group(module.split(".")[2]))
 
     for name, module in command_modules().items():
         use = importlib.import_module(module)
@@ -201,6 +218,12 @@ def _problem(options: Any) -> str | None:
             f"problem is {name[:100]!r}, expected one of: {', '.join(problem_names())}"
         )
     return name
+
+
+def _init(options: Any) -> int:
+    from rnnpipe.init import init
+
+    return init(options.source, _problem(options) or "classification", options)
 
 
 def _publish(options: Any) -> None:

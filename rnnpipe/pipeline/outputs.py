@@ -20,7 +20,7 @@ _WRITTEN = Path(".rnnpipe/written")
 
 
 def require_outside(source: Path) -> None:
-    """Refuse a source that lies where a stage writes, by whatever links it is reached.
+    """Refuse a source that lies where a stage writes, or around it, by whatever links it is reached.
 
     Raises:
         SourceError: names the output.
@@ -32,6 +32,12 @@ def require_outside(source: Path) -> None:
                 f"found the source {quoted(str(source))} in {output}, which stage {stage} of"
                 f" {problem} replaces; expected a source elsewhere: move it, for instance to data/,"
                 " and name the new place in download.source"
+            )
+        if _real(output).is_relative_to(found):
+            raise SourceError(
+                f"found the source {quoted(str(source))} around {output}, which stage {stage} of"
+                f" {problem} writes; expected a folder with nothing but the data: name, or make, one"
+                " within it"
             )
 
 

@@ -11,6 +11,7 @@ from rnnpipe.registry.selection import Selection
 from rnnpipe.storage.paths import ProblemPaths, paths_of
 
 if TYPE_CHECKING:
+    from rnnpipe.config.rewrite import Survey
     from rnnpipe.networks.training import TrainingTask
     from rnnpipe.registry.decision import Gate, Lineage
     from rnnpipe.reporting.wording import Wording
@@ -53,6 +54,23 @@ class Problem(ABC, Generic[P]):
     @abstractmethod
     def wording(self) -> "Wording":
         """Return how its reports speak."""
+
+    def survey(self, source: str, values: Mapping[str, Any], options: Any) -> "Survey":
+        """Look at a source, for ``rnnpipe init``, and propose the parameters that fit it.
+
+        Args:
+            source: a path, from the project's folder.
+            values: of the parameter file as it stands.
+            options: what a person says, as ``init.add_arguments`` beside the problem takes it.
+
+        Raises:
+            ParameterError: the problem looks at nothing.
+            SourceError: the source cannot be read, or in several ways.
+        """
+        raise ParameterError(
+            f"the problem {self.name} has no init yet: write {self.paths.params} by hand (rnnpipe"
+            f" params --params {self.paths.params} explains each line)"
+        )
 
     def prepare(self, raw: Path, table: Path, params: P) -> None:
         """Read what was downloaded, a file, and write one table.

@@ -28,6 +28,7 @@ from rnnpipe.storage.card import Card, read_card
 from rnnpipe.storage.content import require_content
 from rnnpipe.storage.files import atomic_directory, sha256_file
 from rnnpipe.storage.reading import reading
+from rnnpipe.storage.table_folder import pack_folder
 from rnnpipe.storage.transfer import CHUNK_BYTES, Transfer
 
 logger = logging.getLogger(__name__)
@@ -63,8 +64,8 @@ def fetch(
     must be a table or an archive by its looks, before it takes the place of what was there.
 
     Args:
-        source: a card (a path that ends in ``.json``), or a ``.csv`` or ``.parquet`` file by
-            path or URL.
+        source: a card (a path that ends in ``.json``), a table by path or URL, or a folder, which
+            becomes one table (:func:`pack_folder`).
         into: the folder, replaced; in it the card's file name, or ``table_name`` with ``.csv`` or
             ``.parquet`` behind it.
         partials: where unfinished transfers lie.
@@ -92,6 +93,8 @@ def fetch(
             expected = card if card.kind == "table" else None
         else:
             expected = card
+    elif not is_http(source) and local_path(source).is_dir():
+        return _fetch_folder(source, into, table_name, check_path, replacing)
     else:
         address, name = source, f"{table_name}{table_suffix(source)}"
     if not is_http(address):
@@ -112,6 +115,23 @@ def fetch(
         size = target.stat().st_size
     logger.info("%s: %s bytes from %s", shown(into / name), f"{size:,}", shown_address(address))
     return Fetched(into / name, shown_address(address), size)
+
+
+def _fetch_folder(
+    source: str,
+    into: Path,
+    table_name: str,
+    check_path: Callable[[Path], None],
+    replacing: Callable[[Path], AbstractContextManager[Path]],
+) -> Fetched:
+    origin = local_path(source)
+    check_path(origin)
+    with replacing(into) as folder:
+        target = pack_folder(origin, folder, table_name)
+        require_content(target, shown_address(source), any_quotes=True)
+        name, size = target.name, target.stat().st_size
+    logger.info("%s: %s bytes from %s", shown(into / name), f"{size:,}", shown_address(source))
+    return Fetched(into / name, shown_address(source), size)
 
 
 def _copy(path: Path, target: Path) -> None:

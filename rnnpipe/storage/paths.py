@@ -120,6 +120,12 @@ def command_modules() -> dict[str, str]:
     }
 
 
+def init_modules() -> list[str]:
+    """Return the modules that say what ``rnnpipe init`` can be told, of the problems that have one."""
+    named = [f"rnnpipe.problems.{problem}.init" for problem in problem_names()]
+    return [module for module in named if find_spec(module)]
+
+
 def _modules(package: str) -> list[Path]:
     spec = find_spec(f"rnnpipe.{package}")
     folders = (spec.submodule_search_locations or []) if spec else []

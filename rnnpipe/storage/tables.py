@@ -70,7 +70,30 @@ def column_names(table: Path, csv_format: CsvFormat = PLAIN) -> list[str]:
             raise _wrong_kind(table, other)
 
 
-def require_table(table: Path, any_quotes: bool = False) -> None:
+def readable_columns(table: Path, csv_format: CsvFormat = PLAIN) -> list[str]:
+    """Name the columns that can be read: not those that share a name, nor of lists and structures.
+
+    Raises:
+        SourceError: as :func:`read_batches`.
+    """
+    names = column_names(table, csv_format)
+    names = [name for name in names if names.count(name) == 1]
+    if kind_of(table) == ".csv":
+        return names
+    if kind_of(table) == ".jsonl":
+        schema = next((block.schema for block in _json_blocks(table)), pa.schema([]))
+    else:
+        with reading(table, _NO_PARQUET), _opened(table) as file:
+            schema = file.schema_arrow
+    found = []
+    for name in names:
+        with suppress(SourceError):
+            _check_kind(table, name, schema.field(name).type, times=True)
+            found.append(name)
+    return found
+
+
+def require_table(table: Path, any_quotes: bool = False, csv_format: CsvFormat = PLAIN) -> None:
     """Refuse what no problem can take for a table: it has two columns or more, and rows.
 
     Of a CSV all rows are counted and have as many cells as the header; of a parquet file the cells
@@ -79,18 +102,19 @@ def require_table(table: Path, any_quotes: bool = False) -> None:
     Args:
         table: the file.
         any_quotes: whether a CSV may be in any of the formats that parameters can name.
+        csv_format: the one that it is in, where it may not.
 
     Raises:
         SourceError: as :func:`read_batches`.
     """
     try:
-        _require_table(table, PLAIN)
+        _require_table(table, csv_format)
     except SourceError:
         if not any_quotes or kind_of(table) != ".csv":
             raise
-        for csv_format in FORMATS[1:]:
+        for other in FORMATS[1:]:
             with suppress(SourceError):
-                _require_table(table, csv_format)
+                _require_table(table, other)
                 return
         raise
 

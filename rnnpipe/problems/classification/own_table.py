@@ -164,7 +164,7 @@ def _texts(table: Path, column: pa.Array, first_row: int, empty: list[int]) -> l
 
 
 # What people call the splits, in lower case.
-_SPLIT_WORDS = {
+SPLIT_WORDS = {
     "train": "train",
     "training": "train",
     "dev": "validation",
@@ -188,7 +188,7 @@ def _given_splits(
         if label == LEFT_OUT:
             continue
         written = column[row]
-        split = _SPLIT_WORDS.get((written or "").casefold())
+        split = SPLIT_WORDS.get((written or "").casefold())
         where = f"{shown(table)}, row {row}, column {quoted(params.split_column)}"
         if split is None:
             found = "nothing" if written is None else quoted(written)

@@ -18,7 +18,8 @@ class Download(Section):
 
     source: Source = knob(
         "data/imdb.json",
-        "a source's card (data/imdb.json), or a CSV or parquet file of your own, by path or URL",
+        "a source's card (data/imdb.json), a table of your own by path or URL, or a folder of tables or"
+        " of texts by class",
         "decides which reviews everything after it sees",
         min_length=1,
     )

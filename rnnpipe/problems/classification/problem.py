@@ -21,6 +21,7 @@ from rnnpipe.problems.problem import Problem
 from rnnpipe.registry.selection import Selection
 
 if TYPE_CHECKING:
+    from rnnpipe.config.rewrite import Survey
     from rnnpipe.networks.training import TrainingTask
     from rnnpipe.registry.decision import Gate, Lineage
     from rnnpipe.reporting.wording import Wording
@@ -51,6 +52,11 @@ class Classification(Problem[ClassificationParams]):
         from rnnpipe.problems.classification.wording import WORDING
 
         return WORDING
+
+    def survey(self, source: str, values: Mapping[str, Any], options: Any) -> Survey:
+        from rnnpipe.problems.classification.survey import survey
+
+        return survey(source, values, options)
 
     def prepare(self, raw: Path, table: Path, params: ClassificationParams) -> None:
         from rnnpipe.problems.classification.data import prepare
