@@ -191,6 +191,15 @@ def test_the_registered_folder_answers_as_the_evaluation_did(project, capsys, tm
     assert again["label"].tolist() == written["label"].tolist()
 
 
+@pytest.mark.parametrize("more", [-1, 1, 97])
+def test_a_network_of_other_classes_than_the_names_is_refused(project, tmp_path, more):
+    classes, folder, _ = project
+    names = [*classes, *map(str, range(200, 300))][: len(classes) + more]
+    other = altered(folder, tmp_path / "other", names)
+    with pytest.raises(RegistryError, match="label_names" if len(names) > 100 else "classes"):
+        load_model(other)
+
+
 def test_the_card_and_the_page_speak_of_the_classes(project):
     classes, folder, metrics = project
     card = (folder / "models/sentiment/README.md").read_text()

@@ -324,7 +324,7 @@ json_values = st.recursive(
 def test_reports_of_any_shape_make_a_page(data):
     parts = st.dictionaries(
         st.sampled_from(
-            ["accuracy", "accuracy_low", "n", "baseline", "validation", "without_shared", "epochs",
+            ["accuracy", "accuracy_low", "n", "baseline", "validation", "without_shared", "classes", "epochs",
              "best_epoch", "expectations", "suite", "passed", "checked", "reasons", "lineage",
              "name", "verdict", "unknown_share", "length_quantiles", "train"]
         ),

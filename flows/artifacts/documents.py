@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnpipe.errors import printable
 from rnnpipe.problems import problem_by
 from rnnpipe.reporting.dag import direct
 from rnnpipe.reporting.figures import (
@@ -216,6 +217,14 @@ def metrics_markdown(
             lines.append(f"### {title}: {number(ours.get('n'))} {wording.counted}")
             lines.append(table(head, rows, "lr" + "r" * (len(head) - 2)))
             lines += [text(sentence) for sentence in [paired(theirs.get("mcnemar"))] if sentence]
+    if by_class := mapping(metrics.get("classes")):
+        lines.append(f"### Test, each of {len(by_class)} classes")
+        keys = ("n", "precision", "recall", "f1")
+        found = [
+            (text(printable(name)), *(number(mapping(figures).get(key)) for key in keys))
+            for name, figures in by_class.items()
+        ]
+        lines.append(table(("", "Number", "Precision", "Recall", "F1"), found, "lrrrr"))
     lines.append(
         "▲ better, ▼ worse, ≈ the other lies within this model's interval. Of the losses and the"
         " calibration error, less is better."

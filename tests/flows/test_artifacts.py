@@ -222,6 +222,14 @@ def test_figures_stand_beside_baseline_and_champion(champion):
     assert found.text.count(f"{said}: McNemar p = 8.1e-13.") == 1, "of the test split only"
 
 
+def test_the_figures_of_each_class_stand_below_under_its_name():
+    by_class = {HOSTILE: {"n": 7, "f1": 0.25}, "好": {"n": 9, "f1": 0.75}}
+    found = Reader(documents.metrics_markdown(metrics(0.9) | {"classes": by_class}, None, WORDING))
+    assert "script" not in found.tags
+    for cell in ("好", "0.2500", "0.7500"):
+        assert cell in found.cells
+
+
 def test_a_worse_model_is_called_worse():
     found = Reader(documents.metrics_markdown(metrics(0.6), metrics(0.7), WORDING))
     assert "▼\u00a0−0.1000" in found.cells
