@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from rnnpipe.errors import TrainingError
 from rnnpipe.problems.classification import linear_model as baseline
 from rnnpipe.problems.classification.baseline import fit_and_predict
 from rnnpipe.problems.classification.linear_model import fit_baseline
@@ -102,6 +103,12 @@ def test_the_model_is_that_of_all_features_in_memory(tmp_path, monkeypatch):
     exact = LogisticRegression(C=1.0, solver="liblinear").fit(features, labels)
     expected = exact.predict_proba(features)[:, 1]
     np.testing.assert_allclose(model.predict(sequences, rows), expected, atol=0.02)
+
+
+def test_words_that_are_all_too_rare_are_named_with_what_to_lower(tmp_path):
+    sequences, labels = examples(30, seed=7)
+    with pytest.raises(TrainingError, match=r"no word stands in 31 reviews.*min_documents"):
+        fit_baseline(sequences, np.arange(30), labels, Baseline(min_documents=31), tmp_path)
 
 
 def test_a_failure_half_way_leaves_nothing_behind(tmp_path, monkeypatch):
