@@ -10,7 +10,7 @@ BATCH = np.array([[3, 4, 5, 6, 7], [8, 9, 0, 0, 0], [2, 0, 0, 0, 0]], np.int32)
 CELLS = ("simple_rnn", "lstm", "gru")
 
 
-def small_network(params, **changes):
+def small_network(params, classes=2, **changes):
     """Build a classifier of 4 units whose weights, biases too, are random."""
     small = {
         "hidden_size": 4,
@@ -19,7 +19,7 @@ def small_network(params, **changes):
         "embedding": "uniform",
         **changes,
     }
-    model = build_classifier(params.train.model_copy(update=small), VOCABULARY, None)
+    model = build_classifier(params.train.model_copy(update=small), VOCABULARY, None, classes)
     random = np.random.default_rng(1)
     for weight in model.trainable_variables:
         weight.assign(random.normal(0, 0.5, weight.shape))

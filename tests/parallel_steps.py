@@ -10,12 +10,14 @@ from pathlib import Path
 
 from rnnpipe.networks.distributed import cluster
 from rnnpipe.networks.training import fit, make_deterministic
+from rnnpipe.problems.classification.loss import balanced_weights
 from rnnpipe.problems.classification.network import build_classifier
 from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.problems.classification.training import learn_to_classify
 
 # 130 rows: 64, 64, and 2; with three workers none of them divides, and of the last one gets none.
 SIZE, BATCH = 130, 64
+CLASSES = 3  # weighted: each row counts otherwise
 CHANGES = {
     "hidden_size": 8,
     "embedding": "uniform",
@@ -40,9 +42,14 @@ def main(out: Path, workers: int) -> None:
 
         make_deterministic()
         params = ClassificationParams().train.model_copy(update=CHANGES)
-        train = toy(SIZE, 1)
+        train = toy(SIZE, 1, classes=CLASSES)
+        taught = labelled(train, params, CLASSES)
+        taught = dataclasses.replace(taught, class_weights=balanced_weights(train.labels, CLASSES))
         task = learn_to_classify(
-            build_classifier(params, VOCABULARY, None), labelled(train, params), toy(50, 2), params
+            build_classifier(params, VOCABULARY, None, CLASSES),
+            taught,
+            toy(50, 2, classes=CLASSES),
+            params,
         )
         steps: list[list[float]] = []
 

@@ -29,9 +29,9 @@ SIDES = ["right", "left"]
 
 @pytest.fixture(scope="session")
 def build(params):
-    def run(seed=1, **changes):
+    def run(seed=1, classes=2, **changes):
         small = {"hidden_size": 4, "embedding_size": 3, "bigram_buckets": 64, **changes}
-        model = build_classifier(params.train.model_copy(update=small), VOCABULARY, None)
+        model = build_classifier(params.train.model_copy(update=small), VOCABULARY, None, classes)
         random = np.random.default_rng(seed)
         for weight in model.trainable_variables:  # biases start at zero: fill everything
             weight.assign(random.normal(0, 1 / np.sqrt(weight.shape[-1]), weight.shape))
@@ -102,11 +102,15 @@ def test_an_exported_network_answers_like_keras(build, tmp_path, cell, bidirecti
     lengths=st.lists(st.integers(0, 12), min_size=1, max_size=6),
     behind=st.integers(0, 4),
     seed=st.integers(0, 99),
+    classes=st.integers(2, 5),
 )
-def test_every_shape_of_network_and_batch(build, tmp_path_factory, shape, lengths, behind, seed):
-    model = build(seed, **shape)
+def test_every_shape_of_network_and_batch(
+    build, tmp_path_factory, shape, lengths, behind, seed, classes
+):
+    model = build(seed, classes, **shape)
     ids = batch(lengths, max(1, *lengths) + behind, shape["padding_side"], seed)
     network = exported(model, tmp_path_factory.mktemp("network"))
+    assert network.classes == classes
     assert_equal(model, network, ids, shape["mask"])
 
 
@@ -125,8 +129,9 @@ def test_the_bytes_of_the_file_are_the_networks_own(build, tmp_path):
     assert digest("one", 1) == digest("two", 1) != digest("three", 2)
 
 
-def test_the_file_is_a_plain_graph_with_a_named_input_and_output(build, tmp_path):
-    save_classifier(build(), tmp_path / "network.onnx")
+@pytest.mark.parametrize(("classes", "output"), [(2, ("logit", 1)), (3, ("logits", 2))])
+def test_the_file_is_a_plain_graph_with_a_named_input_and_output(build, tmp_path, classes, output):
+    save_classifier(build(classes=classes), tmp_path / "network.onnx")
     graph = onnx.load(tmp_path / "network.onnx", load_external_data=False).graph
     assert {node.domain for node in graph.node} == {""}  # none but ONNX's own operators
     assert all(constant.data_location == 0 for constant in graph.initializer)  # no other file
@@ -134,8 +139,18 @@ def test_the_file_is_a_plain_graph_with_a_named_input_and_output(build, tmp_path
         ("token_ids", 2)
     ]
     assert [(value.name, len(value.type.tensor_type.shape.dim)) for value in graph.output] == [
-        ("logit", 1)
+        output
     ]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 100])
+def test_a_network_belongs_to_as_many_names_as_it_has_classes(build, tmp_path, classes):
+    network = exported(build(classes=classes), tmp_path)
+    network.require_matching(VOCABULARY, Padding(400), classes)
+    for others in (2, classes - 1, classes + 1):
+        if others != classes:
+            with pytest.raises(RegistryError, match=f"{classes} classes, the files beside it say"):
+                network.require_matching(VOCABULARY, Padding(400), others)
 
 
 def test_a_layer_without_a_rule_is_refused(tmp_path):
@@ -163,12 +178,12 @@ def test_a_broken_file_is_refused(tmp_path, content):
         ExportedNetwork(path)
 
 
-@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize(("mask", "classes"), [(True, 2), (False, 2), (True, 3)])
 @pytest.mark.parametrize("number", [0, 1, 100])
 def test_sequences_are_answered_in_their_order_whatever_batch_they_ride_in(
-    build, tmp_path, mask, number
+    build, tmp_path, mask, classes, number
 ):
-    network = exported(build(mask=mask), tmp_path)
+    network = exported(build(classes=classes, mask=mask), tmp_path)
     random = np.random.default_rng(number)
     lengths = random.integers(1, 15, number)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -177,7 +192,9 @@ def test_sequences_are_answered_in_their_order_whatever_batch_they_ride_in(
     logits = network.predict_logits(sequences, padding)
     alone = [network.logits(padding.pad(sequences, np.array([row])))[0] for row in range(number)]
     assert logits.dtype == np.float32
-    np.testing.assert_allclose(logits, np.array(alone, np.float32), rtol=0, atol=1e-6)
+    assert logits.shape == ((number,) if classes == 2 else (number, classes))
+    expected = np.array(alone, np.float32).reshape(logits.shape)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-6)
 
 
 def test_predicting_loads_nothing_heavy():

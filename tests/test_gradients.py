@@ -41,13 +41,18 @@ def loss(model, ids, label, shape, added=None):
             sides.append(np.array(outputs if direction == "forward" else outputs[::-1]))
         x = np.concatenate(sides, axis=1)
     kernel, bias = flat
-    logit = (pool(x, shape["pooling"], shape["bidirectional"]) @ kernel + bias).item()
-    return np.logaddexp(0, -logit if label else logit)
+    logits = pool(x, shape["pooling"], shape["bidirectional"]) @ kernel + bias
+    if len(logits) > 1:
+        return np.logaddexp.reduce(logits) - logits[label]
+    return np.logaddexp(0, -logits[0] if label else logits[0])
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(("bidirectional", "pooling"), [(False, "max_mean"), (True, "last")])
-def test_a_gradient_is_what_finite_differences_say(build, cell, bidirectional, pooling):
+@pytest.mark.parametrize(
+    ("bidirectional", "pooling", "classes"),
+    [(False, "max_mean", 2), (True, "last", 2), (False, "mean", 3)],
+)
+def test_a_gradient_is_what_finite_differences_say(build, cell, bidirectional, pooling, classes):
     shape = {
         "cell": cell,
         "bidirectional": bidirectional,
@@ -55,13 +60,14 @@ def test_a_gradient_is_what_finite_differences_say(build, cell, bidirectional, p
         "num_layers": 2,
         "hidden_size": 4,
     }
-    model = build(**shape)
-    flows = measure_gradient_flow(model, BATCH, LABELS)
+    model = build(classes=classes, **shape)
+    labels = LABELS * (classes - 1)
+    flows = measure_gradient_flow(model, BATCH, labels)
     assert len(flows) == 2 * (1 + bidirectional) * (1 + (cell == "lstm"))
     tiny = 1e-5
     for flow in flows:
         number = ("hidden", "carry").index(flow.state)
-        for ids, label, norms in zip(BATCH, LABELS, flow.norms, strict=True):
+        for ids, label, norms in zip(BATCH, labels, flow.norms, strict=True):
             ids = ids[ids > 0]
             for t in range(len(ids)):
                 place = (int(flow.layer[-1]), flow.direction, number, t)

@@ -151,6 +151,12 @@ def named(inputs: str, outputs: str) -> onnx.ModelProto:
     )
 
 
+def answering(last: onnx.NodeProto, *constants: onnx.TensorProto) -> onnx.ModelProto:
+    """What the last node gives, said to be the logits of three classes."""
+    told = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
+    return graph_of(last, constants=constants, outputs=[told])
+
+
 HUGE = 10**12
 GRAPHS = {
     "a loop": loop,
@@ -215,6 +221,14 @@ GRAPHS = {
     "another input": lambda: named("tokens", "logit"),
     "another output": lambda: named("token_ids", "probability"),
     "too many dimensions come out": lambda: named("token_ids", "logit"),
+    "answers of no width": lambda: answering(
+        node("ReduceSum", "token_ids", "axes", out="logits", keepdims=0), constant("axes", [1])
+    ),
+    "a logit for each of a million": lambda: answering(
+        node("Expand", "one", "to", out="logits"),
+        constant("one", [1.0], np.float32),
+        constant("to", [1, 10**6]),
+    ),
     "no weights": lambda: graph_of(node("Identity", "token_ids")),
     "ten thousand nodes": lambda: graph_of(
         *(node("Identity", "token_ids", out=f"x{i}") for i in range(10_000))

@@ -30,7 +30,7 @@ def run(cell, x, weights):
     return np.array(outputs)
 
 
-def expected_logit(model, ids, cell, layers, bidirectional, pooling):
+def expected_logits(model, ids, cell, layers, bidirectional, pooling):
     flat = [np.array(weight) for weight in model.trainable_variables]
     words, pairs = flat.pop(0), flat.pop(0)
     before = np.insert(ids[:-1], 0, 0).astype(np.int64)
@@ -45,7 +45,7 @@ def expected_logit(model, ids, cell, layers, bidirectional, pooling):
         x = states
     kernel, bias = flat
     pooled = np.concatenate([pool(x, pooling, bidirectional), vectors.mean(axis=0)])
-    return (pooled @ kernel + bias).item()
+    return pooled @ kernel + bias
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -56,8 +56,18 @@ def test_a_network_computes_what_its_equations_say(build, cell, bidirectional, p
     logits = model(BATCH, training=False).numpy()
     for row, logit in zip(BATCH, logits, strict=True):
         ids = row[row > 0]
-        expected = expected_logit(model, ids, cell, 2, bidirectional, pooling)
-        assert logit == pytest.approx(expected, abs=1e-5)
+        expected = expected_logits(model, ids, cell, 2, bidirectional, pooling)
+        assert logit == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+def test_of_more_than_two_classes_each_has_a_logit(build, tmp_path, classes):
+    model = build(classes, cell="gru", bidirectional=True, pooling="max_mean")
+    logits = model(BATCH, training=False).numpy()
+    expected = [expected_logits(model, row[row > 0], "gru", 1, True, "max_mean") for row in BATCH]
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    save_network(model, tmp_path / "network.keras")
+    np.testing.assert_array_equal(load_network(tmp_path / "network.keras")(BATCH), logits)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -15,9 +15,11 @@ pytestmark = pytest.mark.network
 
 @pytest.fixture
 def classifier(params):
-    def run(**changes):
+    def run(classes=2, **changes):
         shape = {"hidden_size": 4, "embedding_size": 3, "bigram_buckets": 64, **changes}
-        return build_classifier(params.train.model_copy(update=shape), VOCABULARY_SIZE, None)
+        return build_classifier(
+            params.train.model_copy(update=shape), VOCABULARY_SIZE, None, classes
+        )
 
     return run
 
@@ -45,6 +47,15 @@ def test_every_state_is_the_language_models(
         expected = values[0, :: -1 if direction else 1]
         found = states[0, :, 4 * direction : 4 * (direction + 1)]
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_of_more_classes_the_start_is_the_same(classifier):
+    start, networks = Start.of(small_language_model()), [classifier(), classifier(classes=3)]
+    for network in networks:
+        start_from(network, start, VOCABULARY)
+    below = [[np.array(weight) for weight in network.weights[:-2]] for network in networks]
+    for two, three in zip(*below, strict=True):
+        np.testing.assert_array_equal(two, three)
 
 
 def test_what_differs_is_named_all_of_it(classifier):

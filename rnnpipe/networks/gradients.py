@@ -182,7 +182,7 @@ def _gradient_norms(
                 case _:
                     name = type(layer).__name__
                     raise TypeError(f"found a layer {name}, which has no rule for gradients yet")
-        if value.shape.rank == 1:
+        if len(value.shape) == 1:
             losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=value)
         else:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(

@@ -24,6 +24,7 @@ from scipy.special import expit, log_expit, softmax
 from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import normalize
 
+from rnnpipe.errors import TrainingError
 from rnnpipe.problems.classification.params import Baseline
 from rnnpipe.runtime.progress import track
 from rnnpipe.text.tokens import CHUNK, Ragged
@@ -90,6 +91,9 @@ def fit_baseline(
             the weights while it is used; they lie in files without a name, of which nothing is
             left.
         classes: how many there are.
+
+    Raises:
+        TrainingError: no n-gram is frequent enough to learn from.
     """
     # Each chunk is to hold both labels, and rows often come sorted by them.
     order = np.random.default_rng(0).permutation(len(rows))
@@ -99,6 +103,11 @@ def fit_baseline(
         documents += np.bincount(ngrams.indices, minlength=len(documents))
     known = documents >= params.min_documents
     documents = documents[known]
+    if not len(documents):
+        raise TrainingError(
+            f"no word stands in {params.min_documents} reviews of train, expected some that do:"
+            " lower baseline.min_documents, or give more reviews"
+        )
 
     told = [1] if classes == 2 else range(classes)  # from the rest, by a model each
     biases = np.empty(len(told))
@@ -117,12 +126,10 @@ def fit_baseline(
                 features, labels == label, documents, params
             )
             weights_file.write(weights.data)
+        # What is mapped stays there when its file is closed.
         shape = (len(told), len(documents))
-        # What is mapped stays there when its file is closed; nothing at all cannot be mapped.
-        mapped = np.memmap(weights_file, np.float64, "r", shape=shape) if len(documents) else None
-    return LinearModel(
-        known, np.empty(shape) if mapped is None else mapped, biases, params.max_ngram
-    )
+        mapped = np.memmap(weights_file, np.float64, "r", shape=shape)
+    return LinearModel(known, mapped, biases, params.max_ngram)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def cross_entropy(
             rows is taken; None: 1. The mean of a batch divided among processes is then that of
             their shares, each by its number of rows, whatever their weights.
     """
-    if logits.shape.rank == 1:
+    if len(logits.shape) == 1:
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
     else:
         losses = tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits)
@@ -33,7 +33,7 @@ def cross_entropy(
 def count_correct(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Count the right answers, ``int32[]``, where a target is a label and no teacher's guess."""
     known = tf.logical_or(tf.equal(targets, 0.0), tf.equal(targets, 1.0))
-    if logits.shape.rank == 1:
+    if len(logits.shape) == 1:
         answers = tf.equal(logits > 0, targets > 0.5)
     else:
         known = tf.reduce_all(known, axis=1)

@@ -1,4 +1,4 @@
-"""Classification: which of two classes is a text? By default, does a review praise or condemn?"""
+"""Classification: which of its classes is a text? By default, does a review praise or condemn?"""
 
 from __future__ import annotations
 
