@@ -94,7 +94,7 @@ def start(
 def test_a_server_that_comes_back_during_a_stage_costs_nothing(project, server):
     # However long a busy machine takes to start the server anew.
     patience = {"RNNPIPE_SERVER_SECONDS": "600", "PREFECT_CLIENT_MAX_RETRIES": "9"}
-    run = start(project, server, 60, **patience)
+    run = start(project, server, 20, **patience)
     server.end(signal.SIGKILL)
     away, printed = "does not answer: the run waits for it, 600 s at most", ""
     try:
@@ -125,7 +125,7 @@ def test_a_server_that_comes_back_during_a_stage_costs_nothing(project, server):
     keys = {key for (key,) in server.asked("select key from artifact")}
     assert {"dag", "training", "training-progress", "metrics", "verdict", "summary"} <= keys
     (table,) = server.asked("select data from artifact where key = 'training'")
-    assert "| 60 |" in json.loads(table[0])
+    assert "| 20 |" in json.loads(table[0])
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
