@@ -33,6 +33,7 @@ from flows.serving.environment import MARK, STATE, environment
 from flows.serving.up import _port
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 300  # seconds for an answer, or a run of no work, where the machine is busy
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
 STAND_IN = '''
@@ -130,7 +131,7 @@ def refused(folder: Path, *arguments: str, **variables: str) -> str:
         env={**os.environ, "PYTHONPATH": "", **variables},
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
@@ -279,13 +280,13 @@ def test_the_image_has_what_the_lock_does_not_bring():
 @pytest.fixture(scope="module")
 def worked(up: Up) -> FlowRun:
     """A run that came to its end, and left what a run leaves."""
-    run = up.finished(up.run().id, 60)
+    run = up.finished(up.run().id, PATIENCE)
     assert run.state_type == StateType.COMPLETED
     return run
 
 
 def answer(up: Up, method: str, path: str, **headers: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=PATIENCE)
     connection.request(method, path, headers=headers)
     status = connection.getresponse().status
     connection.close()
@@ -315,7 +316,7 @@ def test_the_password_stands_in_one_file_and_in_no_log_and_no_command(up, worked
 
 def paths_of(up: Up) -> dict[str, dict[str, object]]:
     """Every route of the API and its methods, as the server tells who knows the password."""
-    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=PATIENCE)
     known = {"Authorization": f"Basic {access.encoded(up.credentials)}"}
     connection.request("GET", "/api/openapi.json", headers=known)
     found: dict[str, dict[str, object]] = json.load(connection.getresponse())["paths"]
@@ -344,7 +345,7 @@ def welcome(up: Up, path: str, origin: str | None = None, token: str = "wrong") 
     try:
         with connect(address, origin=origin, subprotocols=["prefect"], proxy=None) as opened:
             opened.send(json.dumps({"type": "auth", "token": token}))
-            return str(json.loads(opened.recv(60))["type"])
+            return str(json.loads(opened.recv(PATIENCE))["type"])
     except InvalidStatus as error:
         return error.response.status_code
     except ConnectionClosedError as error:
@@ -372,7 +373,7 @@ def test_by_another_name_nothing_is_answered(up, host):
 
 def test_the_link_logs_a_browser_in_once(up):
     def answered(method: str, body: str | None = None) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=PATIENCE)
         connection.request(method, access.LOGIN, body, {"Origin": up.address})
         response = connection.getresponse()
         return response.status, response.read().decode()
@@ -446,7 +447,7 @@ def test_job_variables_that_the_server_did_not_check_do_nothing(up, tmp_path):
                 "state": {"type": "SCHEDULED"},
             },
         )
-    run = up.finished(made.json()["id"], 60)
+    run = up.finished(made.json()["id"], PATIENCE)
     assert run.job_variables == variables
     assert run.state_type == StateType.COMPLETED
     assert not mark.exists()
@@ -518,14 +519,14 @@ def refused_beside(up: Up) -> str:
         cwd=up.folder,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 1
     return done.stderr
 
 
 def test_a_run_works_in_the_project_and_its_log_comes(up, worked):
-    wait_for("the log", 20, lambda: f"works in {up.folder}" in up.log_of(worked.id))
+    wait_for("the log", 60, lambda: f"works in {up.folder}" in up.log_of(worked.id))
 
 
 def test_a_failed_run_and_a_refused_model_call_the_webhook(up, told):
@@ -536,7 +537,7 @@ def test_a_failed_run_and_a_refused_model_call_the_webhook(up, told):
         return (failed, refused) if failed and refused else None
 
     def told_of_a_run() -> tuple[str, str] | None:
-        run = up.finished(up.run(overrides={"refuse": True, "fail": True}).id, 60)
+        run = up.finished(up.run(overrides={"refuse": True, "fail": True}).id, PATIENCE)
         assert run.state_type == StateType.FAILED
         with suppress(AssertionError):
             return wait_for("the webhook", 40, lambda: bodies(run))
@@ -568,7 +569,7 @@ def test_who_does_not_know_the_password_is_told_so_at_a_prompt(up):
 def sleeping(up: Up) -> str:
     """Name of a run that is in the middle of its work."""
     run = up.run(overrides={"seconds": 300})
-    wait_for("the run's child", 60, lambda: up.children("^300$"))
+    wait_for("the run's child", PATIENCE, lambda: up.children("^300$"))
     return up.flow_run(run.id).name
 
 
