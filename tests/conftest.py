@@ -22,8 +22,8 @@ PIPELINE_FOLDERS = ("tests/flows/", "tests/pipeline/")
 # The longest first: what is short fills the gaps at the end.
 LONGEST = (
     "test_pipeline_flow",
-    "test_search",
     "test_pipeline",
+    "test_search",
     "test_up",
     "test_publishing",
     "test_cluster",
