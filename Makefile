@@ -38,7 +38,8 @@ demo: $(INSTALLED) ## all three pipelines on generated data, in .demo/ (a minute
 	@$(RUN) python -m rnnpipe demo
 
 test: $(INSTALLED) ## every test (FLAGS="-k words" some)
-	@$(RUN) python -m pytest -n 2 $(FLAGS)
+	@# Three on two cores: tests of servers wait most of their time.
+	@$(RUN) python -m pytest -n 3 $(FLAGS)
 
 check: lint ## before each commit: lint, and the tests that need no pipeline and no network
 	@$(RUN) python -m pytest -q -n 2 -m "not network" --ignore tests/flows --ignore tests/pipeline --ignore tests/fuzz $(FLAGS)

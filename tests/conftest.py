@@ -19,17 +19,18 @@ settings.load_profile("rnnpipe")
 Executed = dict[tuple[str, ...], set[Path]]
 # What runs pipelines, flows and servers.
 PIPELINE_FOLDERS = ("tests/flows/", "tests/pipeline/")
-# What is short fills the gaps at the end. While one process builds the finished project, the other
-# has networks to test.
-FIRST = (
-    "test_end_to_end",
-    "test_training",
-    "test_recurrent",
-    "test_gradients",
+# The longest first: what is short fills the gaps at the end.
+LONGEST = (
     "test_pipeline_flow",
-    "test_search",
     "test_pipeline",
+    "test_search",
+    "test_up",
+    "test_publishing",
+    "test_cluster",
+    "test_s3",
     "test_pipelines",
+    "test_lost_server",
+    "test_parallel",
 )
 
 
@@ -37,9 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that run pipelines, flows or servers, and bring all into a good order."""
 
     def rank(item: pytest.Item) -> int:
-        if item.path.stem in FIRST:
-            return FIRST.index(item.path.stem)
-        return len(FIRST) + (not item.nodeid.startswith(PIPELINE_FOLDERS))
+        if item.path.stem == "test_end_to_end":
+            return 0  # it builds the finished project, and waits for schedules and automations
+        if not item.nodeid.startswith(PIPELINE_FOLDERS):
+            # While one process builds the finished project, the others have networks to test.
+            return 1 if item.get_closest_marker("network") else 3 + len(LONGEST)
+        return 2 + (LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
     items.sort(key=rank)
     for item in items:

@@ -192,8 +192,7 @@ def test_a_row_depends_on_no_other_row(cell):
         np.testing.assert_array_equal(alone[0], whole[row])
 
 
-@pytest.mark.parametrize("cores", [1, 2])
-def test_gives_the_same_bytes_on_any_number_of_cores(cores):
+def test_gives_the_same_bytes_on_any_number_of_cores():
     code = (
         "import os, sys, hashlib; cores = int(sys.argv[1])\n"
         "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])\n"
@@ -214,7 +213,7 @@ def test_gives_the_same_bytes_on_any_number_of_cores(cores):
 
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one core here")
-    assert hash_on(cores) == hash_on(2)
+    assert len({hash_on(1), hash_on(2), hash_on(2)}) == 1  # twice on two: nor does it vary there
 
 
 @pytest.mark.parametrize("lengths", [[-1, 3], [3, 6]])

@@ -54,6 +54,8 @@ def environment(project: Path, port: int, outer: Mapping[str, str]) -> dict[str,
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RETENTION_SECONDS),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        # Seconds between its looks for work: who asks for a run does not wait for the default, ten.
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_CLI_COLORS": "false",
         "PREFECT_CLI_WRAP_LINES": "false",
         # Not by job variables: the pool takes none (flows.serving.server).

@@ -18,6 +18,9 @@ if "PREFECT_HOME" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+# No test looks at the catalogue of blocks, which costs each server's start half its seconds.
+os.environ["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "false"
+os.environ["PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION"] = "false"
 os.environ["RNNPIPE_RETRY_SECONDS"] = "0.1"
 
 import projects

@@ -20,7 +20,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
-from projects import DVC, is_stage, processes
+from projects import DVC, is_stage, processes, trains
 from s3_server import BUCKET, KEY_ID, SECRET, credentials, serving
 
 import flows.pipeline
@@ -32,7 +32,7 @@ from flows.workspace import RUNS, clean_workspaces, make_workspace
 from rnnpipe.errors import NetworkError, ParameterError
 from rnnpipe.pipeline.locks import LockError
 from rnnpipe.project_copy import ProjectCopy
-from rnnpipe.storage.files import read_json, sha256_directory, write_json
+from rnnpipe.storage.files import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -320,7 +320,8 @@ def test_two_runs_at_once_leave_a_dirty_tree_alone_and_come_back_by_name(project
     (project.folder / "notes.txt").write_text("mine")
     before = standing(project)
     children = [
-        start(project, prefect_server, "--set", f"train.hidden_size={size}") for size in (3, 4)
+        start(project, prefect_server, "--set", f"register.min_validation_accuracy=0.8{digit}")
+        for digit in (3, 4)
     ]
     shown = [child.communicate()[0] for child in children]
     assert [child.returncode for child in children] == [0, 0], shown
@@ -330,18 +331,20 @@ def test_two_runs_at_once_leave_a_dirty_tree_alone_and_come_back_by_name(project
     assert len(names) == 2
     project.run("git", "checkout", "--quiet", ".")
     comments = (project.folder / "params.yaml").read_text().count("\n")
-    for size, output in zip((3, 4), shown, strict=True):
-        (name,) = [name for name in names if name.startswith(f"train-hidden-size-{size}-")]
+    for digit, output in zip((3, 4), shown, strict=True):
+        begin = f"register-min-validation-accuracy-0-8{digit}-"
+        (name,) = [name for name in names if name.startswith(begin)]
         assert f"dvc exp apply {name}" in output
-        assert "train               Ran" in output
+        assert "register            Ran" in output
         assert "download            Skipped" in output
         project.run(*DVC, "exp", "apply", name)
         params = (project.folder / "params.yaml").read_text()
-        assert yaml.safe_load(params)["train"]["hidden_size"] == size
+        assert yaml.safe_load(params)["register"]["min_validation_accuracy"] == 0.8 + digit / 100
         assert params.count("\n") == comments
         assert project.run(*DVC, "status", "dvc.yaml").strip().endswith("up to date.")
-        metrics = project.folder / RUNS / name / "reports/metrics.json"
-        assert read_json(project.folder / "reports/metrics.json") == read_json(metrics)
+        decision = Path("models/registration.json")
+        there = read_json(project.folder / RUNS / name / decision)
+        assert read_json(project.folder / decision) == there
         project.run("git", "checkout", "--quiet", ".")
 
 
@@ -405,18 +408,6 @@ def test_a_run_publishes_to_s3_or_not_at_all_and_tells_no_secret(project, tmp_pa
         assert "published sentiment v0.1.0" in state.message
         assert server.objects("store/files/md5/")
 
-        (branch,) = project.run("git", "ls-remote", "--heads", "origin").split()[1::2]
-        branch = branch.removeprefix("refs/heads/")
-        clone = ProjectCopy(tmp_path / "clone", project.environment)
-        project.run(
-            "git", "clone", "--quiet", "--branch", branch, str(tmp_path / "origin"), "../clone"
-        )
-        told = (sys.executable, "-m", "rnnpipe", "predict", "A superb film.", "--model")
-        said = clone.run(*told, "v0.1.0")
-        assert said == project.run(*told, "models/sentiment")
-        model = sha256_directory(project.folder / "models/sentiment")
-        assert sha256_directory(clone.folder / ".rnnpipe/models" / model) == model
-
     for run_state in (failed, state):
         told = [flow_run(run_state), *task_runs(run_state).values(), *artifacts_of(run_state)]
         shown = [record.model_dump_json() for record in told] + logs_of(run_state)
@@ -454,12 +445,12 @@ def test_without_a_server_a_run_brings_its_own_and_takes_it_along(project, empty
     home.mkdir(parents=True)
     shutil.copy(empty_database, home)
     environment = {k: v for k, v in project.environment.items() if not k.startswith("PREFECT_")}
-    command = [sys.executable, "-m", "flows.run", "--force", "sequences"]
+    command = [sys.executable, "-m", "flows.run", "--force", "report"]
     done = subprocess.run(
         command, cwd=project.folder, env=environment, text=True, capture_output=True
     )
     assert done.returncode == 0, done.stderr
-    assert "sequences           Ran" in done.stdout
+    assert "report              Ran" in done.stdout
     assert "train               Skipped" in done.stdout
     assert "Error logging to API" not in done.stderr
     with sqlite3.connect(home / "prefect.db") as database:
@@ -489,10 +480,11 @@ def start(project: ProjectCopy, server: str, *arguments: str) -> "subprocess.Pop
 def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect_server, way):
     longer = [f"train.{name}=1000" for name in ("epochs", "patience")]
     child = start(project, prefect_server, *(word for text in longer for word in ("--set", text)))
-    while not any(is_stage(command, "train") for _, command in processes(project.folder)):
+    while not any(
+        is_stage(command, "train") and trains(pid) for pid, command in processes(project.folder)
+    ):
         assert child.poll() is None, child.communicate()[0]
         time.sleep(0.3)
-    time.sleep(3)
     began = time.monotonic()
     match way:
         case "cancelled":

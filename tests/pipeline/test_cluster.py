@@ -139,7 +139,7 @@ def test_two_workers_train_the_network_of_one(sandbox):
 
 
 def test_a_killed_worker_ends_the_run_and_the_same_command_goes_on(sandbox):
-    set_train(sandbox, workers=2, epochs=30, patience=30)
+    set_train(sandbox, workers=2, epochs=12, patience=12)
     process = train(sandbox)
     printed = after_first_epoch(process)
     (worker,) = children(process.pid)
@@ -155,18 +155,18 @@ def test_a_killed_worker_ends_the_run_and_the_same_command_goes_on(sandbox):
     )
     assert said, printed
     assert (sandbox.folder / said[2]).is_file()
-    # Two epochs more: the key of the checkpoint names the parameters, which stay.
+    # The key of the checkpoint names the parameters, which stay.
     process = train(sandbox)
     printed = after_first_epoch(process)
     assert f"going on after epoch {said[1]} of a training that was cut off" in printed
     printed += process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed
-    assert len(history(sandbox)) == 30
+    assert len(history(sandbox)) == 12
     assert not (sandbox.folder / said[2]).exists()
 
 
 def test_no_worker_outlives_the_chief(sandbox):
-    set_train(sandbox, workers=2, epochs=31, patience=31)
+    set_train(sandbox, workers=2, epochs=13, patience=13)
     process = train(sandbox)
     said = after_first_epoch(process)
     # The chief alone, on loopback, until the others had come: now nobody is let in any more.

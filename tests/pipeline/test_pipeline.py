@@ -30,7 +30,10 @@ from projects import (
     set_params,
 )
 
+import rnnpipe.stages.download
+from rnnpipe.__main__ import main
 from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.storage.download import fetch
 from rnnpipe.storage.files import read_json, sha256_directory, sha256_file, write_json
 from rnnpipe.storage.paths import stage_files
 
@@ -221,23 +224,20 @@ def test_own_reviews_take_a_path_and_appended_rows_run_it_again(project, tmp_pat
 
 @pytest.fixture
 def web(tmp_path):
-    """A folder that is served on loopback: (folder, address, stop)."""
+    """A folder that is served on loopback: (folder, address)."""
     folder = tmp_path / "www"
     folder.mkdir()
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-
-    yield folder, f"http://127.0.0.1:{server.server_port}", stop
-    stop()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 def test_own_reviews_take_an_address_and_outlast_its_absence(project, web):
-    folder, address, stop = web
+    folder, address = web
     (folder / "own.csv").write_text("text,label\nfine,pos\npoor,neg\n")
     change(project, "download", source=f"{address}/own.csv")
     download = (*DVC, "repro", "--single-item", "download")
@@ -248,7 +248,7 @@ def test_own_reviews_take_an_address_and_outlast_its_absence(project, web):
     (folder / "own.csv").write_text("text,label\nfine,pos\npoor,neg\ngood,pos\n")
     project.run(*download)
     assert raw.read_text().count("\n") == 4
-    stop()
+    (folder / "own.csv").unlink()
     assert "own.csv" in fails(project, *download)
     assert raw.read_text().count("\n") == 4
 
@@ -268,29 +268,33 @@ def test_raw_data_that_lie_elsewhere_behind_a_link_are_replaced_there_each_time(
     assert quick_project.reproduce() == {}
 
 
-def test_no_network_ends_with_the_code_for_later_and_says_what_to_do(project):
+def test_no_network_ends_with_the_code_for_later_and_says_what_to_do(project, monkeypatch, capsys):
     card = read_json(project.folder / "data/imdb.json")
     card["address"] = "http://127.0.0.1:9/aclImdb_v1.tar.gz"  # the discard port: nobody listens
     write_json(project.folder / "data/imdb.json", card)
     change(project, "download", source="data/imdb.json")
     before = sha256_directory(project.folder / "data/raw")
-    done = subprocess.run(
-        [sys.executable, "-m", "rnnpipe", "download"],
-        cwd=project.folder,
-        env={**project.environment, "RNNPIPE_MIRROR": ""},
-        text=True,
-        capture_output=True,
-    )
-    assert done.returncode == 75
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setenv("RNNPIPE_MIRROR", "")
+    monkeypatch.setattr(rnnpipe.stages.download, "fetch", partial(fetch, wait_seconds=0.001))
+    assert main(["download"]) == 75
+    told = capsys.readouterr().err
     for word in (card["address"], "RNNPIPE_MIRROR", "make demo"):
-        assert word in done.stderr
+        assert word in told
     assert sha256_directory(project.folder / "data/raw") == before
 
 
-def test_a_model_is_published_found_promoted_and_fetched(quick_project, tmp_path):
-    def rnnpipe(*arguments: str, where: ProjectCopy = quick_project) -> str:
-        return where.run(sys.executable, "-m", "rnnpipe", *arguments)
+def test_a_model_is_published_found_promoted_and_fetched(
+    quick_project, tmp_path, monkeypatch, capfd
+):
+    def rnnpipe(*arguments: str, where: ProjectCopy = quick_project, code: int = 0) -> str:
+        monkeypatch.chdir(where.folder)
+        assert main(arguments) == code
+        told = capfd.readouterr()
+        return told.err if code else told.out
 
+    for name, value in quick_project.environment.items():
+        monkeypatch.setenv(name, value)
     quick_project.run(
         "git", "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin")
     )
@@ -302,8 +306,7 @@ def test_a_model_is_published_found_promoted_and_fetched(quick_project, tmp_path
     rnnpipe("publish")
     assert "v0.1.0" in rnnpipe("models")
     rnnpipe("promote", "v0.1.0")
-    again = fails(quick_project, sys.executable, "-m", "rnnpipe", "publish")
-    assert "Traceback" not in again
+    assert "Traceback" not in rnnpipe("publish", code=1)
 
     quick_project.run("git", "clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / "clone"))
     clone = ProjectCopy(tmp_path / "clone", quick_project.environment)
@@ -339,10 +342,13 @@ def test_a_full_disk_leaves_nothing_half_written(project, stage, kibibytes):
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(quick_project):
-    change(quick_project, "train", hidden_size=8, epochs=200, patience=200)
+    change(quick_project, "train", hidden_size=8)
     first = start(quick_project)
-    assert stage_process(first, quick_project, {"train"})
+    found = stage_process(first, quick_project, {"train"})
+    assert found
+    os.kill(found[0], signal.SIGSTOP)  # it goes on as soon as the other has been refused
     shown = fails(quick_project, *DVC, "repro")
+    os.kill(found[0], signal.SIGCONT)
     assert "lock" in shown.lower() or "busy" in shown.lower()
     assert first.wait(300) == 0
     assert quick_project.reproduce() == {}
