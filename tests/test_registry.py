@@ -44,7 +44,9 @@ LINEAGE = Lineage(
 )
 
 
-def metrics(accuracy: float = 0.9, baseline: float = 0.88) -> dict[str, Any]:
+def metrics(
+    accuracy: float = 0.9, baseline: float = 0.88, p_value: float | None = None
+) -> dict[str, Any]:
     def figures(value: float) -> dict[str, Any]:
         keys = ("accuracy", "precision", "recall", "f1", "auc_roc", "loss")
         bounds = {f"{key}_low": value - 0.01 for key in keys}
@@ -52,7 +54,11 @@ def metrics(accuracy: float = 0.9, baseline: float = 0.88) -> dict[str, Any]:
         return dict.fromkeys(keys, value) | bounds | {"n": 1000}
 
     below = figures(baseline) | {
-        "mcnemar": {"model_only_correct": 9, "baseline_only_correct": 1, "p_value": 0.02148}
+        "mcnemar": {
+            "model_only_correct": 9,
+            "baseline_only_correct": 1,
+            "p_value": p_value or 0.02148,
+        }
     }
     ours = figures(accuracy)
     return ours | {"validation": ours, "baseline": below | {"validation": below}}
@@ -64,13 +70,14 @@ def decide(
     baseline: float = 0.88,
     passed: tuple[bool, bool] = (True, True),
     better: bool = False,
+    p_value: float | None = None,
 ) -> Decision:
     return decide_on(
         NAME,
         Register(min_validation_accuracy=0.85, require_better_than_baseline=better),
         SELECTION,
         model="0" * 64,
-        metrics=metrics(accuracy, baseline),
+        metrics=metrics(accuracy, baseline, p_value),
         suites=[
             {"suite": "reviews", "passed": passed[0]},
             {"suite": "sequences", "passed": passed[1]},
@@ -107,6 +114,18 @@ def test_being_better_than_the_baseline_is_a_gate() -> None:
     assert level.verdict == "approved"
     assert str(level.reasons[-1]) == "level_with_baseline: found true, required true"
     assert decide(0.9, baseline=0.89, better=True).verdict == "approved"
+
+
+@given(
+    accuracy=st.floats(0.85, 1).map(lambda value: round(value, 6)),
+    baseline=st.floats(0, 1).map(lambda value: round(value, 6)),
+    p_value=st.floats(1e-300, 1),
+)
+def test_behind_is_what_chance_does_not_explain(accuracy, baseline, p_value) -> None:
+    gate = decide(accuracy, baseline=baseline, better=True, p_value=p_value).reasons[-1]
+    assert gate.passed == (accuracy >= baseline or p_value > 0.05)
+    is_level = accuracy == baseline or (accuracy < baseline and p_value > 0.05)
+    assert gate.name == ("level_with_baseline" if is_level else "better_than_baseline")
 
 
 def test_without_the_gate_the_baseline_is_recorded_all_the_same() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 _GATES = {
     "better_than_baseline": "Better than the baseline on validation",
-    "level_with_baseline": "Not behind the baseline on validation: level with it",
+    "level_with_baseline": "Level with the baseline on validation, as far as chance lets it be told",
 }
 _ADVICE = {
     "better_than_baseline": "As long as the loss on validation still falls at the end of training,"

@@ -274,7 +274,7 @@ class Register(Section):
     )
     require_better_than_baseline: bool = knob(
         True,
-        "refuse a model that is not better than the linear baseline on validation",
+        "refuse a model that is behind the linear baseline on validation by more than chance explains",
         "false: the baseline is only shown",
     )
 
