@@ -631,8 +631,10 @@ def test_ended_in_the_midst_of_an_import_it_stops(tmp_path, swallowed):
     assert "ready" not in up.printed
 
 
-def test_a_terminal_that_is_gone_leaves_nothing(tmp_path):
+def test_a_terminal_that_is_gone_leaves_nothing(tmp_path, empty_database):
     folder = make_project(tmp_path / "project")
+    (folder / STATE).mkdir(parents=True)
+    shutil.copy(empty_database, folder / STATE)
     terminal, ours = os.openpty()
     child = subprocess.Popen(
         [sys.executable, "-m", "flows.serving.up", "--port", str(free_port())],
