@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attempts import COPIES, exit_code, read_outcome
+from rnnpipe.commands.project_copy import ProjectCopy, make_attempt
 from rnnpipe.config.load import read_values
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.project_copy import ProjectCopy, make_attempt
 from rnnpipe.storage.files import write_json
 
 REPORT = Path("reports/cells.json")

@@ -28,8 +28,8 @@ from typing import Any
 import yaml
 
 from benchmarks import machine
+from rnnpipe.commands.project_copy import ProjectCopy, copy_project
 from rnnpipe.errors import RnnpipeError, SourceError
-from rnnpipe.project_copy import ProjectCopy, copy_project
 from rnnpipe.storage.files import read_json, write_json
 
 REPORT = Path("reports/growth.json")

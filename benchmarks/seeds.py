@@ -19,8 +19,8 @@ from typing import Any
 from scipy import stats
 
 from benchmarks.attempts import COPIES, exit_code, read_outcome
+from rnnpipe.commands.project_copy import make_attempt
 from rnnpipe.config.load import read_values
-from rnnpipe.project_copy import make_attempt
 from rnnpipe.storage.files import read_json, write_json
 
 REPORTS = Path("reports")

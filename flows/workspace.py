@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -386,15 +387,14 @@ def _copy_unknown(repository: Path, folder: Path, name: str) -> bool:
     path = Path(name)
     if "://" in name or path.is_absolute() or ".." in path.parts:
         return False
-    if not (folder / path).exists() and (repository / path).exists():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        if (repository / path).is_dir():
-            shutil.copytree(repository / path, folder / path, symlinks=True)
-        else:
-            shutil.copy2(repository / path, folder / path)
+    source, target = repository / path, folder / path
+    if source.exists() and not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy = partial(shutil.copytree, symlinks=True) if source.is_dir() else shutil.copy2
+        copy(source, target)
         with (folder / ".git" / "info" / "exclude").open("a") as exclude:
             exclude.write(f"/{path.as_posix()}\n")
-    return (folder / path).is_file()
+    return target.is_file()
 
 
 def _git(folder: Path, *arguments: str) -> str:

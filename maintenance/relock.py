@@ -23,8 +23,8 @@ import yaml
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
+from rnnpipe.commands.project_copy import ProjectCopy, copy_project, write_generated_data
 from rnnpipe.errors import RnnpipeError
-from rnnpipe.project_copy import ProjectCopy, copy_project, write_generated_data
 
 CODE = "rnnpipe/"
 WORK = Path(".rnnpipe/relock")

@@ -221,7 +221,7 @@ def _problem(options: Any) -> str | None:
 
 
 def _init(options: Any) -> int:
-    from rnnpipe.init import init
+    from rnnpipe.commands.init import init
 
     return init(options.source, _problem(options) or "classification", options)
 
@@ -270,13 +270,13 @@ def _rollback(options: Any) -> None:
 
 
 def _demo(options: Any) -> int:
-    from rnnpipe.project_copy import demo
+    from rnnpipe.commands.project_copy import demo
 
     return demo(options.reviews)
 
 
 def _try(options: Any) -> int:
-    from rnnpipe.project_copy import attempt
+    from rnnpipe.commands.project_copy import attempt
 
     return attempt(options.params)
 

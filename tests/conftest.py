@@ -9,8 +9,8 @@ from hypothesis import settings
 from projects import ROOT, copy, keep_root, make_quick, make_small
 from xdist.scheduler import LoadScopeScheduling
 
+from rnnpipe.commands.project_copy import ProjectCopy, environment
 from rnnpipe.config.load import Params, load_params
-from rnnpipe.project_copy import ProjectCopy, environment
 
 # How long an example takes is the machine's affair.
 settings.register_profile("rnnpipe", deadline=None)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from rnnpipe.project_copy import ProjectCopy, make_demo
+from rnnpipe.commands.project_copy import ProjectCopy, make_demo
 from rnnpipe.runtime.progress import FILE_VARIABLE
 
 ROOT = Path(__file__).parents[1]

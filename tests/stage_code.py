@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from maintenance.dependencies import is_left_out
-from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.commands.project_copy import ProjectCopy
 from rnnpipe.storage.paths import paths_of
 
 # Python imports a module of this name first of all.

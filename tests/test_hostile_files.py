@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import rnnpipe.storage.table_checks as table_checks
 import rnnpipe.storage.tables as tables
 from rnnpipe.__main__ import main
 from rnnpipe.errors import RnnpipeError, StorageError
@@ -204,7 +205,7 @@ def test_the_command_ends_with_one_line_and_exit_code_1(
 
 def big_footer() -> bytes:
     packed = io.BytesIO()
-    pq.write_table(pa.table({str(at): [1] for at in range(tables.MAX_COLUMNS + 1)}), packed)
+    pq.write_table(pa.table({str(at): [1] for at in range(table_checks.MAX_COLUMNS + 1)}), packed)
     return packed.getvalue()
 
 
@@ -376,7 +377,7 @@ def test_a_small_file_that_unfolds_is_not_unfolded(
 ) -> None:
     monkeypatch.setattr(tables, "FREELY_UNPACKED_BYTES", 10_000_000)
     monkeypatch.setattr(tables, "_BATCH_BYTES", 1_000_000)
-    monkeypatch.setattr(tables, "MAX_ROWS", 2_000_000)
+    monkeypatch.setattr(table_checks, "MAX_ROWS", 2_000_000)
     (tmp_path / "t.parquet").write_bytes(BOMBS[bomb]())
     message = refused(lambda: DOORS[door][1](tmp_path / "t.parquet"))
     # What is no time ends in the first batch.

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from rnnpipe.commands.project_copy import _independent, attempt, copy_project, make_attempt
 from rnnpipe.config.load import load_params
 from rnnpipe.errors import ParameterError, RnnpipeError
-from rnnpipe.project_copy import _independent, attempt, copy_project, make_attempt
 from rnnpipe.storage.paths import problem_names
 
 

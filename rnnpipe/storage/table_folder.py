@@ -21,9 +21,9 @@ from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.storage.addresses import TABLE_SUFFIXES
 from rnnpipe.storage.csv_format import PLAIN, open_table, require_quotes_in_place, resolved
 from rnnpipe.storage.reading import reading
+from rnnpipe.storage.table_checks import MAX_ROWS
 from rnnpipe.storage.tables import (
     MAX_HEADER_BYTES,
-    MAX_ROWS,
     column_names,
     kind_of,
     read_batches,

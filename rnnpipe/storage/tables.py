@@ -1,7 +1,6 @@
 """Columns of a CSV or parquet file that somebody else wrote, checked, and no cell of it shown."""
 
 import codecs
-import difflib
 import io
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from rnnpipe.errors import SourceError, quoted, shown
+from rnnpipe.errors import SourceError, shown
 from rnnpipe.storage.csv_format import (
     FORMATS,
     FREELY_UNPACKED_BYTES,
@@ -29,10 +28,16 @@ from rnnpipe.storage.csv_format import (
     resolved,
 )
 from rnnpipe.storage.reading import reading
+from rnnpipe.storage.table_checks import (
+    check_columns,
+    check_kind,
+    check_rows,
+    check_unpacked,
+    check_width,
+    decoded,
+    utf8,
+)
 
-# What an honest table never reaches; a small file that unfolds to a large one does.
-MAX_ROWS = 20_000_000
-MAX_COLUMNS = 10_000
 MAX_HEADER_BYTES = 1 << 20  # of a CSV
 
 # A row of a CSV has to fit into a block, and a review may be a book.
@@ -88,7 +93,7 @@ def readable_columns(table: Path, csv_format: CsvFormat = PLAIN) -> list[str]:
     found = []
     for name in names:
         with suppress(SourceError):
-            _check_kind(table, name, schema.field(name).type, times=True)
+            check_kind(table, name, schema.field(name).type, times=True)
             found.append(name)
     return found
 
@@ -125,7 +130,7 @@ def _require_table(table: Path, csv_format: CsvFormat) -> None:
         raise SourceError(f"{shown(table)} has {len(names)} columns, expected at least 2")
     if kind_of(table) == ".csv":
         name = next((name for name in names if names.count(name) == 1), names[0])
-        _check_columns(table, names, {"": name}, advice="")
+        check_columns(table, names, {"": name}, advice="")
         found = _csv_header(table, csv_format)[1]
         rows = sum(map(len, _csv_rows(table, [name], found)))
     elif kind_of(table) == ".jsonl":
@@ -212,10 +217,10 @@ def _read_csv(
     table: Path, columns: Mapping[str, str], advice: str, csv_format: CsvFormat
 ) -> Iterator[dict[str, pa.Array]]:
     header, csv_format = _csv_header(table, csv_format)
-    _check_columns(table, header, columns, advice)
+    check_columns(table, header, columns, advice)
     first_row = 0
     for rows in _csv_rows(table, list(dict.fromkeys(columns.values())), csv_format):
-        yield {role: _utf8(table, rows[name], name, first_row) for role, name in columns.items()}
+        yield {role: utf8(table, rows[name], name, first_row) for role, name in columns.items()}
         first_row += len(rows)
 
 
@@ -238,7 +243,7 @@ def _csv_rows(table: Path, names: list[str], csv_format: CsvFormat) -> Iterator[
             )
             for block in blocks:
                 rows += len(block)
-                _check_rows(table, rows)
+                check_rows(table, rows)
                 for start in range(0, len(block), _BATCH_ROWS):
                     yield block[start : start + _BATCH_ROWS]
         except pa.ArrowInvalid as error:
@@ -256,13 +261,13 @@ def _read_json_lines(
 ) -> Iterator[dict[str, pa.Array]]:
     first_row = 0
     for block in _json_blocks(table):
-        _check_columns(table, block.schema.names, columns, advice)
+        check_columns(table, block.schema.names, columns, advice)
         for name in dict.fromkeys(columns.values()):
-            _check_kind(table, name, block.schema.field(name).type, times=True)
+            check_kind(table, name, block.schema.field(name).type, times=True)
         for start in range(0, len(block), _BATCH_ROWS):
             rows = block[start : start + _BATCH_ROWS]
             batch = {
-                role: _decoded(table, _without_time(rows[name]), name, first_row)
+                role: decoded(table, _without_time(rows[name]), name, first_row)
                 for role, name in columns.items()
             }
             yield batch
@@ -279,8 +284,8 @@ def _json_blocks(table: Path) -> Iterator[pa.RecordBatch]:
         )
         for block in blocks:
             rows += len(block)
-            _check_rows(table, rows)
-            _check_width(table, len(block.schema.names))
+            check_rows(table, rows)
+            check_width(table, len(block.schema.names))
             yield block
 
 
@@ -314,7 +319,7 @@ def _csv_header(table: Path, csv_format: CsvFormat) -> tuple[list[str], CsvForma
             f"{shown(table)} has zero bytes in its header, expected text: save it as UTF-8, or name its"
             " encoding in prepare.encoding (--encoding), such as utf-16-le"
         )
-    _check_width(table, len(names))
+    check_width(table, len(names))
     return names, csv_format
 
 
@@ -334,22 +339,22 @@ def _read_parquet(
 ) -> Iterator[dict[str, pa.Array]]:
     first_row = unpacked = 0
     with reading(table, _NO_PARQUET), _opened(table) as file:
-        _check_columns(table, file.schema_arrow.names, columns, advice)
+        check_columns(table, file.schema_arrow.names, columns, advice)
         names = list(dict.fromkeys(columns.values()))
         for name in names:
-            _check_kind(table, name, file.schema_arrow.field(name).type, times)
+            check_kind(table, name, file.schema_arrow.field(name).type, times)
         most = _most_unpacked(table)
         for group in range(file.num_row_groups):
             count = _batch_rows(table, file, group, names, most)
             for rows in file.iter_batches(count, row_groups=[group], columns=names):
                 batch = {
-                    role: _decoded(table, rows[name], name, first_row)
+                    role: decoded(table, rows[name], name, first_row)
                     for role, name in columns.items()
                 }
                 first_row += len(rows)
-                _check_rows(table, first_row)
+                check_rows(table, first_row)
                 unpacked += sum(column.nbytes for column in batch.values())
-                _check_unpacked(table, unpacked, most)
+                check_unpacked(table, unpacked, most)
                 yield batch
 
 
@@ -362,8 +367,8 @@ def _opened(table: Path) -> pq.ParquetFile:
         pre_buffer=False,
         thrift_container_size_limit=_MAX_THRIFT_ITEMS,
     )
-    _check_width(table, len(file.schema_arrow.names))
-    _check_rows(table, file.metadata.num_rows)
+    check_width(table, len(file.schema_arrow.names))
+    check_rows(table, file.metadata.num_rows)
     return file
 
 
@@ -381,7 +386,7 @@ def _batch_rows(table: Path, file: pq.ParquetFile, group: int, names: list[str],
     found = file.metadata.row_group(group)
     chunks = [found.column(at) for at in range(found.num_columns)]
     chunks = [chunk for chunk in chunks if chunk.path_in_schema in names]
-    _check_unpacked(table, sum(chunk.total_uncompressed_size for chunk in chunks), most)
+    check_unpacked(table, sum(chunk.total_uncompressed_size for chunk in chunks), most)
     row_bytes = 0
     for chunk in chunks:
         if chunk.physical_type != "BYTE_ARRAY":
@@ -407,90 +412,3 @@ def _longest_repeated(table: Path, metadata: pq.FileMetaData, group: int, name: 
             values = rows[name].dictionary
             return pc.max(pc.binary_length(values)).as_py() or 0
     return 0
-
-
-def _check_unpacked(table: Path, found: int, most: int) -> None:
-    if found > most:
-        raise SourceError(
-            f"{shown(table)} of {table.stat().st_size:,} bytes unpacks to more than {most:,}: expected"
-            " a table that is as large as it looks; it is not read on"
-        )
-
-
-def _check_rows(table: Path, found: int) -> None:
-    if found > MAX_ROWS:
-        raise SourceError(
-            f"{shown(table)} has more than {MAX_ROWS:,} rows, expected at most so many: take a part"
-        )
-
-
-def _check_width(table: Path, found: int) -> None:
-    if found > MAX_COLUMNS:
-        raise SourceError(
-            f"{shown(table)} has {found:,} columns, expected at most {MAX_COLUMNS:,}: take a part"
-        )
-
-
-def _check_columns(table: Path, found: list[str], columns: Mapping[str, str], advice: str) -> None:
-    for role, name in columns.items():
-        if found.count(name) == 1:
-            continue
-        names = ", ".join(quoted(column) for column in found[:20])
-        names = f"{names[:400]}…" if len(names) > 400 else names or "none"
-        if name in found:
-            raise SourceError(
-                f"{shown(table)} has more than one column {quoted(name)}; found: {names}"
-            )
-        near = difflib.get_close_matches(name, found[:1000], n=1)
-        hint = f"did you mean {quoted(near[0])}? " if near else ""
-        raise SourceError(
-            f"{shown(table)} has no column {quoted(name)}; {hint}found: {names}."
-            f" {advice.format(role=role)}"
-        )
-
-
-def _is_any(kind: pa.DataType, *tests: str) -> bool:
-    return any(getattr(pa.types, f"is_{test}")(kind) for test in tests)
-
-
-def _check_kind(table: Path, name: str, kind: pa.DataType, times: bool) -> None:
-    """Refuse a column of lists, structures and the like, before anything of it is read."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    known = _is_any(
-        kind,
-        *("string", "large_string", "string_view", "binary", "large_binary", "binary_view"),
-        *("integer", "floating", "boolean", "null"),
-    )
-    if not known and not (times and _is_any(kind, "temporal")):
-        raise SourceError(
-            f"{shown(table)}: column {quoted(name)} holds {shown(kind)}, expected text, numbers or"
-            " booleans"
-        )
-
-
-def _decoded(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
-    """A parquet column without its dictionary, its strings in one type."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if _is_any(column.type, "integer", "floating", "boolean", "null", "temporal"):
-        return column
-    # Nobody has looked yet whether what a file calls text is UTF-8.
-    return _utf8(table, column.cast(pa.large_binary()), name, first_row)
-
-
-def _utf8(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
-    try:
-        return column.cast(pa.large_string())
-    except pa.ArrowInvalid:
-        pass
-    for row, value in enumerate(column.to_pylist(), first_row):
-        try:
-            (value or b"").decode()
-        except UnicodeDecodeError as error:
-            raise SourceError(
-                f"{shown(table)}, row {row}, column {quoted(name)}: not UTF-8 at byte {error.start:,}:"
-                " save the file as UTF-8, or name a CSV's encoding in prepare.encoding (--encoding),"
-                " such as cp1252"
-            ) from None
-    raise AssertionError("Arrow and Python disagree about UTF-8")

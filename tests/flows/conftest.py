@@ -25,7 +25,7 @@ os.environ["RNNPIPE_RETRY_SECONDS"] = "0.1"
 
 import projects
 
-from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.commands.project_copy import ProjectCopy
 
 Change = Callable[[Path, dict[str, object]], None]
 

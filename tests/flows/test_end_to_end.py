@@ -31,7 +31,7 @@ from running import ACTIVE, Up, wait_for
 from flows.serving import access
 from flows.serving.children import marked
 from flows.serving.environment import STATE, environment
-from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.commands.project_copy import ProjectCopy
 
 ROOT = Path(__file__).parents[2]
 STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])

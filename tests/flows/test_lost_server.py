@@ -17,8 +17,8 @@ from running import free_port, wait_for
 from flows.lifeline import seconds_to_wait
 from flows.serving.own_server import is_healthy
 from flows.workspace import RUNS
+from rnnpipe.commands.project_copy import ProjectCopy
 from rnnpipe.errors import ParameterError
-from rnnpipe.project_copy import ProjectCopy
 
 # Seconds that a run waits for a server that is gone, and those that the end itself may take: with
 # them, too, it is less than a run waits for unless told otherwise.

@@ -12,7 +12,7 @@ from flows import ranks
 from flows.pipeline import pipeline
 from flows.ranks import MEETING, Spread, own_address, run_rank
 from flows.workspace import RUNS
-from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.commands.project_copy import ProjectCopy
 
 
 @pytest.mark.usefixtures("prefect_server")

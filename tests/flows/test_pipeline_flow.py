@@ -29,9 +29,9 @@ from flows.pipeline import PipelineFailedError, Story, pipeline
 from flows.run import main
 from flows.serving.environment import REFUSED_EVENT
 from flows.workspace import RUNS, clean_workspaces, make_workspace
+from rnnpipe.commands.project_copy import ProjectCopy
 from rnnpipe.errors import NetworkError, ParameterError
 from rnnpipe.pipeline.locks import LockError
-from rnnpipe.project_copy import ProjectCopy
 from rnnpipe.storage.files import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

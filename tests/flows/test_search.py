@@ -18,7 +18,7 @@ from flows.search.command import _shown
 from flows.search.flow import SearchError
 from flows.search.study import StudyError, load_study
 from flows.serving.environment import STATE
-from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.commands.project_copy import ProjectCopy
 from rnnpipe.storage.files import read_json
 
 TRIALS = 3

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from projects import copy
 
-from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.commands.project_copy import ProjectCopy
 
 
 @pytest.fixture

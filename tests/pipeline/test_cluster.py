@@ -14,9 +14,9 @@ import psutil
 import pytest
 from projects import ROOT, copy, set_params
 
+from rnnpipe.commands.project_copy import ProjectCopy
 from rnnpipe.errors import TrainingError
 from rnnpipe.networks.distributed import cluster
-from rnnpipe.project_copy import ProjectCopy
 from rnnpipe.storage.files import read_json
 
 SCRIPT = ROOT / "tests" / "parallel_steps.py"

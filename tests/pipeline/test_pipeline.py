@@ -32,7 +32,7 @@ from projects import (
 
 import rnnpipe.stages.download
 from rnnpipe.__main__ import main
-from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.commands.project_copy import ProjectCopy
 from rnnpipe.storage.download import fetch
 from rnnpipe.storage.files import read_json, sha256_directory, sha256_file, write_json
 from rnnpipe.storage.paths import stage_files

@@ -15,11 +15,11 @@ import yaml
 from projects import DVC, ROOT, copy, fails, set_params
 
 from rnnpipe.__main__ import main
+from rnnpipe.commands.project_copy import ProjectCopy
 from rnnpipe.config.load import load_params
 from rnnpipe.errors import TrainingError
 from rnnpipe.networks.saving import load_network
 from rnnpipe.problems import problem_of
-from rnnpipe.project_copy import ProjectCopy
 from rnnpipe.storage.files import read_json, sha256_directory, sha256_file
 from rnnpipe.storage.paths import paths_of, problem_names
 

@@ -9,7 +9,7 @@ import pytest
 from projects import DVC, copy, fails
 from s3_server import BUCKET, KEY_ID, SECRET, Server, credentials, serving
 
-from rnnpipe.project_copy import ProjectCopy
+from rnnpipe.commands.project_copy import ProjectCopy
 from rnnpipe.storage.files import sha256_directory
 
 RNNPIPE = (sys.executable, "-m", "rnnpipe")

@@ -1,0 +1,1 @@
+"""Commands that belong to no one problem, and the copies of a project that they work in."""

@@ -1,0 +1,119 @@
+"""What any table must fulfil while it is read: bounds, columns, kinds of cells, and UTF-8."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from rnnpipe.errors import SourceError, quoted, shown
+
+# What an honest table never reaches; a small file that unfolds to a large one does.
+MAX_ROWS = 20_000_000
+MAX_COLUMNS = 10_000
+
+
+def check_unpacked(table: Path, found: int, most: int) -> None:
+    """Refuse bytes that come out of a table beyond those it may unfold to."""
+    if found > most:
+        raise SourceError(
+            f"{shown(table)} of {table.stat().st_size:,} bytes unpacks to more than {most:,}: expected"
+            " a table that is as large as it looks; it is not read on"
+        )
+
+
+def check_rows(table: Path, found: int) -> None:
+    """Refuse more than :data:`MAX_ROWS` rows."""
+    if found > MAX_ROWS:
+        raise SourceError(
+            f"{shown(table)} has more than {MAX_ROWS:,} rows, expected at most so many: take a part"
+        )
+
+
+def check_width(table: Path, found: int) -> None:
+    """Refuse more than :data:`MAX_COLUMNS` columns."""
+    if found > MAX_COLUMNS:
+        raise SourceError(
+            f"{shown(table)} has {found:,} columns, expected at most {MAX_COLUMNS:,}: take a part"
+        )
+
+
+def check_columns(table: Path, found: list[str], columns: Mapping[str, str], advice: str) -> None:
+    """Require that each column that is asked for is there once.
+
+    Args:
+        table: the file.
+        found: the names of its columns.
+        columns: the names that are asked for, by their role.
+        advice: what to do about a missing one; ``{role}`` in it is filled in.
+
+    Raises:
+        SourceError: one is missing, or stands there twice.
+    """
+    for role, name in columns.items():
+        if found.count(name) == 1:
+            continue
+        names = ", ".join(quoted(column) for column in found[:20])
+        names = f"{names[:400]}…" if len(names) > 400 else names or "none"
+        if name in found:
+            raise SourceError(
+                f"{shown(table)} has more than one column {quoted(name)}; found: {names}"
+            )
+        near = difflib.get_close_matches(name, found[:1000], n=1)
+        hint = f"did you mean {quoted(near[0])}? " if near else ""
+        raise SourceError(
+            f"{shown(table)} has no column {quoted(name)}; {hint}found: {names}."
+            f" {advice.format(role=role)}"
+        )
+
+
+def _is_any(kind: pa.DataType, *tests: str) -> bool:
+    return any(getattr(pa.types, f"is_{test}")(kind) for test in tests)
+
+
+def check_kind(table: Path, name: str, kind: pa.DataType, times: bool) -> None:
+    """Refuse a column of lists, structures and the like, before anything of it is read."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    known = _is_any(
+        kind,
+        *("string", "large_string", "string_view", "binary", "large_binary", "binary_view"),
+        *("integer", "floating", "boolean", "null"),
+    )
+    if not known and not (times and _is_any(kind, "temporal")):
+        raise SourceError(
+            f"{shown(table)}: column {quoted(name)} holds {shown(kind)}, expected text, numbers or"
+            " booleans"
+        )
+
+
+def decoded(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
+    """A parquet column without its dictionary, its strings in one type."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if _is_any(column.type, "integer", "floating", "boolean", "null", "temporal"):
+        return column
+    # Nobody has looked yet whether what a file calls text is UTF-8.
+    return utf8(table, column.cast(pa.large_binary()), name, first_row)
+
+
+def utf8(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
+    """Return a column of bytes as text, ``large_string[n]``.
+
+    Raises:
+        SourceError: a cell is not UTF-8; names its row.
+    """
+    try:
+        return column.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        pass
+    for row, value in enumerate(column.to_pylist(), first_row):
+        try:
+            (value or b"").decode()
+        except UnicodeDecodeError as error:
+            raise SourceError(
+                f"{shown(table)}, row {row}, column {quoted(name)}: not UTF-8 at byte {error.start:,}:"
+                " save the file as UTF-8, or name a CSV's encoding in prepare.encoding (--encoding),"
+                " such as cp1252"
+            ) from None
+    raise AssertionError("Arrow and Python disagree about UTF-8")
