@@ -307,8 +307,7 @@ def uncommitted(repository: Path) -> list[str]:
 
 def changed_since(repository: Path, commit: str, *paths: str) -> list[str]:
     """Return those of some tracked files, by git's patterns, that differ from a commit."""
-    listed = _git(repository, "diff", "--name-only", commit, "--", *paths)
-    return listed.splitlines()
+    return _git(repository, "diff", "--name-only", commit, "--", *paths).splitlines()
 
 
 # --- Steps -------------------------------------------------------------------------------
@@ -351,8 +350,7 @@ def _share(repository: Path, folder: Path) -> None:
     private = repository / ".dvc" / "config.local"
     if private.is_file():
         shutil.copy(private, folder / ".dvc" / "config.local")
-    remotes = _git(repository, "remote").split()
-    if "origin" in remotes:
+    if "origin" in _git(repository, "remote").split():
         address = _git(repository, "remote", "get-url", "origin").strip()
         if (repository / address).exists():  # a path, which may be relative to the repository
             address = str((repository / address).resolve())
