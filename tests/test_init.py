@@ -181,6 +181,27 @@ def test_a_file_is_read_as_it_is_and_a_second_time_there_is_nothing_to_write(pro
     ]
 
 
+ENCODED = {
+    "cp1252": "Das Café war grün, das Frühstück übel,",
+    "cp1251": "хорошая лампа, плохой суп,",
+    "gb18030": "这个灯很好看，汤很难喝",
+    "shift_jis": "このランプは表示が良い、ソース",
+    "utf-16": "Das Café war grün, Ł,",
+    "utf-16-le": "Das Café war grün, Ł,",
+    "utf-16-be": "Das Café war grün, Ł,",
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_what_init_writes_is_what_the_stages_read_in_any_encoding(project, encoding):
+    rows = [(f"{ENCODED[encoding]} {i}", ("good", "bad")[i % 2]) for i in range(40)]
+    Path("a.csv").write_bytes(table("review label", rows, encoding, delimiter=";"))
+    assert main(["init", "a.csv", "--yes", "--encoding", encoding]) == 0
+    assert main(["download"]) == main(["prepare"]) == 0
+    got = pq.read_table("data/reviews.parquet", columns=["text"])["text"].to_pylist()
+    assert got == [text for text, _ in rows]
+
+
 _OTHERS = {"cell", "hidden_size", "window", "max_characters", "bootstrap_samples", "schedule"}
 _LONG = [(f"{text} and {number}", number + 0.5) for number, (text, _) in enumerate(ROWS * 3)]
 

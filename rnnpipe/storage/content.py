@@ -1,15 +1,19 @@
 """Whether what a source brought is what it should be: a page to log in at is no table."""
 
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from rnnpipe.errors import SourceError
 from rnnpipe.storage.addresses import TABLE_SUFFIXES
-from rnnpipe.storage.csv_format import open_table
+from rnnpipe.storage.csv_format import PLAIN, CsvFormat, open_table
 from rnnpipe.storage.packing import BZIP2, GZIP, XZ, open_unpacked
 from rnnpipe.storage.reading import reading
-from rnnpipe.storage.tables import kind_of, require_table
+from rnnpipe.storage.tables import column_names, kind_of, require_table
+
+# Those that a parameter may name: every byte a sign, and UTF-16 without its mark.
+_OTHER_ENCODINGS = ("latin-1", "utf-16-le", "utf-16-be")
 
 _FOREIGN = {
     GZIP: "a gzip file",
@@ -48,7 +52,7 @@ def require_content(file: Path, origin: str, any_quotes: bool = False) -> None:
             )
     try:
         if is_table:
-            require_table(file, any_quotes)
+            require_table(file, any_quotes, _some_encoding(file))
         else:
             _require_archive(file)
     except SourceError as error:
@@ -57,6 +61,17 @@ def require_content(file: Path, origin: str, any_quotes: bool = False) -> None:
             f"{origin} brings no {expected.removeprefix('a ')} that can be used: {fault}; what was here"
             " before stays"
         ) from None
+
+
+def _some_encoding(file: Path) -> CsvFormat:
+    """An encoding in which a table's header reads: what it is in truth, a later stage is told."""
+    if kind_of(file) == ".csv":
+        for name in (PLAIN.encoding, *_OTHER_ENCODINGS):
+            with suppress(SourceError):
+                # Read in the wrong half of UTF-16 the separators are none.
+                if len(column_names(file, found := CsvFormat(encoding=name))) > 1:
+                    return found
+    return PLAIN
 
 
 def _named(start: bytes, kind: str) -> str:

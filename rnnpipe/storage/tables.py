@@ -107,7 +107,7 @@ def require_table(table: Path, any_quotes: bool = False, csv_format: CsvFormat =
     Args:
         table: the file.
         any_quotes: whether a CSV may be in any of the formats that parameters can name.
-        csv_format: the one that it is in, where it may not.
+        csv_format: the one that it is in, where it may not; else its encoding.
 
     Raises:
         SourceError: as :func:`read_batches`.
@@ -119,7 +119,7 @@ def require_table(table: Path, any_quotes: bool = False, csv_format: CsvFormat =
             raise
         for other in FORMATS[1:]:
             with suppress(SourceError):
-                _require_table(table, other)
+                _require_table(table, replace(other, encoding=csv_format.encoding))
                 return
         raise
 
