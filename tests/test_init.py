@@ -112,6 +112,32 @@ READ: dict[str, tuple[str, bytes, dict[str, Any]]] = {
         ),
         {"text": "评论", "label": "标签"},
     ),
+    "ids and dates of reviews": (
+        "a.csv",
+        table(
+            "reviewId content score review_url review_date",
+            [
+                (f"gp:{i:070x}", t, i % 5, f"https://a.b/{i:060x}", "Mon Apr 06 22:19:45 PDT 2009")
+                for i, (t, _) in enumerate(ROWS)
+            ],
+        ),
+        {"text": "content", "label": "score"},
+    ),
+    "questions for names": (
+        "a.csv",
+        b'"What did you like best about your stay, in your own words?",'
+        b'"All in all, how do you rate your stay with us?"\n' + table("", ROWS)[2:],
+        {
+            "text": "What did you like best about your stay, in your own words?",
+            "label": "All in all, how do you rate your stay with us?",
+        },
+    ),
+    "names that pandas counts": ("a.csv", table("0 1", ROWS), {"text": "0", "label": "1"}),
+    "an index and names that pandas counts": (
+        "a.csv",
+        b",0,1\n" + table("", [(i, *row) for i, row in enumerate(ROWS)])[2:],
+        {"text": "0", "label": "1"},
+    ),
     "tsv": ("a.tsv", table("review sentiment", ROWS, delimiter="\t"), {"text": "review"}),
     "semicolons": ("a.csv", table("review sentiment", ROWS, delimiter=";"), {"text": "review"}),
     "bars": ("a.csv", table("review sentiment", ROWS, delimiter="|"), {"text": "review"}),
@@ -243,6 +269,16 @@ REFUSED: dict[str, tuple[bytes, list[str], str]] = {
         [],
         "--encoding cp1251",
     ),
+    "a split in other words": (
+        table("review label part", with_column(lambda i: ["train", "eval", ""][i % 3])),
+        ["--split-column", "part"],
+        "found 'eval', nothing, expected train, .* --split-column -",
+    ),
+    "two texts of one name": (
+        table("text text label", [(t, t, x) for t, x in ROWS]),
+        [],
+        "no column reads like text.*Not read: 'text', which .* share a name",
+    ),
     "a wrong name": (table("review label", ROWS), ["--text-column", "reviw"], "'review'"),
     "a web page": (b"<html><body>log in</body></html>", [], "column"),
     "nothing": (b"", [], "columns"),
@@ -323,6 +359,17 @@ def test_empty_repeated_and_unlabelled_texts_are_told(project, capsys):
     assert "1 texts repeat another word for word, and 1 texts repeat another but for" in shown
     assert "rows without a label: 1" in shown
     assert "Latin" in shown
+
+
+def test_what_a_stage_will_refuse_of_the_labels_and_what_may_be_none_is_told(project, capsys):
+    rows = [(t, "nan" if i % 2 else "good") for i, (t, _) in enumerate(ROWS * 2)]
+    rows[:3] = [(ROWS[0][0], "rare")] * 3
+    Path("a.csv").write_bytes(table("text label set", [(*row, "eval") for row in rows]))
+    assert main(["init", "a.csv", "--yes"]) == 0
+    shown = capsys.readouterr().out
+    assert "'nan' may stand for no label" in shown
+    assert "rare: 'rare', less than 0.2 of an even share" in shown
+    assert "'set' is no split, for it does not say both train and test: eval" in shown
 
 
 def test_nothing_of_imdbs_own_is_left_and_what_a_person_changed_stays(project):

@@ -31,6 +31,10 @@ _TEXT_NAMES = (
     "description abstract document article question answer transcript opinion narrative passage",
 )
 _NO_TEXT_NAMES = frozenset(["title", "titles", "summary", "headline", "subject", "name"])
+# Beside these a text's name says whose they are: review_id, tweet_created, comment_count.
+_OF_A_TEXT = (
+    "id ids uuid guid date time datetime timestamp created updated at url count length lang language",
+)
 _LABEL_NAMES = (
     "label labels class category sentiment target polarity y intent emotion gold verdict outcome"
     " etiqueta klasse метка 标签",
@@ -52,7 +56,7 @@ class Column:
         self.name = name
         self.rows = self.empty = self.characters = self.words = 0
         self.is_text = self.is_time = False
-        self._letters = self._sampled = 0
+        self._letters = self._ascii = self._sampled = 0
         self._values: Counter[str] | None = Counter()
         self._hashes = array("q")
 
@@ -72,7 +76,9 @@ class Column:
             self.words += blanks + len(cells) - cells.null_count
             sample = "".join(text for text in cells[:_SAMPLE].to_pylist() if text)
             self._sampled += len(sample)
-            self._letters += sum(map(str.isalpha, sample))
+            letters = "".join(filter(str.isalpha, sample))
+            self._letters += len(letters)
+            self._ascii += sum(map(str.isascii, letters))
         self.empty += cells.null_count
         values = cells.drop_null().to_pylist()
         if len(self._hashes) < _MOST_HASHED:
@@ -120,6 +126,11 @@ class Column:
     def share_of_letters(self) -> float:
         """Of the characters in a sample; marks and blanks are none."""
         return self._letters / max(1, self._sampled)
+
+    @property
+    def is_beyond_ascii(self) -> bool:
+        """Whether most letters in the sample are no ASCII."""
+        return 2 * self._ascii < self._letters
 
     def classes(self) -> dict[str, tuple[str, int]] | None:
         """Each label, as cells are compared, with how it is mostly written, and its rows.
@@ -203,7 +214,7 @@ def text_columns(table: Path, columns: Mapping[str, Column]) -> list[str]:
     """
     ranked = []
     for column in columns.values():
-        named = _tier(column.name, _TEXT_NAMES)
+        named = 0 if _tier(column.name, _OF_A_TEXT) else _tier(column.name, _TEXT_NAMES)
         if _reads_like_text(column, named):
             rank = (
                 1.0
@@ -227,14 +238,14 @@ def text_columns(table: Path, columns: Mapping[str, Column]) -> list[str]:
 def _reads_like_text(column: Column, named: int) -> bool:
     if not column.is_text or column.is_numbers or not column.filled:
         return False
-    if column.share_of_letters < 0.3 and not named:
+    if column.share_of_letters < 0.4 and not named:
         return False
     if column.filled > 20 and column.distinct <= max(2, 0.02 * column.filled):
         return False
     if named:
         return column.mean_words > 1.2 or 2 * column.distinct > column.filled
-    # Chinese, Japanese and Thai have no blanks.
-    return column.mean_words >= 3 or column.mean_characters >= 40
+    # Chinese, Japanese and Thai have no blanks; nor have addresses and keys.
+    return column.mean_words >= 3 or (column.is_beyond_ascii and column.mean_characters >= 10)
 
 
 def label_column(table: Path, columns: Mapping[str, Column], csv_format: CsvFormat) -> str:
@@ -327,6 +338,11 @@ def split_column(table: Path, columns: Mapping[str, Column]) -> str | None:
     return equal[0] if equal else None
 
 
+def called_split(columns: Mapping[str, Column]) -> list[str]:
+    """Name the columns that are called like a split, whatever their values say."""
+    return [n for n, c in columns.items() if _tier(n, _SPLIT_NAMES) and c.classes() is not None]
+
+
 def group_columns(columns: Mapping[str, Column]) -> list[str]:
     """Name the columns that tie rows together: called like an author or a product, and repeated."""
     found = []
@@ -350,12 +366,16 @@ def id_column(columns: Mapping[str, Column]) -> str | None:
 
 def without_names(table: Path, columns: Mapping[str, Column], separator: str) -> str | None:
     """Say that a table's first line holds no names but a row, if it looks so."""
-    rows = 0
+    if [name for name in columns if name] == list(map(str, range(sum(map(bool, columns))))):
+        return None  # pandas counts columns that have no names
+    texts = values = 0
     for name, column in columns.items():
-        is_text = len(name) > 80 or len(name.split()) > 7
         counted = column.classes() or {}
-        rows += is_text or _is_number(name) or counted.get(label_key(name) or "", ("", 0))[1] > 1
-    if not rows or 2 * rows < len(columns):
+        is_value = _is_number(name) or counted.get(label_key(name) or "", ("", 0))[1] > 1
+        values += is_value
+        texts += not is_value and (len(name) > 80 or len(name.split()) > 7)
+    # Long names alone are the questions of a survey.
+    if not values or 2 * (texts + values) < len(columns):
         return None
     longest = max(columns.values(), key=lambda column: column.mean_characters).name
     names = []
@@ -366,7 +386,7 @@ def without_names(table: Path, columns: Mapping[str, Column], separator: str) ->
         names.append("text" if name == longest else "label" if is_label else f"column{number}")
     return (
         f"{shown(table)} has no line of names: its first line reads like a row; put one above it, such"
-        f" as {separator.join(names)}"
+        f" as {separator.join(names)}; if it does hold names, say which is the text by --text-column"
     )
 
 

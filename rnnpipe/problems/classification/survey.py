@@ -2,7 +2,6 @@
 
 import shlex
 import tempfile
-import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.pipeline.outputs import require_outside
 from rnnpipe.problems.classification.columns import (
     Column,
+    called_split,
     columns_of,
     group_columns,
     id_column,
@@ -31,6 +31,12 @@ from rnnpipe.problems.classification.columns import (
 from rnnpipe.problems.classification.labels import label_key, labels_of, plain_value
 from rnnpipe.problems.classification.own_table import SPLIT_WORDS
 from rnnpipe.problems.classification.params import ClassificationParams
+from rnnpipe.problems.classification.survey_wording import (
+    few,
+    told_classes,
+    told_labels,
+    told_scripts,
+)
 from rnnpipe.storage.addresses import is_http, table_suffix
 from rnnpipe.storage.csv_format import CsvFormat, open_table, resolved
 from rnnpipe.storage.guess import Writing, writing_of
@@ -58,10 +64,8 @@ OF_IMDB: Mapping[str, Any] = {
     "train.truncation_side": "left",
     "register.min_validation_accuracy": 0.85,
 }
-_SCRIPTS = {"CJK": "Han"}
 _TEXTS_OF_A_BATCH = 500  # whose letters are counted
 _MOST_LISTED = 10
-_FEW_CLASSES = 6
 _FEWEST_GROUPS = 10  # of fewer no fifth can be taken
 
 
@@ -73,6 +77,8 @@ class _Facts:
     empty: list[int] = field(default_factory=list)
     unlabelled: int = 0
     without_label: int = 0  # though their split asks for one
+    unknown: set[str] = field(default_factory=set)
+    """Words of the split column that say none."""
     splits: Counter[str] = field(default_factory=Counter)
     characters: Counter[str] = field(default_factory=Counter)
     texts: Any = field(default_factory=lambda: array("q"))
@@ -127,17 +133,34 @@ def _survey(source: str, table: Path, values: Mapping[str, Any], options: Any) -
     writing = writing_of(table, options.quoting, options.escape, options.encoding)
     csv_format = writing.csv_format
     columns = columns_of(table, csv_format)
-    chosen, others = _roles(table, columns, csv_format, options)
+    try:
+        chosen, others = _roles(table, columns, csv_format, options)
+    except SourceError as error:
+        unread = [
+            n for n in dict.fromkeys(column_names(table, csv_format)) if n and n not in columns
+        ]
+        if not unread or options.text_column:
+            raise
+        raise SourceError(
+            f"{error}. Not read: {few(map(quoted, unread))}, which are lists or structures, or share a"
+            " name with another"
+        ) from None
     label = columns[chosen["label"] or ""]
     classes = require_classes(table, label)
     facts = _facts(table, {k: v for k, v in chosen.items() if v is not None}, csv_format)
+    if facts.unknown:
+        raise SourceError(
+            f"{shown(table)}, column {quoted(chosen['split'])}: found {few(sorted(facts.unknown))}, expected"
+            " train, validation, test or unlabelled in each row; or leave that column out:"
+            " --split-column -"
+        )
     if facts.without_label:
         raise SourceError(
             f"{shown(table)}: {facts.without_label:,} rows of train, validation or test have no label in"
             f" {quoted(label.name)}; expected one, or unlabelled in {quoted(chosen['split'])}; or leave"
             " that column out: --split-column -"
         )
-    told = _told_classes(classes)
+    told = told_classes(classes)
     why = {
         "text": f"{columns[chosen['text'] or ''].mean_characters:,.0f} characters on average",
         "label": f"{len(classes)} classes: {told}",
@@ -148,9 +171,11 @@ def _survey(source: str, table: Path, values: Mapping[str, Any], options: Any) -
         ),
         "group": _told_group(columns, chosen["group"]),
     }
+    changes = tuple(_changes(source, table, chosen, writing, why, values, classes))
+    found = _found(source, table, columns, chosen, others, writing, facts, why, values, classes)
     return Survey(
-        tuple(_found(source, table, columns, chosen, others, writing, facts, why, values, classes)),
-        tuple(_changes(source, table, chosen, writing, why, values, classes)),
+        (*found, *told_labels(classes, values, changes)),
+        changes,
         _then(source, chosen["text"] or "", csv_format, values),
     )
 
@@ -218,7 +243,9 @@ def _facts(table: Path, roles: Mapping[str, str], csv_format: CsvFormat) -> _Fac
         if "split" in batch:
             cells = map(plain_value, batch["split"].to_pylist())
             for cell, labelled in zip(cells, has_label, strict=True):
-                split = SPLIT_WORDS[(cell or "").casefold()] if cell else ""
+                split = SPLIT_WORDS.get((cell or "").casefold(), "")
+                if not split:
+                    facts.unknown.add(quoted(cell) if cell else "nothing")
                 facts.splits[split] += 1
                 facts.without_label += not labelled and split != "unlabelled"
         facts.rows += len(texts)
@@ -249,12 +276,15 @@ def _found(
         if because:
             yield f"  {key} {getattr(writing.csv_format, key)}: {because}"
     for role, name in chosen.items():
-        note = f", {_scripts(facts)}" if role == "text" else ""
+        note = f", {told_scripts(facts.characters)}" if role == "text" else ""
         yield f"  {role:6}{quoted(name) if name else 'none'}: {why[role]}{note}"
     for role, what in (("text", "reads like text"), ("group", "could tie rows together")):
         for name in others[role]:
             yield f"        {quoted(name)} {what} too: --{role}-column {shlex.quote(name)}"
     rest = {name: column for name, column in columns.items() if name not in chosen.values()}
+    for name in called_split(rest) if chosen["split"] is None else ():
+        said = few(written for written, _ in (rest[name].classes() or {}).values())
+        yield f"        {quoted(name)} is no split, for it does not say both train and test: {said}"
     if (name := id_column(rest)) is not None:
         yield f"  id    {quoted(name)}: tells every row apart; it is not learnt from"
     if facts.unlabelled:
@@ -269,9 +299,6 @@ def _found(
     else:
         yield "  no text is empty"
     yield from _told_repeated(facts, values)
-    for written, count in classes.values():
-        if count < 2:
-            yield f"  the class {quoted(written)} has one row, from which nothing can be learnt and tested"
 
 
 def _told_repeated(facts: _Facts, values: Mapping[str, Any]) -> Iterator[str]:
@@ -290,25 +317,6 @@ def _told_repeated(facts: _Facts, values: Mapping[str, Any]) -> Iterator[str]:
             f"  that is more than validate.max_duplicate_share ({most:g}), which stops the run: delete"
             " them, or raise it"
         )
-
-
-def _scripts(facts: _Facts) -> str:
-    """The scripts of the texts, the most frequent first."""
-    counts: Counter[str] = Counter()
-    for sign, count in facts.characters.items():
-        if sign.isalpha():
-            word = unicodedata.name(sign, "").split(" ")[0].removesuffix("-")
-            counts[_SCRIPTS.get(word, word.capitalize())] += count
-    letters = sum(counts.values())
-    return ", ".join(name for name, count in counts.most_common(4) if count > 0.01 * letters) or (
-        "no letters"
-    )
-
-
-def _told_classes(classes: Mapping[str, tuple[str, int]]) -> str:
-    most = sorted(classes.values(), key=lambda found: -found[1])
-    told = ", ".join(f"{written[:40]} ({count:,})" for written, count in most[:_FEW_CLASSES])
-    return told + (f", and {len(most) - _FEW_CLASSES} more" if len(most) > _FEW_CLASSES else "")
 
 
 def _told_group(columns: Mapping[str, Column], name: str | None) -> str:
