@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,6 +78,31 @@ def test_parts_are_one_table_in_the_order_of_their_names(tmp_path, suffix, part)
     assert found.path == tmp_path / f"raw/reviews{suffix.removesuffix('.gz')}"
     assert [path.name for path in (tmp_path / "raw").iterdir()] == [found.path.name]
     assert rows_of(found.path) == ROWS
+
+
+def test_parts_called_by_splits_keep_them_or_are_refused(tmp_path):
+    names = ["test-00000-of-00001", "train-00000-of-00002", "train-00001-of-00002", "validation"]
+    files = {f"{name}.parquet": parquet_part(ROWS[i * 5 :][:5]) for i, name in enumerate(names)}
+    table = pack_folder(fill(tmp_path / "a", files), tmp_path, "a")
+    assert rows_of(table) == ROWS
+    found = pq.read_table(table)["split"].to_pylist()
+    assert found == ["test"] * 5 + ["train"] * 10 + ["validation"] * 5
+    texts = fill(tmp_path / "b", {f"{n}.csv": csv_part(ROWS) for n in ("Train", "test")})
+    with pytest.raises(SourceError, match=r"'Train\.csv', 'test\.csv', whose rows would be mixed"):
+        pack_folder(texts, tmp_path, "b")
+    other = fill(tmp_path / "c", {f"{n}.csv": csv_part(ROWS) for n in ("testimony", "trains")})
+    assert rows_of(pack_folder(other, tmp_path, "c")) == ROWS * 2
+
+
+def test_decimals_are_numbers_alone_and_in_parts(tmp_path):
+    numbers = [Decimal("1.50"), None, Decimal("-2")]
+    columns = {"text": ["a", "b", "c"], "label": pa.array(numbers, pa.decimal128(9, 2))}
+    (tmp_path / "parts").mkdir()
+    for name in ("a", "b"):
+        pq.write_table(pa.table(columns), tmp_path / f"parts/{name}.parquet")
+    expected = [("a", 1.5), ("b", None), ("c", -2.0)]
+    assert rows_of(tmp_path / "parts/a.parquet") == expected
+    assert rows_of(pack_folder(tmp_path / "parts", tmp_path, "all")) == expected * 2
 
 
 def test_a_part_in_which_a_column_is_empty_fits_the_others(tmp_path):

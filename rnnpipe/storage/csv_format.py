@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -20,6 +21,7 @@ from rnnpipe.storage.packing import open_unpacked
 
 _LONGEST_CELL = 64 << 20  # as large as a row may be
 _PIECE = 1 << 20
+_FIRST_ROWS = 20  # that say whether a separator is one
 # Text packs to a tenth of its size, hardly to a thousandth; constant columns of a small file may.
 MAX_UNPACKED_BYTES = 16 << 30
 MAX_UNPACKED_RATIO = 1_000
@@ -94,10 +96,24 @@ def resolved(csv_format: CsvFormat, table: Path, text: str) -> CsvFormat:
         return replace(csv_format, separator=named[1], lines_before=1)
     if ".tsv" in [suffix.lower() for suffix in table.suffixes]:
         return replace(csv_format, separator="\t")
-    if "," in first:  # a name may hold the others
+    found = [replace(csv_format, separator=sign) for sign in (";", "\t", "|") if sign in first]
+    # A name may hold the others.
+    if found and "," in first and not _fits(csv_format, text):
+        found = [each for each in found if _fits(each, text)]
+    elif "," in first:
         return csv_format
-    found = [sign for sign in (";", "\t", "|") if sign in first]
-    return replace(csv_format, separator=found[0]) if len(found) == 1 else csv_format
+    return found[0] if len(found) == 1 else csv_format
+
+
+def _fits(csv_format: CsvFormat, text: str) -> bool:
+    """Whether the first rows have as many cells as the header."""
+    rows = csv_format.reader(io.StringIO(text[:_PIECE].lstrip("\ufeff"), newline=""))
+    try:
+        # Without the last one: it may be cut.
+        widths = {len(cells) for cells in list(islice(filter(None, rows), _FIRST_ROWS))[:-1]}
+    except csv.Error:
+        return False
+    return len(widths) == 1
 
 
 def encoding_of(start: bytes, csv_format: CsvFormat) -> str:

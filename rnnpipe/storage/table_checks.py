@@ -78,7 +78,7 @@ def check_kind(table: Path, name: str, kind: pa.DataType, times: bool) -> None:
     known = _is_any(
         kind,
         *("string", "large_string", "string_view", "binary", "large_binary", "binary_view"),
-        *("integer", "floating", "boolean", "null"),
+        *("integer", "floating", "decimal", "boolean", "null"),
     )
     if not known and not (times and _is_any(kind, "temporal")):
         raise SourceError(
@@ -91,6 +91,8 @@ def decoded(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Arra
     """A parquet column without its dictionary, its strings in one type."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if pa.types.is_decimal(column.type):  # as databases write numbers
+        return column.cast(pa.float64())
     if _is_any(column.type, "integer", "floating", "boolean", "null", "temporal"):
         return column
     # Nobody has looked yet whether what a file calls text is UTF-8.

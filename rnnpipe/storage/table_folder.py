@@ -39,6 +39,10 @@ _EXPECTED = (
     "expected parts of a table side by side, all of one kind (.parquet, .csv, .jsonl, …), or a folder"
     " of .txt files for each class, or folders of these for train and test: move it elsewhere"
 )
+# How the parts of a published data set are called: test-00000-of-00002.parquet.
+_SPLIT = re.compile(
+    "(train|training|test|testing|dev|val|valid|validation|unsup|unlabell?ed|unsupervised)(?![a-z])"
+)
 _UNLABELLED = ("unsup", "unlabelled", "unlabeled")
 
 
@@ -52,7 +56,8 @@ def pack_folder(folder: Path, into: Path, name: str) -> Path:
 
     Returns:
         The table: of parts, with their columns and of their kind, unpacked; of texts a parquet file
-        with the columns ``file``, ``text``, ``label`` and, if there are splits, ``split``.
+        with the columns ``file``, ``text``, ``label`` and, if there are splits, ``split``; so do parquet
+        parts that are called by splits, as ``train-00000-of-00001.parquet``.
 
     Raises:
         SourceError: something in it is no part of a table and no text of a class.
@@ -77,9 +82,16 @@ def pack_folder(folder: Path, into: Path, name: str) -> Path:
         )
     if texts:
         return _pack_texts(folder, texts, into / f"{name}.parquet")
+    splits = _splits(parts)
+    if splits and kinds[0] != ".parquet":
+        raise SourceError(
+            f"{shown(folder)}: found {_listed(parts)}, whose rows would be mixed in one table; expected"
+            " parts that do not differ by train and test: write these words into a column split of"
+            " each, and name the files otherwise"
+        )
     target = into / f"{name}{kinds[0]}"
     if kinds[0] == ".parquet":
-        _pack_parquet(folder, parts, target)
+        _pack_parquet(folder, parts, target, splits)
     else:
         _join(folder, parts, target)
     return target
@@ -169,7 +181,17 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _pack_parquet(folder: Path, parts: Sequence[PurePosixPath], target: Path) -> None:
+def _splits(parts: Sequence[PurePosixPath]) -> list[str]:
+    """The split that each part's name begins with, if all do and train and test are among them."""
+    found = [_SPLIT.match(part.name.lower()) for part in parts]
+    words = [word[1] for word in found if word]
+    both = {"train", "test"} <= {word.removesuffix("ing") for word in words}
+    return words if both and len(words) == len(parts) else []
+
+
+def _pack_parquet(
+    folder: Path, parts: Sequence[PurePosixPath], target: Path, splits: Sequence[str]
+) -> None:
     header = column_names(folder / parts[0])
     for part in parts:
         if column_names(folder / part) != header:
@@ -187,10 +209,16 @@ def _pack_parquet(folder: Path, parts: Sequence[PurePosixPath], target: Path) ->
             f" {quoted(str(parts[0]))}; expected parts of one table: write them anew"
         ) from None
     columns = {name: name for name in schema.names}
+    if has_splits := bool(splits) and "split" not in header:
+        schema = schema.append(pa.field("split", pa.string()))
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
-        for part in parts:
+        for number, part in enumerate(parts):
             for batch in read_batches(folder / part, columns, advice="", times=True):
-                writer.write_table(pa.table(batch).cast(schema))
+                table = pa.table(batch)
+                if has_splits:
+                    said = pa.repeat(splits[number], len(table))
+                    table = table.append_column("split", said)
+                writer.write_table(table.cast(schema))
 
 
 def _schema(part: Path, names: Sequence[str]) -> pa.Schema:
@@ -203,6 +231,8 @@ def _schema(part: Path, names: Sequence[str]) -> pa.Schema:
 def _plain(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
+    if pa.types.is_decimal(kind):
+        return pa.float64()
     numbers = ("integer", "floating", "boolean", "null", "temporal")
     as_it_is = any(getattr(pa.types, f"is_{name}")(kind) for name in numbers)
     return kind if as_it_is else pa.large_string()
