@@ -1,5 +1,6 @@
 """The gate: each broken fact fails its own expectation, and only that one."""
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -301,6 +302,16 @@ def test_the_page_loads_nothing_and_shows_no_text(tmp_path: Path, change: Change
     assert not re.search(r"<(script|link|img|iframe)\b|@import|url\(|https?://", page)
     assert SECRET not in page
     assert "at least 20 labelled reviews in train" in page
+
+
+def test_names_of_classes_are_no_code_on_the_page(tmp_path: Path) -> None:
+    classes = ["<script>alert(1)</script>", "a & b &amp; 'c' $column"]
+    facts = pd.DataFrame(columns=["label"])
+    check(facts, review_suite(Validate(), classes), "reviews", tmp_path)
+    page = (tmp_path / "reviews/index.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    shown = html.unescape(re.sub(r"<[^>]+>", "", page))
+    assert all(shown.count(name) >= 2 for name in classes), shown
 
 
 def test_a_new_page_replaces_the_old_one(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Its own pages load sixteen files from other servers. Ours renders the same conte
 ``data_docs.html``, which brings its few rules of style along.
 """
 
+import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,10 @@ def write_page(result: "ExpectationSuiteValidationResult", verdict: Any, folder:
     outcomes = {outcome.name: outcome for outcome in verdict.expectations}
     for found in result.results:
         outcome = outcomes[found.expectation_config.meta["name"]]
-        if outcome.severity == "warning":
-            found.expectation_config.description += WARNING
+        # The library takes a description for HTML; ours tell names that stand in the data.
+        told = html.escape(found.expectation_config.description or "", quote=False)
+        told += WARNING if outcome.severity == "warning" else ""
+        found.expectation_config.description = told
         if outcome.unexpected_count is not None:
             # The rows are shown by their ids, the same few as in the verdict.
             found.result.pop("unexpected_index_list", None)
