@@ -162,6 +162,15 @@ def test_what_is_no_json_lines_is_a_sentence(tmp_path, text):
         read(path)
 
 
+@pytest.mark.parametrize("values", [(1, "1"), ("1", 1), (True, "x"), ({"a": 1}, "x")])
+def test_a_key_with_two_kinds_of_value_is_named(tmp_path, values):
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps({"t": "secret", "my key": v}) + "\n" for v in values))
+    with pytest.raises(SourceError, match="the key 'my key' holds .* in one line and") as caught:
+        read(path)
+    assert "secret" not in str(caught.value)
+
+
 def test_an_encoding_that_is_not_told_is_named_by_parameter(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(written(";", "cp1252"))

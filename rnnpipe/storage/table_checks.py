@@ -1,7 +1,9 @@
 """What any table must fulfil while it is read: bounds, columns, kinds of cells, and UTF-8."""
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,6 +87,21 @@ def check_kind(table: Path, name: str, kind: pa.DataType, times: bool) -> None:
             f"{shown(table)}: column {quoted(name)} holds {shown(kind)}, expected text, numbers or"
             " booleans"
         )
+
+
+@contextmanager
+def one_kind_each(table: Path) -> Iterator[None]:
+    """Name the key of JSON lines that holds values of two kinds; Arrow's own words may quote them."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        mixed = re.search(r"Column\(/(.+)\) changed from (\w+) to (\w+) in row \d+$", str(error))
+        if mixed is None:
+            raise
+        raise SourceError(
+            f"{shown(table)}: the key {quoted(mixed[1])} holds {mixed[2]} in one line and {mixed[3]} in"
+            " another; expected one kind of value: write all of them as strings"
+        ) from None
 
 
 def decoded(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:

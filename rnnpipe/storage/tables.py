@@ -35,6 +35,7 @@ from rnnpipe.storage.table_checks import (
     check_unpacked,
     check_width,
     decoded,
+    one_kind_each,
     utf8,
 )
 
@@ -277,7 +278,7 @@ def _read_json_lines(
 def _json_blocks(table: Path) -> Iterator[pa.RecordBatch]:
     """Yield an object a line as rows; a key that a line lacks is nothing there."""
     rows = 0
-    with reading(table, _NO_JSON):
+    with reading(table, _NO_JSON), one_kind_each(table):
         blocks = pa.json.open_json(
             open_table(table) if table.suffix.lower() == ".gz" else table,
             read_options=pa.json.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
