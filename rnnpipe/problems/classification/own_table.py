@@ -234,7 +234,8 @@ class _TableRows:
         """Yield each row with its path as a review of an archive, in the order of the paths."""
         folders: dict[str, NDArray[np.int64]] = {}
         for number, split in enumerate(SPLITS):
-            for label in [NO_LABEL, *range(len(classes))]:
+            # What is unlabelled has no class, though one may be called unsup.
+            for label in [NO_LABEL] if split == "unlabelled" else range(len(classes)):
                 # A class may be called by any signs; as quoted, they order as their bytes do.
                 kind = "unsup" if label == NO_LABEL else quote(classes[label], safe="")
                 here = np.flatnonzero((self._splits == number) & (self._labels == label))
