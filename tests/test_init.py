@@ -222,6 +222,16 @@ REFUSED: dict[str, tuple[bytes, list[str], str]] = {
         [],
         "--encoding cp1251",
     ),
+    "a split of other words": (
+        table("review sentiment fold", with_column(lambda i: f"f{i % 3}")),
+        ["--split-column", "fold"],
+        "row 0, column 'fold': found 'f0', expected train, test, .* --split-column -",
+    ),
+    "a split that is missing": (
+        table("review sentiment part", with_column(lambda i: ["train", "test", ""][i % 3])),
+        ["--split-column", "part"],
+        "row 2, column 'part': found nothing, expected train, test, .* --split-column -",
+    ),
     "a wrong name": (table("review label", ROWS), ["--text-column", "reviw"], "'review'"),
     "a web page": (b"<html><body>log in</body></html>", [], "column"),
     "nothing": (b"", [], "columns"),

@@ -24,6 +24,7 @@ from rnnpipe.problems.classification.reviews import (
     SPLITS,
     Prepared,
     Review,
+    Split,
     TextSpool,
     digest_in_order,
     text_spool,
@@ -164,7 +165,7 @@ def _texts(table: Path, column: pa.Array, first_row: int, empty: list[int]) -> l
 
 
 # What people call the splits, in lower case.
-SPLIT_WORDS = {
+SPLIT_WORDS: dict[str, Split] = {
     "train": "train",
     "training": "train",
     "dev": "validation",
@@ -179,6 +180,29 @@ SPLIT_WORDS = {
 }
 
 
+def split_of(table: Path, row: int, column: str | None, written: str | None) -> Split:
+    """Return the split that a cell names.
+
+    Args:
+        table: the file.
+        row: counted from 0, the first below the header.
+        column: its name, for the message.
+        written: the cell, as :func:`plain_value` has it.
+
+    Raises:
+        SourceError: it names none.
+    """
+    split = SPLIT_WORDS.get((written or "").casefold())
+    if split is None:
+        found = "nothing" if written is None else quoted(written)
+        raise SourceError(
+            f"{shown(table)}, row {row}, column {quoted(column)}: found {found}, expected"
+            f" {', '.join(SPLITS)}: write one of these, or do without the column, and have test"
+            " chosen (prepare.split_column: null; init --split-column -)"
+        )
+    return split
+
+
 def _given_splits(
     table: Path, column: _Column, labels: NDArray[np.int8], params: Prepare
 ) -> list[int]:
@@ -187,15 +211,11 @@ def _given_splits(
     for row, label in enumerate(labels.tolist()):
         if label == LEFT_OUT:
             continue
-        written = column[row]
-        split = SPLIT_WORDS.get((written or "").casefold())
-        where = f"{shown(table)}, row {row}, column {quoted(params.split_column)}"
-        if split is None:
-            found = "nothing" if written is None else quoted(written)
-            raise SourceError(f"{where}: found {found}, expected {', '.join(SPLITS)}")
+        split = split_of(table, row, params.split_column, column[row])
         if label == NO_LABEL and split != "unlabelled":
             raise SourceError(
-                f"{where}: {split}, but the row has no label; label it or write unlabelled"
+                f"{shown(table)}, row {row}, column {quoted(params.split_column)}: {split}, but the"
+                " row has no label; label it or write unlabelled"
             )
         splits.append(_SPLITS.index(split))
     return splits

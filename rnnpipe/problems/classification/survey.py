@@ -29,7 +29,7 @@ from rnnpipe.problems.classification.columns import (
     without_names,
 )
 from rnnpipe.problems.classification.labels import label_key, labels_of, plain_value
-from rnnpipe.problems.classification.own_table import SPLIT_WORDS
+from rnnpipe.problems.classification.own_table import split_of
 from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.storage.addresses import is_http, table_suffix
 from rnnpipe.storage.csv_format import CsvFormat, open_table, resolved
@@ -217,8 +217,8 @@ def _facts(table: Path, roles: Mapping[str, str], csv_format: CsvFormat) -> _Fac
         facts.unlabelled += has_label.count(False)
         if "split" in batch:
             cells = map(plain_value, batch["split"].to_pylist())
-            for cell, labelled in zip(cells, has_label, strict=True):
-                split = SPLIT_WORDS[(cell or "").casefold()] if cell else ""
+            for row, (cell, labelled) in enumerate(zip(cells, has_label, strict=True), facts.rows):
+                split = split_of(table, row, roles["split"], cell)
                 facts.splits[split] += 1
                 facts.without_label += not labelled and split != "unlabelled"
         facts.rows += len(texts)
