@@ -96,6 +96,11 @@ def _files(folder: Path, below: PurePosixPath, depth: int) -> Iterator[PurePosix
         path = below / entry.name
         if entry.name.startswith((".", "_")):
             continue
+        if re.search("[\ud800-\udfff]", entry.name):  # bytes that Python could not decode
+            raise SourceError(
+                f"{shown(folder)}: the name {quoted(str(path))} is not UTF-8, expected names that are:"
+                " rename it, for instance with convmv"
+            )
         mode = entry.stat(follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode) and depth < _DEEPEST:
             yield from _files(folder, path, depth + 1)
