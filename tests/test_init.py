@@ -466,6 +466,8 @@ def test_a_changed_line_says_what_was_meant_and_all_others_stay(layout, column, 
     assert found["prepare"].get("group_column") == group
     assert found["train"]["epochs"] == 7
     assert rewritten(text, kind, changes, "params.yaml") == text
+    without_end = text.rstrip("\r\n")
+    assert rewritten(without_end, kind, changes, "params.yaml") == without_end
     for section, given_before in parse_values(layout, "").items():
         for key, value in given_before.items() if isinstance(given_before, dict) else ():
             if key not in ("text_column", "group_column", "epochs"):
