@@ -24,6 +24,7 @@ from rnnpipe.errors import ParameterError, SourceError
 from rnnpipe.problems.classification.own_table import prepare_table
 from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.problems.classification.survey import survey
+from rnnpipe.storage.download import fetch
 
 ROOT = Path(__file__).parents[1]
 PARAMS = (ROOT / "params.yaml").read_text()
@@ -170,6 +171,9 @@ def test_a_file_is_read_as_it_is_and_a_second_time_there_is_nothing_to_write(pro
     roles = {role: f"{role}_column" for role in ("text", "label", "split", "group")}
     assert {key: getattr(prepare, roles.get(key, key)) for key in expected} == expected
     assert values()["download"]["source"] == file
+    # What it wrote is enough for the stages that come next.
+    fetched = fetch(file, Path("raw"), Path("partial"))
+    assert prepare_table(fetched.path, Path("out.parquet"), prepare).reviews["test"]
     written = Path("params.yaml").read_bytes()
     assert main(["init", file, "--yes"]) == 0
     assert "nothing to write" in capsys.readouterr().out

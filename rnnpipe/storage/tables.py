@@ -106,8 +106,8 @@ def require_table(table: Path, any_quotes: bool = False, csv_format: CsvFormat =
 
     Args:
         table: the file.
-        any_quotes: whether a CSV may be in any of the formats that parameters can name.
-        csv_format: the one that it is in, where it may not.
+        any_quotes: whether a CSV may write quotes in any of the ways that parameters can name.
+        csv_format: the one that it is in; of ``any_quotes`` its encoding alone.
 
     Raises:
         SourceError: as :func:`read_batches`.
@@ -119,7 +119,7 @@ def require_table(table: Path, any_quotes: bool = False, csv_format: CsvFormat =
             raise
         for other in FORMATS[1:]:
             with suppress(SourceError):
-                _require_table(table, other)
+                _require_table(table, replace(other, encoding=csv_format.encoding))
                 return
         raise
 
