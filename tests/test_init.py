@@ -8,9 +8,11 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -316,6 +318,31 @@ def test_empty_repeated_and_unlabelled_texts_are_told(project, capsys):
     assert "1 texts repeat another word for word, and 1 texts repeat another but for" in shown
     assert "rows without a label: 1" in shown
     assert "Latin" in shown
+
+
+def test_what_is_not_there_and_what_are_no_labels_is_said_so(project, capsys):
+    texts = [text for text, _ in ROWS]
+    pq.write_table(pa.table({"text": texts, "day": [date(2020, 1, 1)] * 60}), "a.parquet")
+    for source, message in (
+        ("nothing", "nothing is not here"),
+        ("a.parquet", "'day': found times"),
+    ):
+        assert main(["init", source, "--yes"]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_labels_of_a_single_row_and_repeats_beyond_the_limit_are_told_in_a_line_each(
+    project, capsys
+):
+    rows = [*ROWS, *[(f"Something else {i}", f"class {i}") for i in range(9)], ROWS[0]]
+    Path("a.csv").write_bytes(table("review sentiment", rows))
+    limit = "max_duplicate_share: "
+    Path("params.yaml").write_text(re.sub(f"{limit}[0-9.]+", f"{limit}0", PARAMS))
+    assert main(["init", "a.csv", "--yes"]) == 0
+    shown = capsys.readouterr().out
+    assert "a single row has 'class 0', " in shown
+    assert "'class 5' and 3 more, which" in shown
+    assert "more than validate.max_duplicate_share (0)" in shown
 
 
 def test_nothing_of_imdbs_own_is_left_and_what_a_person_changed_stays(project):

@@ -66,8 +66,8 @@ def fetch(
     Args:
         source: a card (a path that ends in ``.json``), a table by path or URL, or a folder, which
             becomes one table (:func:`pack_folder`).
-        into: the folder, replaced; in it the card's file name, or ``table_name`` with ``.csv`` or
-            ``.parquet`` behind it.
+        into: the folder, replaced; in it the card's file name, or ``table_name`` with the table's
+            suffix behind it.
         partials: where unfinished transfers lie.
         table_name: what a file without a card is called.
         check_path: refuses a file of this machine that may not be the source.

@@ -41,13 +41,13 @@ _MOST_LISTED = 10
 
 
 def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
-    """Write the reviews of a CSV (UTF-8, commas) or parquet file to one parquet table.
+    """Write the rows of a table of one's own to one parquet table.
 
     Labels are compared as :func:`label_key` has them, groups as text without the blanks around
     them. Rows are counted from 0, the first below the header, also those that are left out.
 
     Args:
-        table: the file; its suffix, ``.csv`` or ``.parquet``, says which.
+        table: the file; its suffix says of which kind it is.
         out: the table; the schema is :data:`SCHEMA`, rows are sorted by id.
         params: the names of the columns, and which label is which class.
 

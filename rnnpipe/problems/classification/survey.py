@@ -114,9 +114,8 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
 @contextmanager
 def _as_table(source: Path) -> Iterator[Path]:
     if not source.is_dir():
-        table_suffix(str(source))
         with reading(source, missing="name a file or a folder that is there"):
-            pass
+            table_suffix(str(source))
         yield source
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -269,9 +268,13 @@ def _found(
     else:
         yield "  no text is empty"
     yield from _told_repeated(facts, values)
-    for written, count in classes.values():
-        if count < 2:
-            yield f"  the class {quoted(written)} has one row, from which nothing can be learnt and tested"
+    once = [quoted(written) for written, count in classes.values() if count < 2]
+    if once:
+        more = f" and {len(once) - _FEW_CLASSES} more" if len(once) > _FEW_CLASSES else ""
+        yield (
+            f"  a single row has {', '.join(once[:_FEW_CLASSES])}{more}, which the stage prepare refuses,"
+            " for none can be learnt and tested: give more, or map them in prepare.labels"
+        )
 
 
 def _told_repeated(facts: _Facts, values: Mapping[str, Any]) -> Iterator[str]:
@@ -285,7 +288,7 @@ def _told_repeated(facts: _Facts, values: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f"  {', and '.join(told)}: what stands in test is left out of train"
     most = (values.get("validate") or {}).get("max_duplicate_share")
-    if isinstance(most, float) and same > most * facts.rows:
+    if isinstance(most, int | float) and same > most * facts.rows:
         yield (
             f"  that is more than validate.max_duplicate_share ({most:g}), which stops the run: delete"
             " them, or raise it"
