@@ -93,7 +93,8 @@ def fetch(
             expected = card if card.kind == "table" else None
         else:
             expected = card
-    elif not is_http(source) and local_path(source).is_dir():
+    # Unlike Path's own, it says no of what may not be looked at: the reading says why.
+    elif not is_http(source) and os.path.isdir(local_path(source)):  # noqa: PTH112
         return _fetch_folder(source, into, table_name, check_path, replacing)
     else:
         address, name = source, f"{table_name}{table_suffix(source)}"
