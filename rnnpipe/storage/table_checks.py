@@ -1,7 +1,7 @@
 """What any table must fulfil while it is read: bounds, columns, kinds of cells, and UTF-8."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ from rnnpipe.errors import SourceError, quoted, shown
 # What an honest table never reaches; a small file that unfolds to a large one does.
 MAX_ROWS = 20_000_000
 MAX_COLUMNS = 10_000
+_AS_THEY_ARE = ("integer", "floating", "boolean", "null", "temporal")
 
 
 def check_unpacked(table: Path, found: int, most: int) -> None:
@@ -38,6 +39,12 @@ def check_width(table: Path, found: int) -> None:
         )
 
 
+def listed_columns(names: Iterable[str]) -> str:
+    """Return the names of columns for a message, of many the first."""
+    listed = ", ".join(map(quoted, list(names)[:20]))
+    return f"{listed[:400]}…" if len(listed) > 400 else listed or "none"
+
+
 def check_columns(table: Path, found: list[str], columns: Mapping[str, str], advice: str) -> None:
     """Require that each column that is asked for is there once.
 
@@ -53,8 +60,7 @@ def check_columns(table: Path, found: list[str], columns: Mapping[str, str], adv
     for role, name in columns.items():
         if found.count(name) == 1:
             continue
-        names = ", ".join(quoted(column) for column in found[:20])
-        names = f"{names[:400]}…" if len(names) > 400 else names or "none"
+        names = listed_columns(found)
         if name in found:
             raise SourceError(
                 f"{shown(table)} has more than one column {quoted(name)}; found: {names}"
@@ -87,11 +93,18 @@ def check_kind(table: Path, name: str, kind: pa.DataType, times: bool) -> None:
         )
 
 
+def decoded_kind(kind: pa.DataType) -> pa.DataType:
+    """Return the type in which :func:`decoded` gives a column of another one."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return kind if _is_any(kind, *_AS_THEY_ARE) else pa.large_string()
+
+
 def decoded(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
     """A parquet column without its dictionary, its strings in one type."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if _is_any(column.type, "integer", "floating", "boolean", "null", "temporal"):
+    if _is_any(column.type, *_AS_THEY_ARE):
         return column
     # Nobody has looked yet whether what a file calls text is UTF-8.
     return utf8(table, column.cast(pa.large_binary()), name, first_row)

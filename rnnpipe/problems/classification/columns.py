@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.problems.classification.classes import MOST_CLASSES
-from rnnpipe.problems.classification.labels import label_key, plain_value
+from rnnpipe.problems.classification.labels import is_number, label_key, plain_value
 from rnnpipe.problems.classification.own_table import SPLIT_WORDS
 from rnnpipe.storage.csv_format import CsvFormat
+from rnnpipe.storage.table_checks import listed_columns
 from rnnpipe.storage.tables import read_batches, readable_columns
 
 MOST_COLUMNS = 200  # that are looked at, of wider tables
@@ -148,13 +149,7 @@ class Column:
         """Whether all that was counted is numbers; or, of a great many, what the type says."""
         if self._values is None:
             return not self.is_text and not self.is_time
-        return bool(self._values) and all(map(_is_number, self._values))
-
-
-def _is_number(text: str) -> bool:
-    return (
-        re.fullmatch(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?", text) is not None
-    )
+        return bool(self._values) and all(map(is_number, self._values))
 
 
 def columns_of(table: Path, csv_format: CsvFormat) -> dict[str, Column]:
@@ -205,15 +200,12 @@ def text_columns(table: Path, columns: Mapping[str, Column]) -> list[str]:
     for column in columns.values():
         named = _tier(column.name, _TEXT_NAMES)
         if _reads_like_text(column, named):
-            rank = (
-                1.0
-                + named
-                - (0.5 if not set(_words(column.name)).isdisjoint(_NO_TEXT_NAMES) else 0)
-            )
+            seldom = not _NO_TEXT_NAMES.isdisjoint(_words(column.name))
+            rank = named - 0.5 * seldom
             ranked.append((rank, column.mean_characters, column.name))
     if not ranked:
         raise SourceError(
-            f"{shown(table)}: no column reads like text; found {_listed(columns)}: name it by"
+            f"{shown(table)}: no column reads like text; found {listed_columns(columns)}: name it by"
             " --text-column"
         )
     ranked.sort(reverse=True)
@@ -252,7 +244,7 @@ def label_column(table: Path, columns: Mapping[str, Column], csv_format: CsvForm
                 require_classes(table, columns[name])
         raise SourceError(
             f"{shown(table)}: no column holds labels, which are 2 to {MOST_CLASSES} values that repeat;"
-            f" found {_listed(columns)}: name it by --label-column"
+            f" found {listed_columns(columns)}: name it by --label-column"
         )
     best = max(named[name] for name in fits)
     equal = [name for name in fits if named[name] == best]
@@ -281,10 +273,11 @@ def require_classes(table: Path, column: Column) -> dict[str, tuple[str, int]]:
     classes = column.classes()
     what = f"{shown(table)}, column {quoted(column.name)}"
     if classes is None or len(classes) > MOST_CLASSES:
-        count = f"{column.distinct:,} different {'numbers' if column.is_numbers else 'values'}"
+        kind = "numbers" if column.is_numbers else "values"
+        count = "times" if column.is_time else f"{column.distinct:,} different {kind}"
         hint = (
             "a regression? rnnpipe tells classes apart: map ranges of them to a class each"
-            if (column.is_numbers)
+            if column.is_numbers
             else "name another column by --label-column, or write broader classes"
         )
         raise SourceError(f"{what}: found {count}, expected 2 to {MOST_CLASSES} labels; {hint}")
@@ -354,7 +347,7 @@ def without_names(table: Path, columns: Mapping[str, Column], separator: str) ->
     for name, column in columns.items():
         is_text = len(name) > 80 or len(name.split()) > 7
         counted = column.classes() or {}
-        rows += is_text or _is_number(name) or counted.get(label_key(name) or "", ("", 0))[1] > 1
+        rows += is_text or is_number(name) or counted.get(label_key(name) or "", ("", 0))[1] > 1
     if not rows or 2 * rows < len(columns):
         return None
     longest = max(columns.values(), key=lambda column: column.mean_characters).name
@@ -375,8 +368,3 @@ def _several(table: Path, role: str, names: Iterable[str], why: str) -> SourceEr
     return SourceError(
         f"{shown(table)}: the columns {listed} {why} alike; say which is the {role} by --{role}-column"
     )
-
-
-def _listed(columns: Mapping[str, Column]) -> str:
-    names = ", ".join(map(quoted, list(columns)[:20]))
-    return f"{names[:400]}…" if len(names) > 400 else names or "none"

@@ -1,5 +1,6 @@
 """What a table or folder of texts holds, and the parameters that read it."""
 
+import os
 import shlex
 import tempfile
 import unicodedata
@@ -29,7 +30,7 @@ from rnnpipe.problems.classification.columns import (
     without_names,
 )
 from rnnpipe.problems.classification.labels import label_key, labels_of, plain_value
-from rnnpipe.problems.classification.own_table import SPLIT_WORDS
+from rnnpipe.problems.classification.own_table import split_of
 from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.storage.addresses import is_http, table_suffix
 from rnnpipe.storage.csv_format import CsvFormat, open_table, resolved
@@ -113,10 +114,9 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
 
 @contextmanager
 def _as_table(source: Path) -> Iterator[Path]:
-    if not source.is_dir():
-        table_suffix(str(source))
+    if not os.path.isdir(source):  # noqa: PTH112 - says no of what may not be looked at
         with reading(source, missing="name a file or a folder that is there"):
-            pass
+            table_suffix(str(source))
         yield source
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -217,8 +217,8 @@ def _facts(table: Path, roles: Mapping[str, str], csv_format: CsvFormat) -> _Fac
         facts.unlabelled += has_label.count(False)
         if "split" in batch:
             cells = map(plain_value, batch["split"].to_pylist())
-            for cell, labelled in zip(cells, has_label, strict=True):
-                split = SPLIT_WORDS[(cell or "").casefold()] if cell else ""
+            for row, (cell, labelled) in enumerate(zip(cells, has_label, strict=True), facts.rows):
+                split = split_of(table, row, roles["split"], cell)
                 facts.splits[split] += 1
                 facts.without_label += not labelled and split != "unlabelled"
         facts.rows += len(texts)
@@ -269,9 +269,13 @@ def _found(
     else:
         yield "  no text is empty"
     yield from _told_repeated(facts, values)
-    for written, count in classes.values():
-        if count < 2:
-            yield f"  the class {quoted(written)} has one row, from which nothing can be learnt and tested"
+    once = [quoted(written) for written, count in classes.values() if count < 2]
+    if once:
+        more = f" and {len(once) - _FEW_CLASSES} more" if len(once) > _FEW_CLASSES else ""
+        yield (
+            f"  a single row has {', '.join(once[:_FEW_CLASSES])}{more}, which the stage prepare refuses,"
+            " for none can be learnt and tested: give more, or map them in prepare.labels"
+        )
 
 
 def _told_repeated(facts: _Facts, values: Mapping[str, Any]) -> Iterator[str]:
@@ -285,7 +289,7 @@ def _told_repeated(facts: _Facts, values: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f"  {', and '.join(told)}: what stands in test is left out of train"
     most = (values.get("validate") or {}).get("max_duplicate_share")
-    if isinstance(most, float) and same > most * facts.rows:
+    if isinstance(most, int | float) and same > most * facts.rows:
         yield (
             f"  that is more than validate.max_duplicate_share ({most:g}), which stops the run: delete"
             " them, or raise it"
