@@ -8,9 +8,11 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -24,6 +26,7 @@ from rnnpipe.errors import ParameterError, SourceError
 from rnnpipe.problems.classification.own_table import prepare_table
 from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.problems.classification.survey import survey
+from rnnpipe.storage.download import fetch
 
 ROOT = Path(__file__).parents[1]
 PARAMS = (ROOT / "params.yaml").read_text()
@@ -196,6 +199,9 @@ def test_a_file_is_read_as_it_is_and_a_second_time_there_is_nothing_to_write(pro
     roles = {role: f"{role}_column" for role in ("text", "label", "split", "group")}
     assert {key: getattr(prepare, roles.get(key, key)) for key in expected} == expected
     assert values()["download"]["source"] == file
+    # What it wrote is enough for the stages that come next.
+    fetched = fetch(file, Path("raw"), Path("partial"))
+    assert prepare_table(fetched.path, Path("out.parquet"), prepare).reviews["test"]
     written = Path("params.yaml").read_bytes()
     assert main(["init", file, "--yes"]) == 0
     assert "nothing to write" in capsys.readouterr().out
@@ -269,15 +275,20 @@ REFUSED: dict[str, tuple[bytes, list[str], str]] = {
         [],
         "--encoding cp1251",
     ),
-    "a split in other words": (
-        table("review label part", with_column(lambda i: ["train", "eval", ""][i % 3])),
-        ["--split-column", "part"],
-        "found 'eval', nothing, expected train, .* --split-column -",
-    ),
     "two texts of one name": (
         table("text text label", [(t, t, x) for t, x in ROWS]),
         [],
         "no column reads like text.*Not read: 'text', which .* share a name",
+    ),
+    "a split of other words": (
+        table("review sentiment fold", with_column(lambda i: f"f{i % 3}")),
+        ["--split-column", "fold"],
+        "row 0, column 'fold': found 'f0', expected train, test, .* --split-column -",
+    ),
+    "a split that is missing": (
+        table("review sentiment part", with_column(lambda i: ["train", "test", ""][i % 3])),
+        ["--split-column", "part"],
+        "row 2, column 'part': found nothing, expected train, test, .* --split-column -",
     ),
     "a wrong name": (table("review label", ROWS), ["--text-column", "reviw"], "'review'"),
     "a web page": (b"<html><body>log in</body></html>", [], "column"),
@@ -370,6 +381,31 @@ def test_what_a_stage_will_refuse_of_the_labels_and_what_may_be_none_is_told(pro
     assert "'nan' may stand for no label" in shown
     assert "rare: 'rare', less than 0.2 of an even share" in shown
     assert "'set' is no split, for it does not say both train and test: eval" in shown
+
+
+def test_what_is_not_there_and_what_are_no_labels_is_said_so(project, capsys):
+    texts = [text for text, _ in ROWS]
+    pq.write_table(pa.table({"text": texts, "day": [date(2020, 1, 1)] * 60}), "a.parquet")
+    for source, message in (
+        ("nothing", "nothing is not here"),
+        ("a.parquet", "'day': found times"),
+    ):
+        assert main(["init", source, "--yes"]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_labels_of_a_single_row_and_repeats_beyond_the_limit_are_told_in_a_line_each(
+    project, capsys
+):
+    rows = [*ROWS, *[(f"Something else {i}", f"class {i}") for i in range(9)], ROWS[0]]
+    Path("a.csv").write_bytes(table("review sentiment", rows))
+    limit = "max_duplicate_share: "
+    Path("params.yaml").write_text(re.sub(f"{limit}[0-9.]+", f"{limit}0", PARAMS))
+    assert main(["init", "a.csv", "--yes"]) == 0
+    shown = capsys.readouterr().out
+    assert "a single row has 'class 0', " in shown
+    assert "'class 5' and 3 more, which" in shown
+    assert "more than validate.max_duplicate_share (0)" in shown
 
 
 def test_nothing_of_imdbs_own_is_left_and_what_a_person_changed_stays(project):
@@ -524,6 +560,8 @@ def test_a_changed_line_says_what_was_meant_and_all_others_stay(layout, column, 
     assert found["prepare"].get("group_column") == group
     assert found["train"]["epochs"] == 7
     assert rewritten(text, kind, changes, "params.yaml") == text
+    without_end = text.rstrip("\r\n")
+    assert rewritten(without_end, kind, changes, "params.yaml") == without_end
     for section, given_before in parse_values(layout, "").items():
         for key, value in given_before.items() if isinstance(given_before, dict) else ():
             if key not in ("text_column", "group_column", "epochs"):

@@ -156,6 +156,12 @@ def test_names_may_hold_what_parts_a_path(tmp_path):
     assert len(digests) == 4
 
 
+def test_the_digest_tells_of_unlabelled_rows_whatever_a_class_is_called(tmp_path):
+    labels = ["unsup", "a"] * 3
+    digests = {prepared(tmp_path, [*labels, *[None] * more]).digest for more in range(3)}
+    assert len(digests) == 3
+
+
 def test_two_classes_named_as_imdbs_have_the_digest_of_an_archive(tmp_path):
     mapped = {"good": "pos", "bad": "neg"}
     found = prepared(tmp_path, ["good", "bad"] * 4, labels=mapped)

@@ -119,14 +119,16 @@ def test_answers_for_a_file_carry_its_ids_and_rows(folder, capsys, tmp_path):
 
 
 def test_whole_numbers_of_a_parquet_file_stay_numbers(folder, capsys, tmp_path):
-    pq.write_table(pa.table({"n": [7, None], "text": ["word3", "word4"]}), tmp_path / "t.parquet")
+    keys = pa.array([7, None, 2**64 - 1], pa.uint64())
+    texts = ["word3", "word4", "word5"]
+    pq.write_table(pa.table({"n": keys, "text": texts}), tmp_path / "t.parquet")
     command = ["predict", "--model", str(folder), "--file", str(tmp_path / "t.parquet")]
     command += ["--id-column", "n"]
     assert main([*command, "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["id"] for row in rows] == [7, None]
+    assert [row["id"] for row in rows] == keys.to_pylist()
     assert main([*command, "--out", str(tmp_path / "answers.parquet")]) == 0
-    assert pq.read_table(tmp_path / "answers.parquet")["id"].to_pylist() == [7, None]
+    assert pq.read_table(tmp_path / "answers.parquet")["id"].to_pylist() == keys.to_pylist()
 
 
 @pytest.mark.parametrize(

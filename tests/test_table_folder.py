@@ -192,6 +192,14 @@ def test_what_does_not_belong_is_named_and_what_was_there_stays(tmp_path, name):
     assert (tmp_path / "raw/reviews.csv").read_bytes() == b"before"
 
 
+@pytest.mark.parametrize("name", [b"b\xe4d/1.txt", b"bad/\xe4.txt"])
+def test_a_name_that_is_no_utf8_is_refused(tmp_path, name):
+    files = {"in/good/1.txt": b"x", f"in/{os.fsdecode(name)}": b"y"}
+    fill(tmp_path, files)
+    with pytest.raises(SourceError, match=r"udce4.* is not UTF-8.*rename it"):
+        fetch(str(tmp_path / "in"), tmp_path / "raw", tmp_path / "partial")
+
+
 @pytest.mark.parametrize("kind", ["link", "link to a folder", "pipe"])
 def test_links_and_pipes_are_refused(tmp_path, kind):
     fill(tmp_path, {"in/a.csv": GOOD, "elsewhere/b.csv": GOOD})

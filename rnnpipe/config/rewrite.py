@@ -80,7 +80,7 @@ def rewritten(text: str, kind: type[Params], changes: Iterable[Change], name: st
     before = {key: value for key, value in before.items() if value is not None}
     check_params(before, name)
     newline = "\r\n" if "\r\n" in text else "\n"
-    lines = text.replace("\r\n", "\n").splitlines()
+    lines = as_they_stand = text.replace("\r\n", "\n").splitlines()
     expected = {
         key: dict(value) if isinstance(value, dict) else value for key, value in before.items()
     }
@@ -99,7 +99,7 @@ def rewritten(text: str, kind: type[Params], changes: Iterable[Change], name: st
             continue
         values[key] = change.value
         lines = _with_value(lines, section, change, values)
-    after = newline.join([*lines, ""])
+    after = text if lines == as_they_stand else newline.join([*lines, ""])
     if parse_values(after, name) != expected:
         wanted = ", ".join(f"{change.key}: {_written(change.value)}" for change in changes)
         raise ParameterError(

@@ -1,19 +1,16 @@
 """Whether what a source brought is what it should be: a page to log in at is no table."""
 
+import codecs
 import tarfile
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from rnnpipe.errors import SourceError
 from rnnpipe.storage.addresses import TABLE_SUFFIXES
-from rnnpipe.storage.csv_format import PLAIN, CsvFormat, open_table
+from rnnpipe.storage.csv_format import CsvFormat, open_table, utf16_without_mark
 from rnnpipe.storage.packing import BZIP2, GZIP, XZ, open_unpacked
 from rnnpipe.storage.reading import reading
-from rnnpipe.storage.tables import column_names, kind_of, require_table
-
-# Those that a parameter may name: every byte a sign, and UTF-16 without its mark.
-_OTHER_ENCODINGS = ("latin-1", "utf-16-le", "utf-16-be")
+from rnnpipe.storage.tables import MAX_HEADER_BYTES, kind_of, require_table
 
 _FOREIGN = {
     GZIP: "a gzip file",
@@ -41,10 +38,9 @@ def require_content(file: Path, origin: str, any_quotes: bool = False) -> None:
         SourceError: it is not what it should be.
     """
     is_table = file.name.lower().endswith(TABLE_SUFFIXES)
-    packed = file.suffix.lower() == ".gz"
     expected = "a table" if is_table else "a tar archive"
     with reading(file):
-        start = _start(open_table(file) if is_table and packed else file.open("rb"))
+        start = _start(open_table(file), MAX_HEADER_BYTES) if is_table else _start(file.open("rb"))
         if found := _named(start, kind_of(file) if is_table else ""):
             raise SourceError(
                 f"{origin} brings {found}, expected {expected}{f' ({file.suffix})' if is_table else ''}: check download.source; what was here"
@@ -52,7 +48,9 @@ def require_content(file: Path, origin: str, any_quotes: bool = False) -> None:
             )
     try:
         if is_table:
-            require_table(file, any_quotes, _some_encoding(file))
+            # How the letters are written is not known here: each byte is a sign, as if of latin-1.
+            encoding = _utf(start) or "latin-1"
+            require_table(file, any_quotes, CsvFormat(encoding=encoding))
         else:
             _require_archive(file)
     except SourceError as error:
@@ -61,17 +59,6 @@ def require_content(file: Path, origin: str, any_quotes: bool = False) -> None:
             f"{origin} brings no {expected.removeprefix('a ')} that can be used: {fault}; what was here"
             " before stays"
         ) from None
-
-
-def _some_encoding(file: Path) -> CsvFormat:
-    """An encoding in which a table's header reads: what it is in truth, a later stage is told."""
-    if kind_of(file) == ".csv":
-        for name in (PLAIN.encoding, *_OTHER_ENCODINGS):
-            with suppress(SourceError):
-                # Read in the wrong half of UTF-16 the separators are none.
-                if len(column_names(file, found := CsvFormat(encoding=name))) > 1:
-                    return found
-    return PLAIN
 
 
 def _named(start: bytes, kind: str) -> str:
@@ -88,11 +75,22 @@ def _named(start: bytes, kind: str) -> str:
     return ""
 
 
+def _utf(start: bytes) -> str | None:
+    """The encoding of a table that begins so, where its bytes tell."""
+    if name := utf16_without_mark(start):
+        return name
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return None
+    return "utf-8"
+
+
 def _require_archive(file: Path) -> None:
     with reading(file, "has no header of a tar archive where one was expected: {reason}"):
         tarfile.TarInfo.frombuf(_start(open_unpacked(file)), tarfile.ENCODING, "surrogateescape")
 
 
-def _start(file: IO[bytes]) -> bytes:
+def _start(file: IO[bytes], size: int = tarfile.BLOCKSIZE) -> bytes:
     with file:
-        return file.read(tarfile.BLOCKSIZE)
+        return file.read(size)

@@ -130,6 +130,19 @@ def encoding_of(start: bytes, csv_format: CsvFormat) -> str:
     return "utf-8-sig" if csv_format.encoding == "utf-8" else csv_format.encoding
 
 
+def utf16_without_mark(start: bytes) -> str | None:
+    """Return the name of UTF-16 in that order of bytes in which a file begins, if it does so.
+
+    >>> utf16_without_mark("text,label".encode("utf-16-be")), utf16_without_mark(b"text,label")
+    ('utf-16-be', None)
+    """
+    # Of ASCII in UTF-16 each second byte is zero.
+    even, odd = start[::2].count(0), start[1::2].count(0)
+    if max(even, odd) > len(start) / 8 > 4 * min(even, odd):
+        return "utf-16-le" if odd > even else "utf-16-be"
+    return None
+
+
 def open_table(table: Path) -> IO[bytes]:
     """Open a table that may be packed by gzip, as its suffix says, within bounds.
 

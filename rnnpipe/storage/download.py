@@ -66,8 +66,8 @@ def fetch(
     Args:
         source: a card (a path that ends in ``.json``), a table by path or URL, or a folder, which
             becomes one table (:func:`pack_folder`).
-        into: the folder, replaced; in it the card's file name, or ``table_name`` with ``.csv`` or
-            ``.parquet`` behind it.
+        into: the folder, replaced; in it the card's file name, or ``table_name`` with the table's
+            suffix behind it.
         partials: where unfinished transfers lie.
         table_name: what a file without a card is called.
         check_path: refuses a file of this machine that may not be the source.
@@ -93,7 +93,8 @@ def fetch(
             expected = card if card.kind == "table" else None
         else:
             expected = card
-    elif not is_http(source) and local_path(source).is_dir():
+    # Unlike Path's own, it says no of what may not be looked at: the reading says why.
+    elif not is_http(source) and os.path.isdir(local_path(source)):  # noqa: PTH112
         return _fetch_folder(source, into, table_name, check_path, replacing)
     else:
         address, name = source, f"{table_name}{table_suffix(source)}"

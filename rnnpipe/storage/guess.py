@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnpipe.errors import SourceError, shown
-from rnnpipe.storage.csv_format import FORMATS, CsvFormat, encoding_of, open_table, resolved
+from rnnpipe.storage.csv_format import (
+    FORMATS,
+    CsvFormat,
+    encoding_of,
+    open_table,
+    resolved,
+    utf16_without_mark,
+)
 from rnnpipe.storage.tables import column_names, kind_of, read_batches, require_table
 
 _PIECE = 1 << 20
@@ -114,12 +121,8 @@ def _encoding(table: Path) -> tuple[str, str]:
     start = b"".join(_pieces(table, most=_HEAD))
     if encoding_of(start, CsvFormat()) == "utf-16":
         return "utf-8", ""  # its mark is known without a parameter
-    if b"\0" in start:
-        # Of ASCII in UTF-16 each second byte is zero.
-        even, odd = start[::2].count(0), start[1::2].count(0)
-        if max(even, odd) > len(start) / 8 > 4 * min(even, odd):
-            name = "utf-16-le" if odd > even else "utf-16-be"
-            return name, "each second byte is zero, and no mark says so"
+    if name := utf16_without_mark(start):
+        return name, "each second byte is zero, and no mark says so"
     if _is(table, "utf-8"):
         return "utf-8", ""
     if _is(table, _WESTERN) and _accented(table) <= _MOST_ACCENTED:

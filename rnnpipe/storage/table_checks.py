@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rnnpipe.errors import SourceError, quoted, shown
 # What an honest table never reaches; a small file that unfolds to a large one does.
 MAX_ROWS = 20_000_000
 MAX_COLUMNS = 10_000
+_AS_THEY_ARE = ("integer", "floating", "boolean", "null", "temporal")
 
 
 def check_unpacked(table: Path, found: int, most: int) -> None:
@@ -40,6 +41,12 @@ def check_width(table: Path, found: int) -> None:
         )
 
 
+def listed_columns(names: Iterable[str]) -> str:
+    """Return the names of columns for a message, of many the first."""
+    listed = ", ".join(map(quoted, list(names)[:20]))
+    return f"{listed[:400]}…" if len(listed) > 400 else listed or "none"
+
+
 def check_columns(table: Path, found: list[str], columns: Mapping[str, str], advice: str) -> None:
     """Require that each column that is asked for is there once.
 
@@ -55,8 +62,7 @@ def check_columns(table: Path, found: list[str], columns: Mapping[str, str], adv
     for role, name in columns.items():
         if found.count(name) == 1:
             continue
-        names = ", ".join(quoted(column) for column in found[:20])
-        names = f"{names[:400]}…" if len(names) > 400 else names or "none"
+        names = listed_columns(found)
         if name in found:
             raise SourceError(
                 f"{shown(table)} has more than one column {quoted(name)}; found: {names}"
@@ -104,13 +110,22 @@ def one_kind_each(table: Path) -> Iterator[None]:
         ) from None
 
 
+def decoded_kind(kind: pa.DataType) -> pa.DataType:
+    """Return the type in which :func:`decoded` gives a column of another one."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_decimal(kind):  # as databases write numbers
+        return pa.float64()
+    return kind if _is_any(kind, *_AS_THEY_ARE) else pa.large_string()
+
+
 def decoded(table: Path, column: pa.Array, name: str, first_row: int) -> pa.Array:
     """A parquet column without its dictionary, its strings in one type."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_decimal(column.type):  # as databases write numbers
-        return column.cast(pa.float64())
-    if _is_any(column.type, "integer", "floating", "boolean", "null", "temporal"):
+    if pa.types.is_decimal(column.type):
+        return column.cast(decoded_kind(column.type))
+    if _is_any(column.type, *_AS_THEY_ARE):
         return column
     # Nobody has looked yet whether what a file calls text is UTF-8.
     return utf8(table, column.cast(pa.large_binary()), name, first_row)

@@ -21,7 +21,7 @@ from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.storage.addresses import TABLE_SUFFIXES
 from rnnpipe.storage.csv_format import PLAIN, open_table, require_quotes_in_place, resolved
 from rnnpipe.storage.reading import reading
-from rnnpipe.storage.table_checks import MAX_ROWS
+from rnnpipe.storage.table_checks import MAX_ROWS, decoded_kind
 from rnnpipe.storage.tables import (
     MAX_HEADER_BYTES,
     column_names,
@@ -108,6 +108,11 @@ def _files(folder: Path, below: PurePosixPath, depth: int) -> Iterator[PurePosix
         path = below / entry.name
         if entry.name.startswith((".", "_")):
             continue
+        if re.search("[\ud800-\udfff]", entry.name):  # bytes that Python could not decode
+            raise SourceError(
+                f"{shown(folder)}: the name {quoted(str(path))} is not UTF-8, expected names that are:"
+                " rename it, for instance with convmv"
+            )
         mode = entry.stat(follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode) and depth < _DEEPEST:
             yield from _files(folder, path, depth + 1)
@@ -225,17 +230,7 @@ def _schema(part: Path, names: Sequence[str]) -> pa.Schema:
     """Of some columns, as they come from a part."""
     with reading(part):
         kinds = pq.read_schema(part)
-    return pa.schema([(name, _plain(kinds.field(name).type)) for name in names])
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_decimal(kind):
-        return pa.float64()
-    numbers = ("integer", "floating", "boolean", "null", "temporal")
-    as_it_is = any(getattr(pa.types, f"is_{name}")(kind) for name in numbers)
-    return kind if as_it_is else pa.large_string()
+    return pa.schema([(name, decoded_kind(kinds.field(name).type)) for name in names])
 
 
 def _join(folder: Path, parts: Sequence[PurePosixPath], target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Columns of a CSV or parquet file that somebody else wrote, checked, and no cell of it shown."""
+"""Columns of a table that somebody else wrote, checked, and no cell of it shown."""
 
 import codecs
 import io
@@ -59,7 +59,7 @@ _NO_PARQUET = "is no parquet file that can be read: write it anew, or use CSV"
 
 
 def column_names(table: Path, csv_format: CsvFormat = PLAIN) -> list[str]:
-    """Name the columns of a ``.csv`` or ``.parquet`` file, in their order.
+    """Name the columns of a table, in their order.
 
     Raises:
         SourceError: as :func:`read_batches`.
@@ -107,8 +107,8 @@ def require_table(table: Path, any_quotes: bool = False, csv_format: CsvFormat =
 
     Args:
         table: the file.
-        any_quotes: whether a CSV may be in any of the formats that parameters can name.
-        csv_format: the one that it is in, where it may not; else its encoding.
+        any_quotes: whether a CSV may write quotes in any of the ways that parameters can name.
+        csv_format: the one that it is in; of ``any_quotes`` its encoding alone.
 
     Raises:
         SourceError: as :func:`read_batches`.
@@ -172,11 +172,11 @@ def read_batches(
     """Read some columns of a table, some thousand rows at a time; blank lines of a CSV are no rows.
 
     Args:
-        table: a ``.csv`` (UTF-8, commas) or ``.parquet`` file.
+        table: a file of any of :data:`rnnpipe.storage.addresses.TABLE_SUFFIXES`.
         columns: the columns' names by their role.
         advice: what to do about a missing column; ``{role}`` in it is filled in.
         times: whether a parquet column may hold dates or times, which come as they are.
-        csv_format: how quotes are written in a CSV.
+        csv_format: how a CSV is written.
 
     Returns:
         Batches in the order of the rows; by role, ``large_string[n]``; from parquet also

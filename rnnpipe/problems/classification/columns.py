@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.problems.classification.classes import MOST_CLASSES
-from rnnpipe.problems.classification.labels import label_key, plain_value
+from rnnpipe.problems.classification.labels import is_number, label_key, plain_value
 from rnnpipe.problems.classification.own_table import SPLIT_WORDS
 from rnnpipe.storage.csv_format import CsvFormat
+from rnnpipe.storage.table_checks import listed_columns
 from rnnpipe.storage.tables import read_batches, readable_columns
 
 MOST_COLUMNS = 200  # that are looked at, of wider tables
@@ -159,13 +160,7 @@ class Column:
         """Whether all that was counted is numbers; or, of a great many, what the type says."""
         if self._values is None:
             return not self.is_text and not self.is_time
-        return bool(self._values) and all(map(_is_number, self._values))
-
-
-def _is_number(text: str) -> bool:
-    return (
-        re.fullmatch(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?", text) is not None
-    )
+        return bool(self._values) and all(map(is_number, self._values))
 
 
 def columns_of(table: Path, csv_format: CsvFormat) -> dict[str, Column]:
@@ -216,15 +211,12 @@ def text_columns(table: Path, columns: Mapping[str, Column]) -> list[str]:
     for column in columns.values():
         named = 0 if _tier(column.name, _OF_A_TEXT) else _tier(column.name, _TEXT_NAMES)
         if _reads_like_text(column, named):
-            rank = (
-                1.0
-                + named
-                - (0.5 if not set(_words(column.name)).isdisjoint(_NO_TEXT_NAMES) else 0)
-            )
+            seldom = not _NO_TEXT_NAMES.isdisjoint(_words(column.name))
+            rank = named - 0.5 * seldom
             ranked.append((rank, column.mean_characters, column.name))
     if not ranked:
         raise SourceError(
-            f"{shown(table)}: no column reads like text; found {_listed(columns)}: name it by"
+            f"{shown(table)}: no column reads like text; found {listed_columns(columns)}: name it by"
             " --text-column"
         )
     ranked.sort(reverse=True)
@@ -263,7 +255,7 @@ def label_column(table: Path, columns: Mapping[str, Column], csv_format: CsvForm
                 require_classes(table, columns[name])
         raise SourceError(
             f"{shown(table)}: no column holds labels, which are 2 to {MOST_CLASSES} values that repeat;"
-            f" found {_listed(columns)}: name it by --label-column"
+            f" found {listed_columns(columns)}: name it by --label-column"
         )
     best = max(named[name] for name in fits)
     equal = [name for name in fits if named[name] == best]
@@ -292,10 +284,11 @@ def require_classes(table: Path, column: Column) -> dict[str, tuple[str, int]]:
     classes = column.classes()
     what = f"{shown(table)}, column {quoted(column.name)}"
     if classes is None or len(classes) > MOST_CLASSES:
-        count = f"{column.distinct:,} different {'numbers' if column.is_numbers else 'values'}"
+        kind = "numbers" if column.is_numbers else "values"
+        count = "times" if column.is_time else f"{column.distinct:,} different {kind}"
         hint = (
             "a regression? rnnpipe tells classes apart: map ranges of them to a class each"
-            if (column.is_numbers)
+            if column.is_numbers
             else "name another column by --label-column, or write broader classes"
         )
         raise SourceError(f"{what}: found {count}, expected 2 to {MOST_CLASSES} labels; {hint}")
@@ -371,7 +364,7 @@ def without_names(table: Path, columns: Mapping[str, Column], separator: str) ->
     texts = values = 0
     for name, column in columns.items():
         counted = column.classes() or {}
-        is_value = _is_number(name) or counted.get(label_key(name) or "", ("", 0))[1] > 1
+        is_value = is_number(name) or counted.get(label_key(name) or "", ("", 0))[1] > 1
         values += is_value
         texts += not is_value and (len(name) > 80 or len(name.split()) > 7)
     # Long names alone are the questions of a survey.
@@ -395,8 +388,3 @@ def _several(table: Path, role: str, names: Iterable[str], why: str) -> SourceEr
     return SourceError(
         f"{shown(table)}: the columns {listed} {why} alike; say which is the {role} by --{role}-column"
     )
-
-
-def _listed(columns: Mapping[str, Column]) -> str:
-    names = ", ".join(map(quoted, list(columns)[:20]))
-    return f"{names[:400]}…" if len(names) > 400 else names or "none"

@@ -28,6 +28,16 @@ def plain_value(value: Any) -> str | None:
     return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", str(value).strip()) or None
 
 
+def is_number(text: str) -> bool:
+    """Whether a cell reads as a number, also with a decimal comma.
+
+    >>> is_number("-4,5"), is_number("1e-05"), is_number("4 stars")
+    (True, True, False)
+    """
+    number = r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?"
+    return re.fullmatch(number, text) is not None
+
+
 def label_key(value: Any) -> str | None:
     """A label without what people write in one way and another: capitals, blanks, ``.0``, NFD.
 

@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 
 from rnnpipe.errors import SourceError, quoted
 from rnnpipe.problems.classification.classes import MOST_CLASSES, in_order
-from rnnpipe.problems.classification.labels import LONGEST_NAME, label_key, labels_of, names_of
+from rnnpipe.problems.classification.labels import (
+    LONGEST_NAME,
+    is_number,
+    label_key,
+    labels_of,
+    names_of,
+)
 from rnnpipe.problems.classification.reviews import SPLITS
 
 NO_LABEL, LEFT_OUT = -1, -2
@@ -101,7 +107,7 @@ def _require_classes(where: str, rows: Mapping[str, int]) -> None:
         )
     once = sum(count == 1 for count in rows.values())
     many = len(found) > MOST_CLASSES or (len(found) > _FEW_NUMBERS and 2 * once > len(found))
-    if many and all(map(_is_number, found)):
+    if many and all(map(is_number, found)):
         raise SourceError(
             f"{where}: found {len(found):,} different numbers, expected at most {MOST_CLASSES}"
             " classes of some rows each: a regression? Make classes of the numbers (low, high), or"
@@ -126,14 +132,6 @@ def _require_classes(where: str, rows: Mapping[str, int]) -> None:
             f"{where}: found no row of {_listed(map(quoted, missing))}, which prepare.labels names,"
             " expected some of every class: take it out of prepare.labels, or give rows of it"
         )
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
 
 
 def require_rows(

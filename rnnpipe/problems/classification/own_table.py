@@ -24,6 +24,7 @@ from rnnpipe.problems.classification.reviews import (
     SPLITS,
     Prepared,
     Review,
+    Split,
     TextSpool,
     digest_in_order,
     text_spool,
@@ -40,13 +41,13 @@ _MOST_LISTED = 10
 
 
 def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
-    """Write the reviews of a CSV (UTF-8, commas) or parquet file to one parquet table.
+    """Write the rows of a table of one's own to one parquet table.
 
     Labels are compared as :func:`label_key` has them, groups as text without the blanks around
     them. Rows are counted from 0, the first below the header, also those that are left out.
 
     Args:
-        table: the file; its suffix, ``.csv`` or ``.parquet``, says which.
+        table: the file; its suffix says of which kind it is.
         out: the table; the schema is :data:`SCHEMA`, rows are sorted by id.
         params: the names of the columns, and which label is which class.
 
@@ -164,7 +165,7 @@ def _texts(table: Path, column: pa.Array, first_row: int, empty: list[int]) -> l
 
 
 # What people call the splits, in lower case.
-SPLIT_WORDS = {
+SPLIT_WORDS: dict[str, Split] = {
     "train": "train",
     "training": "train",
     "dev": "validation",
@@ -179,6 +180,29 @@ SPLIT_WORDS = {
 }
 
 
+def split_of(table: Path, row: int, column: str | None, written: str | None) -> Split:
+    """Return the split that a cell names.
+
+    Args:
+        table: the file.
+        row: counted from 0, the first below the header.
+        column: its name, for the message.
+        written: the cell, as :func:`plain_value` has it.
+
+    Raises:
+        SourceError: it names none.
+    """
+    split = SPLIT_WORDS.get((written or "").casefold())
+    if split is None:
+        found = "nothing" if written is None else quoted(written)
+        raise SourceError(
+            f"{shown(table)}, row {row}, column {quoted(column)}: found {found}, expected"
+            f" {', '.join(SPLITS)}: write one of these, or do without the column, and have test"
+            " chosen (prepare.split_column: null; init --split-column -)"
+        )
+    return split
+
+
 def _given_splits(
     table: Path, column: _Column, labels: NDArray[np.int8], params: Prepare
 ) -> list[int]:
@@ -187,15 +211,11 @@ def _given_splits(
     for row, label in enumerate(labels.tolist()):
         if label == LEFT_OUT:
             continue
-        written = column[row]
-        split = SPLIT_WORDS.get((written or "").casefold())
-        where = f"{shown(table)}, row {row}, column {quoted(params.split_column)}"
-        if split is None:
-            found = "nothing" if written is None else quoted(written)
-            raise SourceError(f"{where}: found {found}, expected {', '.join(SPLITS)}")
+        split = split_of(table, row, params.split_column, column[row])
         if label == NO_LABEL and split != "unlabelled":
             raise SourceError(
-                f"{where}: {split}, but the row has no label; label it or write unlabelled"
+                f"{shown(table)}, row {row}, column {quoted(params.split_column)}: {split}, but the"
+                " row has no label; label it or write unlabelled"
             )
         splits.append(_SPLITS.index(split))
     return splits
@@ -234,7 +254,8 @@ class _TableRows:
         """Yield each row with its path as a review of an archive, in the order of the paths."""
         folders: dict[str, NDArray[np.int64]] = {}
         for number, split in enumerate(SPLITS):
-            for label in [NO_LABEL, *range(len(classes))]:
+            # What is unlabelled has no class, though one may be called unsup.
+            for label in [NO_LABEL] if split == "unlabelled" else range(len(classes)):
                 # A class may be called by any signs; as quoted, they order as their bytes do.
                 kind = "unsup" if label == NO_LABEL else quote(classes[label], safe="")
                 here = np.flatnonzero((self._splits == number) & (self._labels == label))

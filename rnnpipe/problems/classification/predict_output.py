@@ -51,7 +51,8 @@ def write_answers(
     require_kind(path)
     columns = {"row": pa.array(range(len(predictions)), pa.int64())}
     if ids is not None:
-        columns["id"] = pa.array(ids)
+        large = any(isinstance(called, int) and called >= 1 << 63 for called in ids)
+        columns["id"] = pa.array(ids, pa.uint64() if large else None)
     columns["label"] = pa.array([found.label for found in predictions], pa.string())
     columns["known_words"] = pa.array([found.known_words for found in predictions], pa.int64())
     for name in label_names:

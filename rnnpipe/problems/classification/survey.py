@@ -1,5 +1,6 @@
 """What a table or folder of texts holds, and the parameters that read it."""
 
+import os
 import shlex
 import tempfile
 from array import array
@@ -29,7 +30,7 @@ from rnnpipe.problems.classification.columns import (
     without_names,
 )
 from rnnpipe.problems.classification.labels import label_key, labels_of, plain_value
-from rnnpipe.problems.classification.own_table import SPLIT_WORDS
+from rnnpipe.problems.classification.own_table import split_of
 from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.problems.classification.survey_wording import (
     few,
@@ -77,8 +78,6 @@ class _Facts:
     empty: list[int] = field(default_factory=list)
     unlabelled: int = 0
     without_label: int = 0  # though their split asks for one
-    unknown: set[str] = field(default_factory=set)
-    """Words of the split column that say none."""
     splits: Counter[str] = field(default_factory=Counter)
     characters: Counter[str] = field(default_factory=Counter)
     texts: Any = field(default_factory=lambda: array("q"))
@@ -119,10 +118,9 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
 
 @contextmanager
 def _as_table(source: Path) -> Iterator[Path]:
-    if not source.is_dir():
-        table_suffix(str(source))
+    if not os.path.isdir(source):  # noqa: PTH112 - says no of what may not be looked at
         with reading(source, missing="name a file or a folder that is there"):
-            pass
+            table_suffix(str(source))
         yield source
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -148,12 +146,6 @@ def _survey(source: str, table: Path, values: Mapping[str, Any], options: Any) -
     label = columns[chosen["label"] or ""]
     classes = require_classes(table, label)
     facts = _facts(table, {k: v for k, v in chosen.items() if v is not None}, csv_format)
-    if facts.unknown:
-        raise SourceError(
-            f"{shown(table)}, column {quoted(chosen['split'])}: found {few(sorted(facts.unknown))}, expected"
-            " train, validation, test or unlabelled in each row; or leave that column out:"
-            " --split-column -"
-        )
     if facts.without_label:
         raise SourceError(
             f"{shown(table)}: {facts.without_label:,} rows of train, validation or test have no label in"
@@ -242,10 +234,8 @@ def _facts(table: Path, roles: Mapping[str, str], csv_format: CsvFormat) -> _Fac
         facts.unlabelled += has_label.count(False)
         if "split" in batch:
             cells = map(plain_value, batch["split"].to_pylist())
-            for cell, labelled in zip(cells, has_label, strict=True):
-                split = SPLIT_WORDS.get((cell or "").casefold(), "")
-                if not split:
-                    facts.unknown.add(quoted(cell) if cell else "nothing")
+            for row, (cell, labelled) in enumerate(zip(cells, has_label, strict=True), facts.rows):
+                split = split_of(table, row, roles["split"], cell)
                 facts.splits[split] += 1
                 facts.without_label += not labelled and split != "unlabelled"
         facts.rows += len(texts)
@@ -299,6 +289,12 @@ def _found(
     else:
         yield "  no text is empty"
     yield from _told_repeated(facts, values)
+    once = [quoted(written) for written, count in classes.values() if count < 2]
+    if once:
+        yield (
+            f"  a single row has {few(once)}, which the stage prepare refuses,"
+            " for none can be learnt and tested: give more, or map them in prepare.labels"
+        )
 
 
 def _told_repeated(facts: _Facts, values: Mapping[str, Any]) -> Iterator[str]:
@@ -312,7 +308,7 @@ def _told_repeated(facts: _Facts, values: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f"  {', and '.join(told)}: what stands in test is left out of train"
     most = (values.get("validate") or {}).get("max_duplicate_share")
-    if isinstance(most, float) and same > most * facts.rows:
+    if isinstance(most, int | float) and same > most * facts.rows:
         yield (
             f"  that is more than validate.max_duplicate_share ({most:g}), which stops the run: delete"
             " them, or raise it"

@@ -32,9 +32,6 @@ def told_labels(
     classes: Mapping[str, tuple[str, int]], values: Mapping[str, Any], changes: Sequence[Change]
 ) -> Iterator[str]:
     """What later stages refuse of the classes, and what may be none."""
-    for written, count in classes.values():
-        if count < 2:
-            yield f"  the class {quoted(written)} has one row, from which nothing can be learnt and tested"
     if nothing := [written for key, (written, _) in classes.items() if key in _NO_LABELS]:
         yield (
             f"  {few(map(quoted, nothing))} may stand for no label: if so, empty such cells, or map it to"
