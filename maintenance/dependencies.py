@@ -27,7 +27,7 @@ MARK = "# code, written by `make deps`"
 # looks whether its inputs stay, finds home and tells the encoding.
 _LEFT_OUT = re.compile(
     r"rnnpipe(\.__main__|\.errors|\.config(\.(?!describe).*)?|\.problems|\.problems\.problem"
-    r"|\.problems\.\w+\.(params|commands(\..*)?)|\.storage\.paths"
+    r"|\.problems\.\w+\.(params|init|commands(\..*)?)|\.storage\.paths"
     r"|\.runtime\.(parent|home|arguments|encoding)|\.pipeline(\.(definition|inputs))?)?"
 )
 _FEWEST_OF_A_FOLDER = 3

@@ -9,8 +9,6 @@ from typing import Any
 
 from rnnpipe.errors import ParameterError, quoted
 
-LONGEST_NAME = 200  # of a class, in characters: more is no label but a text
-
 
 def plain_value(value: Any) -> str | None:
     """A cell's value as text; None where there is none.

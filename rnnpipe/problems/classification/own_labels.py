@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from rnnpipe.errors import SourceError, quoted
 from rnnpipe.problems.classification.classes import MOST_CLASSES, in_order
 from rnnpipe.problems.classification.labels import (
-    LONGEST_NAME,
     is_number,
     label_key,
     labels_of,
     names_of,
 )
+from rnnpipe.problems.classification.params import LONGEST_NAME
 from rnnpipe.problems.classification.reviews import SPLITS
 
 NO_LABEL, LEFT_OUT = -1, -2

@@ -10,7 +10,8 @@ from rnnpipe.config.table import CsvKeys
 from rnnpipe.config.text import Sequences
 from rnnpipe.config.training import Embedding, Recurrence, Training
 from rnnpipe.errors import quoted
-from rnnpipe.problems.classification.labels import LONGEST_NAME, plain_value
+
+LONGEST_NAME = 200  # of a class, in characters: more is no label but a text
 
 
 class Download(Section):
@@ -59,9 +60,7 @@ class Prepare(CsvKeys):
         if not isinstance(labels, dict):
             return labels
         return {
-            str(key).lower() if isinstance(key, bool) else str(key): (
-                (plain_value(name) or "") if isinstance(name, bool | int | float | str) else name
-            )
+            str(key).lower() if isinstance(key, bool) else str(key): _as_text(name)
             for key, name in labels.items()
         }
 
@@ -83,6 +82,15 @@ class Prepare(CsvKeys):
                     " characters: give it a short name"
                 )
         return labels
+
+
+def _as_text(name: Any) -> Any:
+    """The name of a class that YAML reads as a number or a truth, as text."""
+    if isinstance(name, bool):
+        return str(name).lower()
+    if isinstance(name, float) and name.is_integer():
+        return str(int(name))
+    return str(name).strip() if isinstance(name, int | float | str) else name
 
 
 class Validate(Section):
