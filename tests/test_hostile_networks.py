@@ -9,12 +9,14 @@ from typing import Any
 import h5py
 import numpy as np
 import onnx
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from rnnpipe.errors import RegistryError
+from rnnpipe.networks.backend import keras
 from rnnpipe.networks.onnx_file import read_onnx
 from rnnpipe.networks.onnx_sizes import sizes_of
 from rnnpipe.networks.saving import load_network, save_network
@@ -405,6 +407,17 @@ CONFIGS = {
 def test_a_configuration_that_is_not_ours_is_refused(name, keras_file, tmp_path):
     parts = keras_file | {"config.json": altered(keras_file["config.json"], CONFIGS[name])}
     assert "\n" not in refused(parts, tmp_path)
+
+
+def test_what_is_only_counted_is_never_made(keras_file, tmp_path):
+    """Keras would make it together with what it makes next."""
+    config = altered(keras_file["config.json"], set_("vocabulary_size", 20_000_000))
+    refused(keras_file | {"config.json": config}, tmp_path)
+    memory = psutil.Process().memory_info
+    before = memory().rss
+    with keras.StatelessScope():  # as every stock layer opens and leaves
+        pass
+    assert memory().rss - before < 50_000_000
 
 
 PARTS: dict[str, Any] = {

@@ -10,6 +10,7 @@ import json
 import math
 import random
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,14 @@ def _wanted(config: dict[str, Any]) -> int:
     """Count the weights of the network that a configuration describes, without making them."""
     drawn = random.getstate()  # initializers draw their seeds, a training shall not notice
     try:
-        with keras.StatelessScope(initialize_variables=False):
-            network = keras.saving.deserialize_keras_object(config, safe_mode=True)
-        return sum(math.prod(weight.shape) for weight in network.weights)
+        # Keras keeps a list, one a thread, of variables that are to be made when next it may.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(_count_weights, config).result()
     finally:
         random.setstate(drawn)
+
+
+def _count_weights(config: dict[str, Any]) -> int:
+    with keras.StatelessScope(initialize_variables=False):
+        network = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    return sum(math.prod(weight.shape) for weight in network.weights)
