@@ -324,3 +324,9 @@ def test_one_label_of_two_meanings_is_refused(values):
 def test_names_of_classes_follow_the_rule_of_cells():
     found = labels_of({"good": "Fine", "nice": " FINE", "bad": "poor"})
     assert found == {"good": "Fine", "nice": "Fine", "bad": "poor"}
+
+
+@pytest.mark.parametrize("role", ["label_column", "split_column", "group_column"])
+def test_a_column_has_one_role(role):
+    with pytest.raises(ParameterError, match=f"text_column and prepare.{role} are both 'review'"):
+        check_params({"prepare": {"text_column": "review", role: "review"}})

@@ -53,6 +53,18 @@ class Prepare(CsvKeys):
         "own tables only; the order of the classes is the one in which they are first named",
     )
 
+    @model_validator(mode="after")
+    def _each_column_has_one_role(self) -> "Prepare":
+        roles: dict[str, str] = {}
+        for role in ("text_column", "label_column", "split_column", "group_column"):
+            name = getattr(self, role)
+            if name is not None and (other := roles.setdefault(name, role)) != role:
+                raise ValueError(
+                    f"prepare.{other} and prepare.{role} are both {quoted(name)}, expected a column for"
+                    " each: name another"
+                )
+        return self
+
     @field_validator("labels", mode="before")
     @classmethod
     def _labels_are_text(cls, labels: Any) -> Any:
