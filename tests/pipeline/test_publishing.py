@@ -33,6 +33,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from rnnpipe.problems.classification.classes import with_classes
 
 params = yaml.safe_load(Path("params.yaml").read_text())
 wrong = 180 // params["train"]["epochs"]
@@ -44,6 +45,9 @@ for folder in ("data/sequences", "data/pretrained", "data/predictions", "models/
 pq.write_table(pa.table({"id": ids, "text": texts}), "data/reviews.parquet")
 Path("data/pretrained/README").write_text("none")
 Path("data/sequences/vocabulary.json").write_text('{"rules": {}, "words": []}')
+index = pa.table({"id": ids})
+index = index.cast(with_classes(index.schema, ["neg", "pos"]))
+pq.write_table(index, "data/sequences/index.parquet")
 for form in ("keras", "onnx"):
     network = b"network %d" % params["train"]["epochs"]
     Path(f"models/network/network.{form}").write_bytes(network)
