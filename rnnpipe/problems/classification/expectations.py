@@ -76,20 +76,7 @@ def review_suite(
             )
             for name, count in least.items()
         ),
-        expect(
-            gxe.ExpectColumnValuesToBeInSet,
-            "label_known",
-            f"every label is {_listed(classes)}",
-            column="label",
-            value_set=list(range(len(classes))),
-        ),
-        expect(
-            gxe.ExpectColumnValuesToNotBeNull,
-            "labelled_have_label",
-            "every review in train, validation and test has a label",
-            column="label",
-            row_condition=labelled,
-        ),
+        *_labels(classes),
         expect(
             gxe.ExpectColumnValuesToBeNull,
             "unlabelled_have_none",
@@ -203,20 +190,7 @@ def sequence_suite(classes: Sequence[str]) -> "list[Expectation]":
             for name in learnt
             for label, called in enumerate(classes)
         ),
-        expect(
-            gxe.ExpectColumnValuesToBeInSet,
-            "label_known",
-            f"every label is {_listed(classes)}",
-            column="label",
-            value_set=list(range(len(classes))),
-        ),
-        expect(
-            gxe.ExpectColumnValuesToNotBeNull,
-            "labelled_have_label",
-            "every review in train, validation and test has a label",
-            column="label",
-            row_condition=split.is_in(list(learnt)),
-        ),
+        *_labels(classes),
         never(
             "film_in_train_and_validation",
             "no_film_in_train_and_validation",
@@ -268,6 +242,27 @@ def _listed(classes: Sequence[str]) -> str:
     told = [f"{label} ({quoted(name)})" for label, name in enumerate(classes[:_MOST_LISTED])]
     more = f", … or {len(classes) - 1}" if len(classes) > _MOST_LISTED else ""
     return ", ".join(told) + more if more else ", ".join(told[:-1]) + " or " + told[-1]
+
+
+def _labels(classes: Sequence[str]) -> "list[Expectation]":
+    from rnnpipe.validation.library import Column, gxe
+
+    return [
+        expect(
+            gxe.ExpectColumnValuesToBeInSet,
+            "label_known",
+            f"every label is {_listed(classes)}",
+            column="label",
+            value_set=list(range(len(classes))),
+        ),
+        expect(
+            gxe.ExpectColumnValuesToNotBeNull,
+            "labelled_have_label",
+            "every review in train, validation and test has a label",
+            column="label",
+            row_condition=Column("split").is_in(["train", "validation", "test"]),
+        ),
+    ]
 
 
 def _identity(splits: list[str]) -> "list[Expectation]":

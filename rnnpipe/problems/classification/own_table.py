@@ -1,7 +1,7 @@
 """A table of one's own: columns, labels and splits by parameter, every row accounted for."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -87,11 +87,9 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
         left_out = left_out_keys(params.labels)
         empty = [row for row in empty if label_key(labels[row]) not in left_out]
         if empty:
-            listed = ", ".join(map(str, empty[:_MOST_LISTED]))
-            more = ", …" if len(empty) > _MOST_LISTED else ""
             raise SourceError(
                 f"{shown(table)}: found {len(empty):,} empty texts of {len(texts):,}, in row"
-                f" {listed}{more}; expected a text in each: fill them, or delete the rows"
+                f" {listed_rows(empty)}; expected a text in each: fill them, or delete the rows"
             )
         where = f"{shown(table)}, column {quoted(params.label_column)}"
         classes, numbers = find_classes(
@@ -112,6 +110,12 @@ def prepare_table(table: Path, out: Path, params: Prepare) -> Prepared:
         digest = digest_in_order((path, texts.sha256(row)) for row, path in rows.paths(classes))
         left = int(np.count_nonzero(~kept))
         return write_reviews(out, rows.reviews(texts), texts, digest, classes, left)
+
+
+def listed_rows(rows: Sequence[int]) -> str:
+    """Name some rows, the first of them where there are many."""
+    more = ", …" if len(rows) > _MOST_LISTED else ""
+    return f"{', '.join(map(str, rows[:_MOST_LISTED]))}{more}"
 
 
 class _Column:

@@ -30,7 +30,7 @@ from rnnpipe.problems.classification.columns import (
     without_names,
 )
 from rnnpipe.problems.classification.labels import label_key, labels_of, plain_value
-from rnnpipe.problems.classification.own_table import split_of
+from rnnpipe.problems.classification.own_table import listed_rows, split_of
 from rnnpipe.problems.classification.params import ClassificationParams
 from rnnpipe.problems.classification.survey_wording import (
     few,
@@ -66,7 +66,6 @@ OF_IMDB: Mapping[str, Any] = {
     "register.min_validation_accuracy": 0.85,
 }
 _TEXTS_OF_A_BATCH = 500  # whose letters are counted
-_MOST_LISTED = 10
 _FEWEST_GROUPS = 10  # of fewer no fifth can be taken
 
 
@@ -280,10 +279,8 @@ def _found(
     if facts.unlabelled:
         yield f"  rows without a label: {facts.unlabelled:,}, whose words are learnt from, no more"
     if facts.empty:
-        listed = ", ".join(map(str, facts.empty[:_MOST_LISTED]))
-        more = ", …" if len(facts.empty) > _MOST_LISTED else ""
         yield (
-            f"  {len(facts.empty):,} texts are empty (row {listed}{more}, the first is 0), which the stage"
+            f"  {len(facts.empty):,} texts are empty (row {listed_rows(facts.empty)}, the first is 0), which the stage"
             " prepare refuses: fill them, or delete the rows"
         )
     else:
