@@ -19,6 +19,7 @@ settings.load_profile("rnnpipe")
 Executed = dict[tuple[str, ...], set[Path]]
 # What runs pipelines, flows and servers.
 PIPELINE_FOLDERS = ("tests/flows/", "tests/pipeline/")
+NETWORK_FOLDER = "tests/network/"
 # The longest first: what is short fills the gaps at the end.
 LONGEST = (
     "test_pipeline_flow",
@@ -42,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             return 0  # it builds the finished project, and waits for schedules and automations
         if not item.nodeid.startswith(PIPELINE_FOLDERS):
             # While one process builds the finished project, the others have networks to test.
-            return 1 if item.get_closest_marker("network") else 3 + len(LONGEST)
+            return 1 if item.nodeid.startswith(NETWORK_FOLDER) else 3 + len(LONGEST)
         return 2 + (LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
     items.sort(key=rank)

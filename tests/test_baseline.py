@@ -87,10 +87,10 @@ def test_a_prediction_does_not_depend_on_its_company(tmp_path):
 
 
 def test_the_model_is_that_of_all_features_in_memory(tmp_path, monkeypatch):
-    """Set aside a few rows at a time, it comes near the optimum that liblinear finds."""
+    """Set aside some rows at a time, it comes near the optimum that liblinear finds."""
     sequences, labels = examples(400, seed=3)
     rows = np.arange(400)
-    monkeypatch.setattr(baseline, "CHUNK", 50)
+    monkeypatch.setattr(baseline, "CHUNK", 150)
     params = Baseline(inverse_regularization=1.0)
     model = fit_baseline(sequences, rows, labels, params, tmp_path)
     assert not list(tmp_path.iterdir())

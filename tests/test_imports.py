@@ -67,9 +67,7 @@ def test_what_is_hidden_comes_back_after_an_error_and_the_collector_goes_on():
 @pytest.mark.parametrize(
     ("module", "without"),
     [
-        pytest.param(
-            "rnnpipe.networks.backend", "matplotlib sklearn pandas", marks=pytest.mark.network
-        ),
+        ("rnnpipe.networks.backend", "matplotlib sklearn pandas"),
         ("rnnpipe.validation.library", "sqlalchemy matplotlib scipy.optimize"),
     ],
 )

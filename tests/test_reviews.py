@@ -29,9 +29,6 @@ from rnnpipe.problems.classification.own_table import TEST_SHARE, _test_place, p
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.reviews import SCHEMA, Prepared, content_digest
 
-IMDB = Path(__file__).parents[1] / "../shared/data/aclImdb_v1.tar.gz"
-IMDB_DIGEST = "55899aab0fa834fc01938978b72d77f4a3c37ec93ba833312fbb346bfd506c4f"
-
 Files = dict[str, bytes]
 
 
@@ -738,21 +735,3 @@ def test_a_csv_and_a_parquet_of_the_same_rows_agree(rows: list[tuple[str, str]])
         table = pq.read_table(out)
     assert outputs[0] == outputs[1]
     assert table["text"].to_pylist() == [text for text, _ in rows]
-
-
-# --- The real thing
-
-
-@pytest.mark.skipif(not IMDB.exists(), reason="needs the IMDB archive in ../shared/data")
-def test_imdb(tmp_path: Path) -> None:
-    prepared = prepare_archive(IMDB, tmp_path / "reviews.parquet", IMDB_DIGEST)
-    assert prepared.reviews == {"train": 25_000, "test": 25_000, "unlabelled": 50_000}
-    assert prepared.text_bytes == 131_990_302
-    table = pq.read_table(tmp_path / "reviews.parquet").drop_columns("text").to_pandas()
-    labelled = table[table.split != "unlabelled"]
-    films = {split: set(rows.film) for split, rows in table.groupby("split")}
-    assert len(films["train"]) == 3_456
-    assert len(films["test"]) == 3_581
-    assert len(films["train"] & films["test"]) == 1
-    assert not films["unlabelled"] & (films["train"] | films["test"])
-    assert set(labelled.rating) == {1, 2, 3, 4, 7, 8, 9, 10}

@@ -2,6 +2,7 @@ import errno
 import tempfile
 from collections import Counter
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,13 @@ def build(tmp_path):
 
 def film(validation: bool, number: int = 0) -> str:
     """The n-th film that belongs, or does not belong, to validation."""
+    return _films(validation)[number]
+
+
+@cache
+def _films(validation: bool) -> list[str]:
     films = (f"tt{i:07}" for i in range(10_000))
-    return [name for name in films if in_validation(f"film:{name}") == validation][number]
+    return [name for name in films if in_validation(f"film:{name}") == validation]
 
 
 def test_what_stands_in_test_leaves_train_and_the_unlabelled(build):

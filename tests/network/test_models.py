@@ -13,8 +13,6 @@ from rnnpipe.networks.saving import load_network, save_network
 from rnnpipe.problems.classification.network import build_classifier
 from rnnpipe.storage.files import sha256_file
 
-pytestmark = pytest.mark.network
-
 
 @pytest.fixture
 def build(params):

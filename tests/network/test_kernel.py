@@ -23,7 +23,6 @@ print(float(np.sum(Recurrent("lstm", 4, False, "float32")(np.ones((2, 3, 4), np.
 """
 
 pytestmark = [
-    pytest.mark.network,
     pytest.mark.skipif(not fused.available(), reason="no C compiler, or a GPU, here"),
 ]
 

@@ -11,8 +11,6 @@ from scipy.special import expit
 from rnnpipe.networks import gradients
 from rnnpipe.networks.gradients import GradientFlow, flow_table, measure_gradient_flow, summarize
 
-pytestmark = pytest.mark.network
-
 LABELS = np.array([1, 0, 1], np.int8)
 
 

@@ -25,8 +25,6 @@ from rnnpipe.problems.classification.exported import ExportedNetwork
 from rnnpipe.text.batching import Padding
 from tests.networks import CELLS, VOCABULARY, small_network
 
-pytestmark = pytest.mark.network
-
 INPUT = helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "time"])
 OUTPUT = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["batch"])
 BOOL, INT, FLOAT = (

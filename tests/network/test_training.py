@@ -35,8 +35,6 @@ from rnnpipe.text.batching import Padding
 from rnnpipe.text.sequences import Split
 from rnnpipe.text.tokens import Ragged
 
-pytestmark = pytest.mark.network
-
 VOCABULARY = 12
 GOOD, BAD, NOT = 2, 3, 4
 

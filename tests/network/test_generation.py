@@ -21,8 +21,6 @@ from rnnpipe.problems.language_model.generation import (
 from rnnpipe.text.vocabulary import Vocabulary
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
-pytestmark = pytest.mark.network
-
 
 @pytest.fixture
 def exported(tmp_path):

@@ -20,8 +20,6 @@ from rnnpipe.text.tokens import FIRST_WORD_ID
 from rnnpipe.text.vocabulary import Vocabulary
 from tests.networks import VOCABULARY, small_network
 
-pytestmark = pytest.mark.network
-
 WORDS = tuple(f"word{number}" for number in range(VOCABULARY - FIRST_WORD_ID))
 LENGTH = 5  # words that are read of a text, the last ones
 

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from rnnpipe.text.ngrams import _discounts, learn_ngrams
 from tests.language import VOCABULARY_SIZE, drawn, ragged, texts
 
-pytestmark = pytest.mark.network
-
 ORDERS = [1, 2, 3, 5]
 
 

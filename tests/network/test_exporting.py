@@ -20,8 +20,6 @@ from rnnpipe.storage.files import sha256_file
 from rnnpipe.text.batching import Padding
 from rnnpipe.text.tokens import Ragged
 
-pytestmark = pytest.mark.network
-
 VOCABULARY = 20
 CELLS = ["simple_rnn", "lstm", "gru"]
 SIDES = ["right", "left"]

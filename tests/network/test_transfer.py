@@ -10,8 +10,6 @@ from rnnpipe.problems.classification.network import build_classifier
 from rnnpipe.text.vocabulary import Vocabulary
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
-pytestmark = pytest.mark.network
-
 
 @pytest.fixture
 def classifier(params):

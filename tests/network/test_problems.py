@@ -19,9 +19,7 @@ from rnnpipe.reporting.wording import Wording
 from rnnpipe.storage.files import read_json
 from rnnpipe.storage.paths import command_modules, paths_of, problem_names
 
-pytestmark = pytest.mark.network
-
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAMES = problem_names()
 
 
@@ -111,7 +109,7 @@ def test_an_unknown_problem_is_named(value):
 
 # --- A fourth problem: tests/problems/slope, through the stages as they are -----------------------
 
-SLOPE = Path(__file__).with_name("problems")
+SLOPE = Path(__file__).parents[1] / "problems"
 PATHS = paths_of("slope")
 
 

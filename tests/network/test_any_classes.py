@@ -33,8 +33,6 @@ from rnnpipe.storage.paths import paths_of
 from rnnpipe.text.tokens import FIRST_WORD_ID
 from rnnpipe.text.vocabulary import Vocabulary
 
-pytestmark = pytest.mark.network
-
 WORDS = tuple(f"word{number}" for number in range(VOCABULARY - FIRST_WORD_ID))
 ODD = ("a `b` $c$ | <i>", "_keep", "好 👍")
 STARS = ("1", "2", "3", "4", "5")

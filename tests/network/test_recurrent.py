@@ -21,7 +21,6 @@ CELLS = {
 TOLERANCE = {"float32": 1e-5, "mixed_bfloat16": 2e-2}
 
 pytestmark = [
-    pytest.mark.network,
     pytest.mark.skipif(not fused.available(), reason="no C compiler, or a GPU, here"),
 ]
 

@@ -19,8 +19,6 @@ from rnnpipe.problems.forecasting.network import build_forecaster, forecast_loss
 from rnnpipe.problems.forecasting.params import ForecastTrain
 from rnnpipe.storage.files import sha256_file
 
-pytestmark = pytest.mark.network
-
 DECODERS = ["segments", "direct"]
 
 

@@ -16,8 +16,6 @@ from rnnpipe.problems.language_model.training import compile_step, learn_batch
 from rnnpipe.text.windows import cut_windows
 from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, drawn, ragged, small_language_model
 
-pytestmark = pytest.mark.network
-
 
 def losses_word_by_word(model, sequences, direction):
     """Judge one text, one word at a time, by a softmax written out."""

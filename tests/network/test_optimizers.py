@@ -6,8 +6,6 @@ import pytest
 from rnnpipe.networks.backend import keras, tf
 from rnnpipe.networks.optimizers import Optimizer
 
-pytestmark = pytest.mark.network
-
 KERAS = {
     "adam": keras.optimizers.Adam,
     "rmsprop": keras.optimizers.RMSprop,

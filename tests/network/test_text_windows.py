@@ -1,14 +1,11 @@
 """Windows over batches of texts: each word predicted once, each from what stands before it."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnpipe.text.windows import BOUNDARY_ID, count_predictions, cut_windows
 from tests.language import ragged, texts
-
-pytestmark = pytest.mark.network
 
 
 def read_back(sequences, windows, direction):

@@ -17,9 +17,7 @@ from test_forecasters import past
 from rnnpipe.networks.saving import load_network, save_network
 from rnnpipe.problems.language_model.judging import judge_texts
 
-pytestmark = pytest.mark.network
-
-FILES = Path(__file__).with_name("files")
+FILES = Path(__file__).parents[1] / "files"
 ANSWERS = {
     "classifier": lambda network: network(BATCH).numpy(),
     "forecaster": lambda network: network(past()).numpy(),
