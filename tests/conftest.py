@@ -12,8 +12,10 @@ from xdist.scheduler import LoadScopeScheduling
 from rnnpipe.commands.project_copy import ProjectCopy, environment
 from rnnpipe.config.load import Params, load_params
 
-# How long an example takes is the machine's affair.
-settings.register_profile("rnnpipe", deadline=None)
+# How long an example takes is the machine's affair; each run draws other ones.
+settings.register_profile(
+    "rnnpipe", deadline=None, max_examples=int(os.environ.get("RNNPIPE_EXAMPLES", "50"))
+)
 settings.load_profile("rnnpipe")
 
 Executed = dict[tuple[str, ...], set[Path]]
