@@ -18,7 +18,7 @@ from rnnpipe.commands.project_copy import ProjectCopy
 @pytest.mark.usefixtures("prefect_server")
 def test_a_training_by_two_tasks_of_dask(finished_root: ProjectCopy, tmp_path):
     project = make_quick(finished_root, tmp_path / "project", real=["train"])
-    overrides = {"train.workers": 2}
+    overrides = {"train.workers": 2, "train.epochs": 1, "train.fraction": 0.5}
     state = pipeline(overrides, runner="dask", repository=str(project.folder), return_state=True)
     assert state.is_completed(), state.message
     story = state.result()
