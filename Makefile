@@ -57,13 +57,12 @@ ui: $(INSTALLED) ## Prefect's server, worker and deployments in the foreground; 
 	@exec env $(RUN) python -m flows.serving.up
 
 notebook: $(INSTALLED) ## the teaching notebook's own configuration, in .try/notebook/, kept in reports/notebook.json
-	@$(RUN) python -m rnnpipe try params/notebook.yaml
-	@cp .try/notebook/reports/metrics.json reports/notebook.json
+	@$(RUN) python -m rnnpipe try params/notebook.yaml --keep reports/notebook.json
 
 bench: $(INSTALLED) ## time training steps and predictions beside Keras (and PyTorch: BENCH_TORCH=python)
 	@$(RUN) python -m benchmarks.bench
 
-seeds: $(INSTALLED) ## the whole pipeline once for each of several seeds, in .try/seeds/
+seeds: $(INSTALLED) ## a problem's whole pipeline once for each of several seeds (FLAGS='--problem NAME'), in .try/
 	@$(RUN) python -m benchmarks.seeds $(FLAGS)
 
 cells: $(INSTALLED) ## the three cells with all else alike, and the sets in params/, in .try/cells/

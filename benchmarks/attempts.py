@@ -1,59 +1,54 @@
 """The pipeline run several times over, with other parameters: what came out of each run."""
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rnnpipe.commands.project_copy import figures_of
 from rnnpipe.errors import RnnpipeError
 from rnnpipe.storage.files import read_json
+from rnnpipe.storage.paths import paths_of
 
 COPIES = Path(".try")  # where the copies of the project go that the runs work in
+# How a network compares with its baseline, where ``metrics.json`` has it: McNemar's test, or the
+# difference at each horizon with its interval.
+COMPARISONS = ("mcnemar", "difference")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The figures of one run of the pipeline; the intervals are those of ``reports/metrics.json``.
+def read_outcome(project: Path, problem: str = "classification") -> dict[str, Any]:
+    """Read what the last run of a problem's pipeline reported.
 
-    Attributes:
-        accuracy: on test.
-        accuracy_low: lower end of its interval.
-        accuracy_high: upper end of its interval.
-        validation_accuracy: on validation.
-        baseline_accuracy: of the linear baseline, on test.
-        baseline_validation_accuracy: of the linear baseline, on validation.
-        mcnemar: network against baseline on test: ``model_only_correct``, ``baseline_only_correct``, ``p_value``.
-        validation_mcnemar: the same on validation.
-        network: SHA-256 of the trained network.
+    Args:
+        project: the project's folder.
+        problem: its name.
+
+    Returns:
+        The figures by which its runs are compared (``rnnpipe/problems/NAME/outcome.py``), on test,
+        with ``_low`` and ``_high`` behind the name the ends of a figure's interval where it has one;
+        with ``validation_`` before it the same on validation, ``baseline_`` of the baseline, and
+        ``baseline_validation_``. ``mcnemar`` or ``difference``: network against baseline on test,
+        with ``validation_`` before it on validation. ``network``: SHA-256 of the trained network.
     """
-
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    validation_accuracy: float
-    baseline_accuracy: float
-    baseline_validation_accuracy: float
-    mcnemar: Mapping[str, Any]
-    validation_mcnemar: Mapping[str, Any]
-    network: str
-
-
-def read_outcome(project: Path) -> Outcome:
-    """Read what the last run of a project reported."""
-    metrics = read_json(project / "reports" / "metrics.json")
+    metrics = read_json(project / paths_of(problem).metrics)
     baseline = metrics["baseline"]
-    return Outcome(
-        metrics["accuracy"],
-        metrics["accuracy_low"],
-        metrics["accuracy_high"],
-        metrics["validation"]["accuracy"],
-        baseline["accuracy"],
-        baseline["validation"]["accuracy"],
-        baseline["mcnemar"],
-        baseline["validation"]["mcnemar"],
-        read_json(project / "models" / "registration.json")["lineage"]["steps"]["network"],
-    )
+    outcome: dict[str, Any] = {}
+    for name, value in figures_of(problem, metrics).items():
+        outcome[name] = value
+        ends = (f"{name}_low", f"{name}_high")
+        outcome |= {end: metrics[end] for end in ends if end in metrics}
+    for prefix, part in (
+        ("validation", metrics["validation"]),
+        ("baseline", baseline),
+        ("baseline_validation", baseline["validation"]),
+    ):
+        found = figures_of(problem, part)
+        outcome |= {f"{prefix}_{name}": value for name, value in found.items()}
+    for name in COMPARISONS:
+        if name in baseline:
+            outcome |= {name: baseline[name], f"validation_{name}": baseline["validation"][name]}
+    decision = read_json(project / paths_of(problem).decision)
+    return outcome | {"network": decision["lineage"]["steps"]["network"]}
 
 
 def exit_code(work: Callable[[], None]) -> int:

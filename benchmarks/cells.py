@@ -78,7 +78,7 @@ def measure(files: Sequence[Path]) -> None:
             sandbox.reproduce()
             size = size_of(sandbox.folder / "models" / "network" / "network.keras")
             outcome = read_outcome(sandbox.folder)
-            rows.append({"name": name} | asdict(outcome) | asdict(size) | asdict(cost))
+            rows.append({"name": name} | outcome | asdict(size) | asdict(cost))
         write_json(REPORT, {"rows": rows})
     _show(rows)
 

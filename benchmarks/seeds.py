@@ -1,10 +1,11 @@
-"""How much a recipe's accuracy varies with its seed: ``python -m benchmarks.seeds``.
+"""How much a recipe's figures vary with its seed: ``python -m benchmarks.seeds``.
 
-Each seed is a run of the whole pipeline in a copy of the project that shares its DVC cache: what
-the seed does not touch is restored, and so is a seed that has run before on the same inputs.
-``reports/seeds.json`` is written anew after each run, and holds the seeds that are done.
-Another recipe (``--params params/NAME.yaml``) is kept in ``reports/seeds_NAME.json`` and compared
-with the default one, seed by seed.
+Each seed is a run of a problem's whole pipeline in a copy of the project that shares its DVC cache:
+what the seed does not touch is restored, and so is a seed that has run before on the same inputs.
+``reports/seeds.json``, of other problems ``reports/seeds_PROBLEM.json``, is written anew after each
+run. Runs of the same code, data and parameters stay in it, and are not done again; others are dropped.
+Another recipe (``--params params/NAME.yaml``) is kept in ``reports/seeds_NAME.json`` and, where it
+learns from the same data, compared with the default one, seed by seed.
 """
 
 import argparse
@@ -19,13 +20,18 @@ from typing import Any
 from scipy import stats
 
 from benchmarks.attempts import COPIES, exit_code, read_outcome
-from rnnpipe.commands.project_copy import make_attempt
+from rnnpipe.commands.project_copy import figures_of, make_attempt, named_problem
 from rnnpipe.config.load import read_values
+from rnnpipe.pipeline.definition import definition_file
+from rnnpipe.pipeline.origin import origin_of
+from rnnpipe.problems import problem_by
 from rnnpipe.storage.files import read_json, write_json
+from rnnpipe.storage.paths import current_name
 
 REPORTS = Path("reports")
 SEEDS = (1, 2, 3)
 CONFIDENCE = 0.95
+VALIDATION = "validation_"
 
 
 @dataclass(frozen=True)
@@ -56,94 +62,163 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(round(mean, 6), round(sd, 6), round(mean - reach, 6), round(mean + reach, 6))
 
 
-def report_of(overrides: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Lay runs out as ``reports/seeds.json``: accuracy on test first, then on validation.
+def report_of(
+    problem: str, overrides: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Lay runs out as ``reports/seeds.json``: figures on test first, then on validation.
 
     Args:
-        overrides: in what the recipe differs from ``params.yaml``.
+        problem: whose runs they are.
+        overrides: in what the recipe differs from the problem's parameters.
         runs: one mapping a seed, at least one.
     """
-    return asdict(summarize([run["accuracy"] for run in runs])) | {
+    return _summary([figures_of(problem, run) for run in runs]) | {
         "confidence": CONFIDENCE,
-        "validation": asdict(summarize([run["validation_accuracy"] for run in runs])),
+        "validation": _summary([figures_of(problem, _on_validation(run)) for run in runs]),
         "params": overrides,
         "runs": list(runs),
     }
 
 
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[float]:
-    """Return our accuracy on test less theirs, for each seed that both reports hold."""
-    accuracies = {run["seed"]: run["accuracy"] for run in theirs["runs"]}
-    return [
-        run["accuracy"] - accuracies[run["seed"]]
-        for run in ours["runs"]
-        if run["seed"] in accuracies
-    ]
+def _summary(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Summarize each figure that all runs have; accuracy, a figure alone, stands without its name."""
+    names = [name for name in runs[0] if all(name in run for run in runs)]
+    summaries = {name: asdict(summarize([run[name] for run in runs])) for name in names}
+    if names == ["accuracy"]:
+        return summaries["accuracy"]
+    return {key: {name: summaries[name][key] for name in names} for key in Summary.__annotations__}
 
 
-def measure(seeds: Sequence[int], recipe: Path | None) -> None:
-    """Run the pipeline once a seed; write and show what came out.
+def _on_validation(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name.removeprefix(VALIDATION): value
+        for name, value in run.items()
+        if name.startswith(VALIDATION)
+    }
+
+
+def merged(
+    earlier: Sequence[Mapping[str, Any]], run: Mapping[str, Any]
+) -> tuple[list[Mapping[str, Any]], list[int]]:
+    """Put a run among earlier ones, by seed.
+
+    Returns:
+        The runs of its origin, the new one in the place of one of its seed; and the seeds of the
+        runs that were left out because they come from something else.
+    """
+    alike = [other for other in earlier if other.get("origin") == run["origin"]]
+    others = [other["seed"] for other in earlier if other.get("origin") != run["origin"]]
+    kept = [other for other in alike if other["seed"] != run["seed"]]
+    return sorted([*kept, run], key=lambda each: int(each["seed"])), others
+
+
+def differences(
+    problem: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> dict[str, list[float]]:
+    """Return our figures on test less theirs, by name, for each seed that both reports hold."""
+    found: dict[str, list[float]] = {}
+    runs = {run["seed"]: figures_of(problem, run) for run in theirs["runs"]}
+    for run in ours["runs"]:
+        other = runs.get(run["seed"], {})
+        for name, value in figures_of(problem, run).items():
+            if name in other:
+                found.setdefault(name, []).append(value - other[name])
+    return found
+
+
+def measure(seeds: Sequence[int], recipe: Path | None, problem: str | None = None) -> None:
+    """Run the pipeline once a seed that is not there; write and show what came out.
 
     Args:
         seeds: values of ``train.seed``.
-        recipe: a file of what differs from ``params.yaml``; None: nothing.
+        recipe: a file of what differs from the problem's parameters; None: nothing.
+        problem: its name; None: the one that the recipe names.
 
     Raises:
         RnnpipeError: a parameter is not allowed, or a stage failed.
     """
     overrides = read_values(recipe) if recipe else {}
-    name = f"seeds_{recipe.stem}" if recipe else "seeds"
+    problem = current_name(problem or named_problem(overrides))
+    default = "seeds" if problem == "classification" else f"seeds_{problem}"
+    name = f"seeds_{recipe.stem}" if recipe else default
     report = REPORTS / f"{name}.json"
-    earlier = read_json(report)["runs"] if report.exists() else []
-    seconds_of = {run["network"]: run["train_seconds"] for run in earlier}
-    runs: list[dict[str, Any]] = []
     for seed in dict.fromkeys(seeds):
         values = dict(overrides) | {"train": dict(overrides.get("train", {})) | {"seed": seed}}
-        sandbox = make_attempt(Path(), COPIES / name, values, str(recipe or "seeds"))
+        sandbox = make_attempt(Path(), COPIES / name, values, str(recipe or name), problem)
+        origin = {"seed": seed, "origin": origin_of(sandbox.folder, problem)}
+        earlier = read_json(report)["runs"] if report.exists() else []
+        if any(run | origin == run for run in earlier):
+            print(f"{report} holds seed {seed} of this code, data and parameters")
+            continue
         sandbox.commit("Begin")
-        seconds = sandbox.reproduce()
-        outcome = read_outcome(sandbox.folder)
-        # A training that DVC restored has taken no time now; an earlier report may know how much.
-        taken = (
-            round(seconds["train"], 1) if "train" in seconds else seconds_of.get(outcome.network)
-        )
-        runs.append({"seed": seed} | asdict(outcome) | {"train_seconds": taken})
-        write_json(report, report_of(overrides, runs))
-    _show(read_json(report))
-    default = REPORTS / "seeds.json"
-    if recipe and default.exists():
-        _show_difference(read_json(report), read_json(default))
-
-
-def _show(report: Mapping[str, Any]) -> None:
-    line = "{:>6} {:>8} {:>18} {:>12} {:>10} {:>16} {:>9} {:>8}"
-    print()
-    print(
-        line.format(
-            "seed", "test", "interval", "validation", "baseline", "only ours/theirs", "p", "train"
-        )
-    )
-    for run in report["runs"]:
-        test, taken = run["mcnemar"], run["train_seconds"]
-        print(
-            line.format(
-                run["seed"],
-                f"{run['accuracy']:.4f}",
-                f"{run['accuracy_low']:.4f} to {run['accuracy_high']:.4f}",
-                f"{run['validation_accuracy']:.4f}",
-                f"{run['baseline_accuracy']:.4f}",
-                f"{test['model_only_correct']}/{test['baseline_only_correct']}",
-                f"{test['p_value']:.2g}",
-                "-" if taken is None else f"{taken:.0f} s",
+        file = definition_file(problem).as_posix()
+        seconds = sandbox.reproduce(file).get(f"{file}:train".removeprefix("dvc.yaml:"))
+        outcome = read_outcome(sandbox.folder, problem)
+        if seconds is None:  # restored, it took no time now; an earlier run may know how much
+            known = {run["network"]: run["train_seconds"] for run in earlier}
+            seconds = known.get(outcome["network"])
+        taken = None if seconds is None else round(seconds, 1)
+        runs, others = merged(earlier, outcome | origin | {"train_seconds": taken})
+        if others:
+            print(
+                f"{report}: seeds {', '.join(map(str, others))} were of other code, data or"
+                " parameters: they are dropped, and come back if they run again"
             )
-        )
-    for split, summary in (("test", report), ("validation", report["validation"])):
-        print(f"{split}: {_in_words(Summary(*(summary[key] for key in Summary.__annotations__)))}")
+        write_json(report, report_of(problem, overrides, runs))
+    _show(problem, read_json(report))
+    if recipe and "download" not in overrides and (REPORTS / f"{default}.json").exists():
+        _show_difference(problem, read_json(report), default)
 
 
-def _show_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
-    if gaps := differences(ours, theirs):
-        print(f"against reports/seeds.json, seed by seed: {_in_words(summarize(gaps))}")
+_LINE = "{:>6} {:16} {:>9} {:>20} {:>11} {:>9} {:>24} {:>8}"
+
+
+def _show(problem: str, report: Mapping[str, Any]) -> None:
+    print(f"\n{problem}; of {', '.join(figures_of(problem, report['runs'][0]))}", end=" ")
+    print(f"{problem_by(problem).selection.better} is better")
+    heads = ("seed", "figure", "test", "interval", "validation", "baseline", "against it", "train")
+    print(_LINE.format(*heads))
+    for run in report["runs"]:
+        taken = run["train_seconds"]
+        for name, value in figures_of(problem, run).items():
+            ends = [run.get(f"{name}_{end}") for end in ("low", "high")]
+            print(
+                _LINE.format(
+                    run["seed"],
+                    name,
+                    f"{value:.4f}",
+                    "-" if None in ends else f"{ends[0]:.4f} to {ends[1]:.4f}",
+                    _figure(run.get(f"{VALIDATION}{name}")),
+                    _figure(run.get(f"baseline_{name}")),
+                    _against(run, name),
+                    "-" if taken is None else f"{taken:.0f} s",
+                )
+            )
+    for split, prefix in (("test", ""), ("validation", VALIDATION)):
+        for name in figures_of(problem, report["runs"][0]):
+            values = [run[f"{prefix}{name}"] for run in report["runs"] if f"{prefix}{name}" in run]
+            if values:
+                print(f"{name} on {split}: {_in_words(summarize(values))}")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _against(run: Mapping[str, Any], name: str) -> str:
+    """Say how the network compares with its baseline on test: by McNemar's test, or by an interval."""
+    if test := run.get("mcnemar"):
+        only = f"{test['model_only_correct']}/{test['baseline_only_correct']}"
+        return f"{only}, p {test['p_value']:.2g}"
+    gap = run.get("difference", {}).get(name.rpartition("_")[2])
+    return f"{gap['low']:+.4f} to {gap['high']:+.4f}" if gap else "-"
+
+
+def _show_difference(problem: str, ours: Mapping[str, Any], default: str) -> None:
+    theirs = read_json(REPORTS / f"{default}.json")
+    for name, gaps in differences(problem, ours, theirs).items():
+        words = _in_words(summarize(gaps))
+        print(f"{name} against {REPORTS / default}.json, seed by seed: {words}")
 
 
 def _in_words(summary: Summary) -> str:
@@ -160,8 +235,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="default: 1 2 3")
     parser.add_argument("--params", type=Path, help="a parameter file with what differs")
+    parser.add_argument(
+        "--problem", help="whose pipeline (the one that the file names, classification)"
+    )
     options = parser.parse_args()
-    return exit_code(lambda: measure(options.seeds, options.params))
+    return exit_code(lambda: measure(options.seeds, options.params, options.problem))
 
 
 if __name__ == "__main__":

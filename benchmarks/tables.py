@@ -113,6 +113,24 @@ def _horizons(forecasting: Mapping[str, Any]) -> list[int]:
     return sorted(int(key[4:]) for key in forecasting if key[:4] == "mse_" and key[4:].isdigit())
 
 
+def seeds_table(report: Mapping[str, Any]) -> str:
+    """Lay out the figures of a problem's runs on test: their mean over the seeds, and each."""
+    runs = report["runs"]
+    rows = []
+    for name, mean in report["mean"].items():
+        places = ".1f" if mean >= 10 else ".4f"
+        spread = "" if report["sd"][name] is None else f"{report['sd'][name]:{places}}"
+        each = ", ".join(f"{run[name]:{places}}" for run in runs)
+        baseline = {
+            f"{run[f'baseline_{name}']:{places}}" for run in runs if f"baseline_{name}" in run
+        }
+        rows.append(
+            [f"`{name}`", f"**{mean:{places}}**", spread, each, ", ".join(sorted(baseline))]
+        )
+    head = [_seeds(runs), "mean", "standard deviation", "each", "baseline"]
+    return markdown_table(head, rows)
+
+
 def best_paragraph(report: Mapping[str, Any]) -> str:
     """Say what the slow recipe gave."""
     accuracies = ", ".join(f"{run['accuracy']:.4f}" for run in report["runs"])
@@ -268,6 +286,8 @@ TABLES: Tables = {
     ),
     "transfer": (("seeds_transfer", "seeds_wide"), transfer_paragraph),
     "forecasting": (("forecasting/metrics",), forecasting_table),
+    "seeds_forecasting": (("seeds_forecasting",), seeds_table),
+    "seeds_language_model": (("seeds_language_model",), seeds_table),
     "bench": (("bench",), bench_table),
     "cells": (("cells",), cells_table),
     "growth": (("growth",), growth_table),

@@ -135,6 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--reviews", type=int, default=4000, help="size of the corpus (4000)")
     attempt = command("try", _try, "run the pipeline with another parameter file, in .try/NAME")
     attempt.add_argument("params", type=path, help="a parameter file, such as params/notebook.yaml")
+    attempt.add_argument("--problem", help="whose parameters (the file's own, classification)")
+    attempt.add_argument("--keep", type=path, metavar="FILE", help="a JSON file for the metrics")
     return parser
 
 
@@ -278,7 +280,7 @@ def _demo(options: Any) -> int:
 def _try(options: Any) -> int:
     from rnnpipe.commands.project_copy import attempt
 
-    return attempt(options.params)
+    return attempt(options.params, _problem(options), options.keep)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import bench, cells, growth, seeds, steps
+from benchmarks.attempts import read_outcome
+from rnnpipe.commands.project_copy import figures_of
 from rnnpipe.errors import ParameterError, RnnpipeError
 from rnnpipe.problems.classification.archive import prepare_archive
 from rnnpipe.problems.classification.generated import write_corpus
 from rnnpipe.storage.card import read_card
 from rnnpipe.storage.files import read_json
+from rnnpipe.storage.paths import problem_names
 
 ROOT = Path(__file__).parents[1]
 MEDIANS = {
@@ -115,17 +118,74 @@ def test_the_interval_holds_the_mean_and_the_mean_the_values(values):
 
 
 def test_the_report_of_seeds_tells_test_and_validation_apart():
-    report = seeds.report_of({"train": {"cell": "gru"}}, [run(1, 0.8), run(2, 0.9, 0.95)])
+    report = seeds.report_of(
+        "classification", {"train": {"cell": "gru"}}, [run(1, 0.8), run(2, 0.9, 0.95)]
+    )
     assert report["mean"] == 0.85
     assert report["validation"]["mean"] == 0.925
     assert report["low"] < 0.85 < report["high"]
     assert [one["seed"] for one in report["runs"]] == [1, 2]
 
 
+def test_of_several_figures_each_stands_by_its_name():
+    runs = [
+        {"seed": seed, "mse_96": error, "mse_192": 0.5, "validation_mse_96": 1.0, "network": "a"}
+        for seed, error in ((1, 0.3), (2, 0.5))
+    ]
+    report = seeds.report_of("forecasting", {}, runs)
+    assert report["mean"] == {"mse_96": 0.4, "mse_192": 0.5, "mse_mean": 0.45}
+    assert report["sd"]["mse_192"] == 0
+    assert report["validation"]["mean"]["mse_96"] == 1.0
+    mixed = [{"seed": 1, "perplexity": 150.0, "perplexity_mixed": 130.0}]
+    assert seeds.report_of("language_model", {}, [*mixed, {"seed": 2, "perplexity": 152.0}])[
+        "mean"
+    ] == {"perplexity": 151.0}, "what a run lacks has no mean"
+
+
 def test_recipes_are_compared_seed_by_seed():
-    ours = seeds.report_of({}, [run(1, 0.8), run(3, 0.9), run(4, 0.7)])
-    theirs = seeds.report_of({}, [run(3, 0.85), run(1, 0.7), run(2, 1.0)])
-    assert seeds.differences(ours, theirs) == pytest.approx([0.1, 0.05])
+    problem = "classification"
+    ours = seeds.report_of(problem, {}, [run(1, 0.8), run(3, 0.9), run(4, 0.7)])
+    theirs = seeds.report_of(problem, {}, [run(3, 0.85), run(1, 0.7), run(2, 1.0)])
+    assert seeds.differences(problem, ours, theirs)["accuracy"] == pytest.approx([0.1, 0.05])
+
+
+RUNS = st.builds(
+    lambda seed, origin: {"seed": seed, "origin": origin}, st.integers(1, 9), st.sampled_from("ab")
+)
+
+
+@given(st.lists(RUNS), RUNS)
+def test_runs_of_one_origin_come_together_and_others_are_named(earlier, new):
+    runs, others = seeds.merged(earlier, new)
+    assert {run["origin"] for run in runs} == {new["origin"]}
+    found = [run["seed"] for run in runs]
+    alike = {run["seed"] for run in earlier if run["origin"] == new["origin"]}
+    assert set(found) == alike | {new["seed"]}
+    assert found == sorted(found)
+    assert others == [run["seed"] for run in earlier if run["origin"] != new["origin"]]
+    assert runs[found.index(new["seed"])] is new
+
+
+@pytest.mark.parametrize("problem", problem_names())
+def test_what_a_pipeline_reports_is_told_beside_its_baseline(problem):
+    outcome = read_outcome(ROOT, problem)
+    figures = figures_of(problem, outcome)
+    for name, value in figures.items():
+        assert outcome[name] == value
+        assert outcome[f"validation_{name}"] > 0
+        assert {f"baseline_{name}", f"baseline_validation_{name}"} <= set(outcome)
+        assert outcome.get(f"{name}_low", value) <= value <= outcome.get(f"{name}_high", value)
+    report = seeds.report_of(problem, {}, [outcome | {"seed": 1}])
+    assert report["mean"] == figures.get("accuracy", figures)
+
+
+def test_runs_of_every_problem_can_be_shown(capsys):
+    for problem in problem_names():
+        outcome = read_outcome(ROOT, problem) | {"seed": 1, "train_seconds": None}
+        seeds._show(problem, seeds.report_of(problem, {}, [outcome]))
+    shown = capsys.readouterr().out
+    assert "of accuracy higher is better" in shown
+    assert re.search(r"mse_mean on test: 0\.\d{4}, of one seed", shown)
 
 
 # --- The cells ---

@@ -3,7 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from rnnpipe.commands.project_copy import _independent, attempt, copy_project, make_attempt
+from rnnpipe.commands.project_copy import (
+    _independent,
+    attempt,
+    copy_project,
+    make_attempt,
+    named_problem,
+)
 from rnnpipe.config.load import load_params
 from rnnpipe.errors import ParameterError, RnnpipeError
 from rnnpipe.storage.paths import problem_names
@@ -44,6 +50,32 @@ def test_a_copy_with_other_parameters_leaves_the_projects_alone(project):
     assert load_params(sandbox.folder / "params.yaml").train.seed == 7
     assert load_params(project / "params.yaml").train.seed != 7
     assert not (sandbox.folder / "result").exists()
+
+
+def test_a_file_that_names_a_problem_is_of_its_parameters(project):
+    (project / ".dvc").mkdir()
+    (project / ".dvc" / "config").touch()
+    params = project / "pipelines" / "forecasting" / "params.yaml"
+    params.parent.mkdir(parents=True)
+    params.write_text("problem: forecasting\n")
+    own = project / "data" / "mirror" / "own.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("date,a\n")
+    (project / ".gitignore").write_text("/.try/\n/data/mirror/\n")
+    values = {"problem": "forecasting", "download": {"source": "data/mirror/own.csv"}}
+    assert named_problem(values) == "forecasting"
+    folder = project / ".try" / "small"
+    sandbox = make_attempt(project, folder, values, "own.yaml", "forecasting")
+    merged = load_params(sandbox.folder / "pipelines" / "forecasting" / "params.yaml")
+    assert merged.download.source == "data/mirror/own.csv"
+    assert (sandbox.folder / "data" / "mirror" / "own.csv").read_text() == "date,a\n"
+    assert (sandbox.folder / "params.yaml").read_text() == (project / "params.yaml").read_text()
+
+
+def test_a_file_of_another_problem_costs_nothing(project):
+    with pytest.raises(ParameterError, match="is about 'forecasting', expected classification"):
+        make_attempt(project, project / ".try" / "small", {"problem": "forecasting"}, "own.yaml")
+    assert (project / ".try" / "small" / "result").read_text() == "earlier"
 
 
 @pytest.mark.parametrize("folder", [".", "..", ".try/..", "/"])

@@ -38,6 +38,12 @@ def test_a_single_seed_has_no_interval(tmp_path):
     assert "Of one seed" in tables.filled(TEXT, tmp_path)
 
 
+def test_each_figure_of_a_problem_stands_beside_its_baseline():
+    runs = [{"mse_96": error, "baseline_mse_96": 0.37} for error in (0.35, 0.36)]
+    table = tables.seeds_table({"mean": {"mse_96": 0.355}, "sd": {"mse_96": 0.007}, "runs": runs})
+    assert table.splitlines()[2] == "| `mse_96` | **0.3550** | 0.0070 | 0.3500, 0.3600 | 0.3700 |"
+
+
 def test_growth_is_told_by_how_many_times_the_smallest(tmp_path):
     def row(reviews, memory, seconds):
         stages = {"prepare": {"memory_mb": memory, "seconds": seconds}}

@@ -16,15 +16,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rnnpipe.config.load import PARAMS_FILE, merge_params, read_values
-from rnnpipe.errors import RnnpipeError
-from rnnpipe.storage.files import read_json
-from rnnpipe.storage.paths import paths_of, problem_names
+from rnnpipe.errors import ParameterError, RnnpipeError, quoted
+from rnnpipe.problems import problem_by
+from rnnpipe.storage.files import read_json, write_json
+from rnnpipe.storage.paths import current_name, paths_of, problem_names
 
 _RUNNING = re.compile(r"^Running stage '(?:dvc\.yaml:)?([^']+)'")
 _IDENTITY = {
@@ -191,43 +193,115 @@ def _demo_of(problem: str) -> Any:
     return importlib.import_module(f"rnnpipe.problems.{problem}.demo")
 
 
-def attempt(overrides: Path) -> int:
-    """Run the pipeline with other parameters in ``.try/NAME`` and print what came out."""
+def attempt(overrides: Path, problem: str | None = None, keep: Path | None = None) -> int:
+    """Run a problem's pipeline with other parameters in ``.try/NAME`` and print what came out.
+
+    Args:
+        overrides: a file with what differs from the problem's parameters.
+        problem: whose they are; None: the problem that the file names.
+        keep: a file that takes the metrics, with the figures by which runs are compared; None: none.
+
+    Raises:
+        ParameterError: the overrides are not allowed.
+        RnnpipeError: as :func:`copy_project`, or a stage failed.
+    """
     values, folder = read_values(overrides), Path(".try") / overrides.stem
-    return _run(make_attempt(Path(), folder, values, str(overrides)))
+    problem = problem or named_problem(values)
+    sandbox = make_attempt(Path(), folder, values, str(overrides), problem)
+    _run(sandbox, (problem,))
+    if keep:
+        metrics = read_json(folder / paths_of(problem).metrics)
+        write_json(keep, metrics | figures_of(problem, metrics))
+        print(f"  kept        {keep}")
+    return 0
+
+
+def named_problem(overrides: Mapping[str, Any]) -> str:
+    """Return the problem that a file of what differs is about: classification where it names none.
+
+    >>> named_problem({"problem": "forecasting", "train": {"seed": 2}}), named_problem({})
+    ('forecasting', 'classification')
+    """
+    return current_name(str(overrides.get("problem", "classification")))
+
+
+def figures_of(problem: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures by which runs of a problem are compared, of one model on one split.
+
+    They are what ``outcome.py`` beside the problem takes of them, else the one by which its models
+    are selected.
+
+    Args:
+        problem: its name.
+        metrics: ``metrics.json``, or a part of it.
+    """
+    if find_spec(f"rnnpipe.problems.{problem}.outcome"):
+        module = importlib.import_module(f"rnnpipe.problems.{problem}.outcome")
+        figures: dict[str, float] = module.figures(metrics)
+        return figures
+    metric = problem_by(problem).selection.metric
+    return {metric: metrics[metric]}
 
 
 def make_attempt(
-    root: Path, folder: Path, overrides: Mapping[str, Any], name: str = "overrides"
+    root: Path,
+    folder: Path,
+    overrides: Mapping[str, Any],
+    name: str = "overrides",
+    problem: str = "classification",
 ) -> ProjectCopy:
     """Copy the project, with other parameters; what they do not touch comes from its cache.
 
     Args:
         root: the project's folder, a git work tree.
         folder: where the copy goes; what an earlier copy left there is removed.
-        overrides: sections with what differs from the project's parameters.
+        overrides: sections with what differs from the problem's parameters.
         name: what an error calls the overrides.
+        problem: whose parameters they are.
 
     Raises:
         ParameterError: the overrides are not allowed; nothing was removed.
         RnnpipeError: as :func:`copy_project`.
     """
+    if problem not in problem_names():
+        raise ParameterError(
+            f"{name}: problem is {quoted(problem)}, expected one of: {', '.join(problem_names())}"
+        )
+    if named_problem({"problem": problem} | dict(overrides)) != problem:
+        raise ParameterError(
+            f"{name} is about {quoted(named_problem(overrides))}, expected {problem}: leave --problem out"
+        )
+    params = paths_of(problem).params
     # Checked first: a misspelt name or key must not cost the result of an earlier try.
     with tempfile.TemporaryDirectory() as scratch:
         merged = Path(scratch) / PARAMS_FILE.name
-        merge_params(root / PARAMS_FILE, overrides, merged, name)
+        merge_params(root / params, overrides, merged, name)
         sandbox = copy_project(root, folder, share_cache=True)
-        shutil.copyfile(merged, folder / PARAMS_FILE)
-    # A model to start from the copy lacks: a folder that DVC keeps, or a version among the tags.
-    model = read_values(folder / PARAMS_FILE).get("pretrained", {}).get("model")
-    if model and (root / model).is_dir() and not Path(model).is_absolute():
-        shutil.copytree(root / model, folder / model, dirs_exist_ok=True)
-    elif model:
+        shutil.copyfile(merged, folder / params)
+    # A source that git ignores the copy lacks; and a model to start from: a folder that DVC keeps,
+    # or a version among the tags.
+    values = read_values(folder / params)
+    _bring(root, folder, values.get("download", {}).get("source"))
+    model = values.get("pretrained", {}).get("model")
+    if model and not _bring(root, folder, model):
         sandbox.run("git", "fetch", "--quiet", "--tags", str(root.resolve()))
     return sandbox
 
 
-def _run(sandbox: ProjectCopy, problems: Iterable[str] = ("classification",)) -> int:
+def _bring(root: Path, folder: Path, name: str | None) -> bool:
+    """Copy a file or folder of the project into a copy of it; tell whether it is one."""
+    if not name or "://" in name or Path(name).is_absolute():
+        return False
+    source, target = root / name, folder / name
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    elif source.is_file() and not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    return source.exists()
+
+
+def _run(sandbox: ProjectCopy, problems: Iterable[str]) -> int:
     started = time.monotonic()
     sandbox.commit("Begin")
     groups = _independent(sandbox.folder, problems)
@@ -294,6 +368,8 @@ def _summary(sandbox: ProjectCopy, problem: str) -> Iterator[str]:
     yield f"  report      {sandbox.folder / paths.reports / 'index.html'}"
     yield f"  model       {sandbox.folder / paths.model}"
     command = _demo_of(problem).COMMAND
+    if not all((sandbox.folder / part).exists() for part in command if part.startswith("data/")):
+        return  # what the demo asks about was generated
     answer = sandbox.run(sys.executable, "-m", "rnnpipe", *command).strip()
     yield f"  tried       rnnpipe {shlex.join(command)}"
     yield from (f"              {line}" for line in answer.splitlines())

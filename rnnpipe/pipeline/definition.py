@@ -1,6 +1,8 @@
 """The stages as ``dvc.yaml`` defines them: read, never written."""
 
-from collections.abc import Iterator, Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +43,17 @@ def definition_file(problem: str) -> Path:
     return paths_of(problem).pipeline / "dvc.yaml"
 
 
-def stages_of(problem: str) -> Stages:
+def stages_of(problem: str, root: Path = Path()) -> Stages:
     """Return the stages of a problem's pipeline as they are defined; none without a ``dvc.yaml``.
+
+    Args:
+        problem: its name.
+        root: the project's folder.
 
     Raises:
         ParameterError: the file cannot be read.
     """
-    file = definition_file(problem)
+    file = root / definition_file(problem)
     try:
         content = load_yaml(file)
         return dict(content["stages"])
@@ -60,10 +66,40 @@ def stages_of(problem: str) -> Stages:
         ) from None
 
 
-def outputs() -> Iterator[tuple[str, str, Path]]:
+def outputs(root: Path = Path()) -> Iterator[tuple[str, str, Path]]:
     """Yield all that the stages of all pipelines write: problem, stage, path from the project."""
     for problem in problem_names():
-        for stage, entry in stages_of(problem).items():
+        for stage, entry in stages_of(problem, root).items():
             for kind in ("outs", "metrics", "plots"):
                 for out in entry.get(kind, ()):
                     yield problem, stage, Path(out if isinstance(out, str) else next(iter(out)))
+
+
+def value_at(values: Any, key: str) -> Any:
+    """Return the value at a dotted key of nested mappings; None where there is none."""
+    for name in key.split("."):
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
+
+
+def named_files(
+    deps: Sequence[str], values: Mapping[str, Any], root: Path = Path()
+) -> Iterator[Path]:
+    """Yield the files that a stage names, in folders too; what is behind an address is not here.
+
+    Args:
+        deps: as ``dvc.yaml`` has them.
+        values: of the parameter file, which stand for ``${...}``.
+        root: the project's folder, which the paths yielded begin with.
+    """
+    for dep in deps:
+        name = re.sub(r"\$\{([\w.]+)\}", lambda key: str(value_at(values, key[1])), dep)
+        if "://" in name:
+            continue
+        path = root / name
+        if path.is_dir():
+            for folder, folders, names in os.walk(path):
+                folders[:] = set(folders) - {"__pycache__"}  # as .dvcignore has it
+                yield from (Path(folder) / each for each in names)
+        elif path.exists():
+            yield path

@@ -4,8 +4,6 @@ DVC hashes a stage's parameters, data and code after the stage has ended. What c
 would be recorded as what the result came from, and ``dvc status`` would call it up to date.
 """
 
-import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 from rnnpipe.config.load import read_values
 from rnnpipe.errors import InputsError, ParameterError, quoted
-from rnnpipe.pipeline.definition import stages_of
+from rnnpipe.pipeline.definition import named_files, stages_of, value_at
 from rnnpipe.storage.files import sha256_file
 
 # Of these bytes hashes are taken before the stage, smallest files first; beyond them a file that
@@ -98,8 +96,8 @@ def _as_they_stand(
     values = read_values(file)
     entry = stages_of(problem).get(stage, {})
     keys = [key for part in entry.get("params", ()) for key in _keys(part)]
-    files = {path: _identity(path) for path in _files(entry.get("deps", ()), values)}
-    return {key: _value(values, key) for key in keys}, files
+    files = {path: _identity(path) for path in named_files(entry.get("deps", ()), values)}
+    return {key: value_at(values, key) for key in keys}, files
 
 
 def _keys(part: str | Mapping[str, Any]) -> Iterator[str]:
@@ -109,27 +107,6 @@ def _keys(part: str | Mapping[str, Any]) -> Iterator[str]:
     else:
         for keys in part.values():
             yield from keys or ()
-
-
-def _value(values: Any, key: str) -> Any:
-    for name in key.split("."):
-        values = values.get(name) if isinstance(values, Mapping) else None
-    return values
-
-
-def _files(deps: list[str], values: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield the files that a stage names, in folders too; what is behind an address is not here."""
-    for dep in deps:
-        name = re.sub(r"\$\{([\w.]+)\}", lambda key: str(_value(values, key[1])), dep)
-        if "://" in name:
-            continue
-        path = Path(name)
-        if path.is_dir():
-            for folder, folders, names in os.walk(path):
-                folders[:] = set(folders) - {"__pycache__"}  # as .dvcignore has it
-                yield from (Path(folder) / each for each in names)
-        elif path.exists():
-            yield path
 
 
 def _identity(path: Path) -> Identity:

@@ -54,7 +54,8 @@ typedef struct {
 } Span;
 
 // The gates of one row and one step, units a multiple of LANES. `saved` is what backward needs
-// again; `direct` is the part of the gradient of h_{t-1} that goes past the weights.
+// again beside the hidden states; a cell that needs no more than h_t is handed that in its place.
+// `direct` is the part of the gradient of h_{t-1} that goes past the weights.
 typedef struct {
   const char *name;
   long gates, blocks, states, saved;  // in units: of Keras's weights; of z; of state; of saved
@@ -130,6 +131,15 @@ static inline long active_rows(const Work *work, const int32_t *rows, long size,
   return size;
 }
 
+// The rows of a slab lie far apart, and each is met again only a step later: what the next step
+// reads, and what this one writes, is asked for ahead, and comes while the products are made.
+static inline void fetch(const float *from, long n) {
+  for (long i = 0; i < n; i += 16) __builtin_prefetch(from + i, 0, 2);
+}
+static inline void fetch_to_write(float *to, long n) {
+  for (long i = 0; i < n; i += 16) __builtin_prefetch(to + i, 1, 3);
+}
+
 // ---- Cells ----
 
 // A rational approximation, as in Eigen: within 3 units in the last place.
@@ -152,12 +162,8 @@ static inline vec tanh_of(vec x) {
 static inline vec sigmoid_of(vec x) { return tanh_of(x * all(0.5f)) * all(0.5f) + all(0.5f); }
 
 static void simple_rnn_forward(long units, const float *z, float *h, float *c, float *saved) {
-  (void)c;
-  for (long u = 0; u < units; u += LANES) {
-    const vec value = tanh_of(load(z + u));
-    store(h + u, value);
-    store(saved + u, value);
-  }
+  (void)c, (void)saved;
+  for (long u = 0; u < units; u += LANES) store(h + u, tanh_of(load(z + u)));
 }
 
 static void simple_rnn_backward(long units, const float *saved, const float *h, const float *c,
@@ -236,7 +242,7 @@ static void gru_backward(long units, const float *saved, const float *h, const f
 }
 
 static const Cell CELLS[] = {
-    {"simple_rnn", 1, 1, 1, 1, simple_rnn_forward, simple_rnn_backward},
+    {"simple_rnn", 1, 1, 1, 0, simple_rnn_forward, simple_rnn_backward},
     {"lstm", 4, 4, 2, 5, lstm_forward, lstm_backward},
     {"gru", 3, 4, 1, 4, gru_forward, gru_backward},
 };
@@ -553,11 +559,11 @@ static void compute(Settings *settings, TF_OpKernelContext *context, int backwar
     const int64_t states[] = {s->batch, s->time, hidden};
     const int64_t saved[] = {work.offsets[s->batch], s->saved};
     work.outputs = output(context, 0, NULL, states, 3, made + 0, status);
-    if (!work.outputs) goto end;
+    if (TF_GetCode(status) != TF_OK) goto end;
     work.final = output(context, 1, given[INITIAL], NULL, 0, made + 1, status);
-    if (!work.final) goto end;
+    if (TF_GetCode(status) != TF_OK) goto end;
     work.saved = output(context, 2, NULL, saved, 2, made + 2, status);
-    if (!work.saved) goto end;
+    if (TF_GetCode(status) != TF_OK) goto end;  // an empty tensor has no data
     run_forward(&work, TF_TensorData(given[BIAS]), settings->bfloat16);
   } else {
     if (DIM(OUTPUTS, 0) != s->batch || DIM(OUTPUTS, 1) != s->time || DIM(OUTPUTS, 2) != hidden ||
@@ -574,8 +580,10 @@ static void compute(Settings *settings, TF_OpKernelContext *context, int backwar
     work.d_final = TF_TensorData(given[D_FINAL]);
     float *made_data[5];
     static const int like[] = {INPUTS, KERNEL, RECURRENT_KERNEL, BIAS, INITIAL};
-    for (int i = 0; i < 5; i++)
-      if (!(made_data[i] = output(context, i, given[like[i]], NULL, 0, made + i, status))) goto end;
+    for (int i = 0; i < 5; i++) {
+      made_data[i] = output(context, i, given[like[i]], NULL, 0, made + i, status);
+      if (TF_GetCode(status) != TF_OK) goto end;
+    }
     work.d_inputs = made_data[0];
     work.d_initial = made_data[4];
     run_backward(&work, settings->bfloat16, made_data[1], made_data[2], made_data[3]);

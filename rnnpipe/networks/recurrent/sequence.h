@@ -41,9 +41,14 @@ static void NAMED(forward)(Work *work, long slab) {
   for (long step = 0; step < work->lengths[rows[0]]; step++) {
     const long active = active_rows(work, rows, size, step);
     for (long r = 0; r < active; r++) {
-      memcpy(input, work->inputs + place(work, rows[r], step) * s->width,
-             s->width * sizeof(float));
+      const long here = place(work, rows[r], step);
+      memcpy(input, work->inputs + here * s->width, s->width * sizeof(float));
       NAMED(natural)(input, s->padded_width, left + r * terms);
+      if (step + 1 < work->lengths[rows[r]]) {
+        const long next = place(work, rows[r], step + 1);
+        fetch(work->inputs + next * s->width, s->width);
+        fetch_to_write(work->outputs + here * s->hidden, s->hidden);
+      }
     }
     NAMED(multiply)(active, left, terms, work->packed, terms, s->columns / PANEL, s->forward_spans,
                     work->bias, gates, s->columns);
@@ -81,7 +86,9 @@ static void NAMED(backward)(Work *work, long slab) {
   float *dc = allocate(SLAB * s->padded_hidden * sizeof *dc);
   float *direct = allocate(SLAB * s->padded_hidden * sizeof *direct);
   float *first_carry = allocate(s->padded_hidden * sizeof *first_carry);
-  // Of many steps: both factors of the weights' gradient.
+  float *state = allocate(SLAB * s->padded_hidden * sizeof *state);  // h_t of each row
+  // Of many steps: both factors of the weights' gradient. A row of one float an element is made in
+  // its place there; of pairs, two rows make one.
   float *seen = allocate((SLAB + 1) * terms * sizeof *seen);
   const long seen_row = terms + GAP, dz_row = s->columns + GAP;
   ELEMENT *many_seen = allocate((CHUNK + SLAB) * seen_row * sizeof *many_seen);
@@ -96,14 +103,21 @@ static void NAMED(backward)(Work *work, long slab) {
     memcpy(dh + r * s->padded_hidden, end, s->hidden * sizeof(float));
     if (s->states == 2)
       memcpy(dc + r * s->padded_hidden, end + s->hidden, s->hidden * sizeof(float));
+    if (!s->saved && work->lengths[rows[r]])
+      memcpy(state + r * s->padded_hidden,
+             work->outputs + place(work, rows[r], work->lengths[rows[r]] - 1) * s->hidden,
+             s->hidden * sizeof(float));
   }
   for (long step = work->lengths[rows[0]] - 1; step >= 0; step--) {
     const long active = active_rows(work, rows, size, step);
     for (long r = 0; r < active; r++) {
       const long here = place(work, rows[r], step);
       const float *start = work->initial + rows[r] * s->states * s->hidden;
-      const float *saved = work->saved + (work->offsets[rows[r]] + step) * s->saved;
-      float *x = seen + r * terms, *h = x + s->padded_width, *d = dh + r * s->padded_hidden;
+      const float *saved = s->saved ? work->saved + (work->offsets[rows[r]] + step) * s->saved
+                                    : state + r * s->padded_hidden;
+      float *x = STEP == 1 ? (float *)(many_seen + (held + r) * seen_row) : seen + r * terms;
+      float *z = STEP == 1 ? (float *)(many_dz + (held + r) * dz_row) : dz + r * s->columns;
+      float *h = x + s->padded_width, *d = dh + r * s->padded_hidden;
       memcpy(x, work->inputs + here * s->width, s->width * sizeof(float));
       memcpy(h, step ? work->outputs + place(work, rows[r], step - 1) * s->hidden : start,
              s->hidden * sizeof(float));
@@ -115,17 +129,29 @@ static void NAMED(backward)(Work *work, long slab) {
       const float *dy = work->d_outputs + here * s->hidden;
       for (long u = 0; u < s->hidden; u++) d[u] += dy[u];
       s->cell->backward(s->padded_hidden, saved, h, c, d, dc + r * s->padded_hidden,
-                        dz + r * s->columns, direct + r * s->padded_hidden);
-      NAMED(natural)(dz + r * s->columns, s->columns, left + r * (s->columns / STEP));
-      for (long n = 0; n < s->columns; n++) bias[n] += dz[r * s->columns + n];
+                        z, direct + r * s->padded_hidden);
+      if (!s->saved) memcpy(state + r * s->padded_hidden, h, s->padded_hidden * sizeof(float));
+      for (long n = 0; n < s->columns; n++) bias[n] += z[n];
+      if (STEP > 1) NAMED(natural)(z, s->columns, left + r * (s->columns / STEP));
+      fetch_to_write(work->d_inputs + here * s->width, s->width);
+      if (step) {
+        const long next = place(work, rows[r], step - 1);
+        fetch(work->inputs + next * s->width, s->width);
+        fetch(work->d_outputs + next * s->hidden, s->hidden);
+        if (step > 1) fetch(work->outputs + place(work, rows[r], step - 2) * s->hidden, s->hidden);
+        if (s->saved) fetch(saved - s->saved, s->saved);
+      }
     }
-    memset(dz + active * s->columns, 0, s->columns * sizeof *dz);  // the row to fill a pair
-    for (long r = 0; r < active; r += STEP, held++) {
+    const ELEMENT *now = STEP == 1 ? many_dz + held * dz_row : left;
+    const long now_row = STEP == 1 ? dz_row : s->columns / STEP;
+    if (STEP == 1) held += active;
+    if (STEP > 1) memset(dz + active * s->columns, 0, s->columns * sizeof *dz);  // fills a pair
+    for (long r = 0; STEP > 1 && r < active; r += STEP, held++) {
       NAMED(across)(dz + r * s->columns, dz + (r + 1) * s->columns, s->columns,
                     many_dz + held * dz_row);
       NAMED(across)(seen + r * terms, seen + (r + 1) * terms, terms, many_seen + held * seen_row);
     }
-    NAMED(multiply)(active, left, s->columns / STEP, work->packed_transposed, s->columns / STEP,
+    NAMED(multiply)(active, now, now_row, work->packed_transposed, s->columns / STEP,
                     s->back_columns / PANEL, s->backward_spans, work->zeros, before,
                     s->back_columns);
     for (long r = 0; r < active; r++) {
@@ -151,5 +177,5 @@ static void NAMED(backward)(Work *work, long slab) {
            (s->time - length) * s->width * sizeof(float));
   }
   free(dz), free(left), free(before), free(dh), free(dc), free(direct), free(seen);
-  free(first_carry), free(many_seen), free(many_dz);
+  free(first_carry), free(state), free(many_seen), free(many_dz);
 }
