@@ -238,7 +238,8 @@ def test_a_broken_series_stops_the_pipeline_and_leaves_the_model(project):
 
 def test_sentiment_starts_from_the_language_model(project):
     start = sha256_file(project.folder / "models/language_model/start.npz")
-    change(project, "classification", "train", hidden_size=32)  # as the language model has
+    # As the language model has them.
+    change(project, "classification", "train", hidden_size=32, bidirectional=False)
     change(project, "classification", "pretrained", model="models/language_model")
     for foreign in (None, "0" * 64):  # what a folder holds may change: it must be pinned
         change(project, "classification", "pretrained", sha256=foreign)
