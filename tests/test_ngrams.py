@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnpipe.text.ngrams import _discounts, learn_ngrams
+from rnnpipe.errors import RegistryError
+from rnnpipe.text.ngram_file import load_ngrams, save_ngrams
+from rnnpipe.text.ngrams import _discounts, learn_ngrams, prune_ngrams
 from tests.language import VOCABULARY_SIZE, drawn, ragged, texts
 
 pytestmark = pytest.mark.network
@@ -24,15 +26,17 @@ def learn(sequences, order, size=VOCABULARY_SIZE):
     before=st.lists(st.integers(1, VOCABULARY_SIZE - 1), max_size=6),
 )
 def test_probabilities_are_positive_and_sum_to_one_after_any_words(sequences, order, before):
-    found = learn(sequences, order).next_probabilities(before)
-    assert found.min() > 0
-    assert found.sum() == pytest.approx(1, abs=1e-12)
+    model = learn(sequences, order)
+    for found in (model.next_probabilities(before), prune_ngrams(model).next_probabilities(before)):
+        assert found.min() > 0
+        assert found.sum() == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_judging_multiplies_the_probabilities_of_one_word_after_the_other(order):
+@pytest.mark.parametrize("prune", [False, True])
+def test_judging_multiplies_the_probabilities_of_one_word_after_the_other(order, prune):
     learnt, judged = drawn(60, seed=1), drawn(20, seed=2)
-    model = learn(learnt, order)
+    model = prune_ngrams(learn(learnt, order)) if prune else learn(learnt, order)
     nats = -sum(
         np.log(model.next_probabilities(text[:place])[word])
         for text in (judged[row].tolist() for row in range(len(judged)))
@@ -41,6 +45,64 @@ def test_judging_multiplies_the_probabilities_of_one_word_after_the_other(order)
     found = model.judge(judged, np.arange(len(judged)))
     assert found.total_nll == pytest.approx(nats, rel=1e-12)
     assert found.predictions == len(judged.values) + len(judged)
+    probabilities, contexts = model.judge_predictions(judged, np.arange(len(judged)))
+    assert -np.log(probabilities).sum() == pytest.approx(nats, rel=1e-12)
+    assert contexts.tolist() == [
+        model.next_from(text[:place])[1]
+        for text in (judged[row].tolist() for row in range(len(judged)))
+        for place in range(len(text) + 1)
+    ]
+    assert contexts.max(initial=0) < model.contexts
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_n_grams_in_a_file_are_the_same_but_for_rounding_and_then_to_the_bit(tmp_path, order):
+    judged = drawn(20, seed=2)
+    model = prune_ngrams(learn(drawn(60), order))
+    for name in ("one.npz", "two.npz"):
+        save_ngrams(model, tmp_path / name)
+    loaded = load_ngrams(tmp_path / "one.npz")
+    save_ngrams(loaded, tmp_path / "again.npz")
+    contents = {path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(contents) == 1
+    expected, kinds = model.judge_predictions(judged, np.arange(20))
+    found, loaded_kinds = loaded.judge_predictions(judged, np.arange(20))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_array_equal(loaded_kinds, kinds)
+
+
+@pytest.mark.parametrize("fault", ["missing", "cut", "no archive", "a word too large", "no shares"])
+def test_a_file_that_holds_no_n_grams_is_named(tmp_path, fault):
+    path = tmp_path / "ngrams.npz"
+    save_ngrams(prune_ngrams(learn(drawn(60), 3)), path)
+    with np.load(path) as saved:
+        arrays = dict(saved)
+    match fault:
+        case "missing":
+            path.unlink()
+        case "cut":
+            path.write_bytes(path.read_bytes()[:-100])
+        case "no archive":
+            path.write_bytes(b"n-grams")
+        case "a word too large":
+            arrays["words_2"][-1] = VOCABULARY_SIZE
+            np.savez(path, **arrays)
+        case "no shares":
+            del arrays["shares_3"]
+            np.savez(path, **arrays)
+    with pytest.raises(RegistryError, match=r"ngrams\.npz holds no n-grams"):
+        load_ngrams(path)
+
+
+def test_what_was_met_more_than_once_stays_and_nothing_else_but_what_it_begins_with():
+    model = learn(drawn(60), 3)
+    pruned = prune_ngrams(model)
+    often = [int((~table.once).sum()) for table in model.orders]
+    kept = [len(table.keys) for table in pruned.orders]
+    assert kept[-1] == often[-1] < len(model.orders[-1].keys)
+    assert often[0] <= kept[0] <= often[0] + kept[1]
+    with pytest.raises(ValueError, match="pruned already"):
+        prune_ngrams(pruned)
 
 
 def test_judging_does_not_depend_on_how_many_words_are_judged_at_once(monkeypatch):
