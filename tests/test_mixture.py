@@ -83,6 +83,13 @@ def test_the_weights_found_make_the_texts_likelier_than_any_part_and_any_others(
     assert mixture.cache[0] == 0
 
 
+def test_a_network_that_knows_everything_stays_alone():
+    sequences, rows = drawn(40, seed=5), np.arange(40)
+    nats = np.zeros((40, int(sequences.lengths.max()) + 1), np.float32)
+    certain = predict_by_parts(nats, NGRAMS, sequences, rows)
+    assert fit_mixture([certain], NGRAMS.contexts).nats(certain).sum() == 0
+
+
 def test_weights_in_a_file_are_the_same_and_belong_to_their_n_grams(tmp_path):
     mixture, path = any_mixture(1), tmp_path / "mixture.json"
     mixture.save(path)

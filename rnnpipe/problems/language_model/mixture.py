@@ -26,7 +26,7 @@ from rnnpipe.text.text_cache import AGES, cached_probabilities, judge_by_cache
 from rnnpipe.text.tokens import Ragged
 
 _ROUNDS = 40  # of expectation-maximisation; the likelihood stands still after some ten
-_DOUBT = 10.0  # predictions that speak for the weights at the start, where few others do
+_DOUBT = 1.0  # predictions that speak for the weights at the start, where there are no others
 _NETWORK, _CACHE = 0.5, 0.05  # those weights
 
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -93,7 +93,7 @@ class Mixture:
 
     def nats(self, parts: Predictions) -> NDArray[np.float64]:
         """Return the loss of each prediction, ``float64[n]``."""
-        return -np.log(_mixed(*self._arrays, parts)[0])
+        return -np.log(np.maximum(_mixed(*self._arrays, parts)[0], np.finfo(np.float64).tiny))
 
     def mean_weights(self, parts: Sequence[Predictions]) -> dict[str, float]:
         """Return what each part weighs in the mean over some predictions."""
@@ -150,6 +150,8 @@ def load_mixture(path: Path, ngrams: NgramModel) -> Mixture:
 def fit_mixture(parts: Sequence[Predictions], contexts: int) -> Mixture:
     """Find the weights that make some predictions likeliest.
 
+    Where the network alone does better, which rounds without end would come to, it stays alone.
+
     Args:
         parts: blocks of predictions; memory does not grow with their number.
         contexts: how many kinds of context the n-grams tell apart.
@@ -168,7 +170,10 @@ def fit_mixture(parts: Sequence[Predictions], contexts: int) -> Mixture:
             of_all += np.bincount(block.ages, minlength=AGES)
         network, cache = of_network / of_both, of_cache / of_all
     # A sum of rounded shares may be a hair above what it is a share of.
-    return Mixture(tuple(np.minimum(network, 1.0).tolist()), tuple(np.minimum(cache, 1.0).tolist()))
+    network, cache = np.minimum(network, 1.0), np.minimum(cache, 1.0)
+    mixed = Mixture(tuple(network.tolist()), tuple(cache.tolist()))
+    alone = Mixture((1.0,) * contexts, (0.0,) * AGES)
+    return min(mixed, alone, key=lambda found: sum(found.nats(block).sum() for block in parts))
 
 
 def _mixed(

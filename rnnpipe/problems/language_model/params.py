@@ -79,7 +79,7 @@ class LanguageTrain(Training, Embedding, Recurrence):
         le=1000,
     )
     learning_rate: Real = knob(
-        0.002,
+        0.0035,
         "step size at the start",
         "higher: faster and less stable; lower: slower and stabler",
         gt=0.0,
