@@ -1,5 +1,7 @@
 """Kneser-Ney smoothing: sums, bounds, and an example computed by hand."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -94,15 +96,18 @@ def test_a_file_that_holds_no_n_grams_is_named(tmp_path, fault):
         load_ngrams(path)
 
 
-def test_what_was_met_more_than_once_stays_and_nothing_else_but_what_it_begins_with():
-    model = learn(drawn(60), 3)
-    pruned = prune_ngrams(model)
-    often = [int((~table.once).sum()) for table in model.orders]
-    kept = [len(table.keys) for table in pruned.orders]
-    assert kept[-1] == often[-1] < len(model.orders[-1].keys)
-    assert often[0] <= kept[0] <= often[0] + kept[1]
-    with pytest.raises(ValueError, match="pruned already"):
-        prune_ngrams(pruned)
+def test_of_the_longest_runs_those_stay_that_were_met_more_than_once():
+    sequences = drawn(60)
+    pruned = prune_ngrams(learn(sequences, 3))
+    met = Counter(
+        run
+        for text in ([0, *sequences[row].tolist(), 0] for row in range(60))
+        for run in zip(text, text[1:], text[2:], strict=False)
+    )
+    pairs, longest = (len(table.keys) for table in pruned.orders)
+    assert longest == sum(times > 1 for times in met.values()) < len(met)
+    assert pairs == len(learn(sequences, 2).orders[0].keys)
+    assert prune_ngrams(pruned) is pruned
 
 
 def test_judging_does_not_depend_on_how_many_words_are_judged_at_once(monkeypatch):

@@ -10,8 +10,8 @@ Every run of k words has a number, its place among the sorted keys of its order;
 number of the run without its last word, times the vocabulary's size, plus that word. So no key
 outgrows 64 bits, whatever the order.
 
-What was met but once can be left out (:func:`prune_ngrams`), and the rest be kept in a file
-(:mod:`rnnpipe.text.ngram_file`).
+The longest runs that were met but once can be left out (:func:`prune_ngrams`), and the rest be kept
+in a file (:mod:`rnnpipe.text.ngram_file`).
 """
 
 from collections.abc import Iterator
@@ -43,14 +43,12 @@ class Order:
         backoffs: ``float64[runs of k - 1]``, what each context leaves to the next shorter one.
         levels: ``uint8[runs of k - 1]``, how often each context was met, on a scale of powers of
             two: 1 to ``CONTEXT_LEVELS``; 0 where no run goes on from it.
-        once: ``bool[runs]``, which were met but once; None where nobody will ask.
     """
 
     keys: NDArray[np.int64]
     shares: NDArray[np.float64]
     backoffs: NDArray[np.float64]
     levels: NDArray[np.uint8]
-    once: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,10 +58,12 @@ class NgramModel:
     Attributes:
         unigrams: ``float64[vocabulary_size]``, of each id in no context; positive.
         orders: from pairs on.
+        once: ``bool[runs]``, which of the longest runs were met but once; None where they are gone.
     """
 
     unigrams: NDArray[np.float64]
     orders: tuple[Order, ...]
+    once: NDArray[np.bool_] | None = None
 
     @property
     def contexts(self) -> int:
@@ -124,7 +124,7 @@ class NgramModel:
                 break
             run = self._number(context[len(context) - order + 1 :])
             if run == _UNKNOWN_RUN:
-                continue  # a longer one may have stayed where tables were pruned
+                break
             found *= table.backoffs[run]
             first, last = np.searchsorted(table.keys, [run * size, (run + 1) * size])
             found[table.keys[first:last] % size] += table.shares[first:last]
@@ -224,51 +224,34 @@ def _smoothed(
         backoffs = np.divide(left, totals, out=np.ones(size), where=totals > 0)
         levels = np.minimum(np.frexp(totals)[1], CONTEXT_LEVELS).astype(np.uint8)
         shares = (found - removed) / totals[contexts]
-        orders.append(Order(number, shares, backoffs, levels, found == 1))
-    return NgramModel(unigrams, tuple(orders))
+        orders.append(Order(number, shares, backoffs, levels))
+    return NgramModel(unigrams, tuple(orders), counts[-1] == 1 if orders else None)
 
 
 def prune_ngrams(model: NgramModel) -> NgramModel:
-    """Leave out the runs that were met but once, unless a longer run that stays begins with one.
+    """Leave out the longest runs that were met but once: half of all, and they foretell little.
 
     What a context gave to them it leaves to the next shorter context: the probabilities of all
     words still sum to one.
 
     Args:
-        model: from :func:`learn_ngrams`.
-
-    Raises:
-        ValueError: it was pruned before.
+        model: from :func:`learn_ngrams`; one that was pruned stays as it is.
     """
-    size = len(model.unigrams)
-    kept: list[NDArray[np.bool_]] = []
-    begun = np.zeros(0, np.int64)  # numbers of the runs that longer ones begin with
-    for table in reversed(model.orders):
-        if table.once is None:
-            raise ValueError("found n-grams that were pruned already, expected all that were met")
-        stays = ~table.once
-        stays[begun] = True
-        kept.insert(0, stays)
-        begun = np.unique(table.keys[stays] // size)
-    orders: list[Order] = []
-    contexts = np.ones(size, bool)  # which of the next shorter runs stay
-    for table, stays in zip(model.orders, kept, strict=True):
-        gone = table.keys[~stays] // size
-        backoffs = table.backoffs + np.bincount(gone, table.shares[~stays], len(contexts))
-        numbers = table.keys[stays] // size
-        goes_on = np.zeros(len(contexts), bool)
-        goes_on[numbers] = True
-        renumbered = np.cumsum(contexts) - 1
-        orders.append(
-            Order(
-                renumbered[numbers] * size + table.keys[stays] % size,
-                table.shares[stays],
-                np.where(goes_on, backoffs, 1.0)[contexts],
-                np.where(goes_on, table.levels, 0).astype(np.uint8)[contexts],
-            )
-        )
-        contexts = stays
-    return NgramModel(model.unigrams, tuple(orders))
+    gone = model.once
+    if gone is None:
+        return model
+    *shorter, longest = model.orders
+    contexts = longest.keys // len(model.unigrams)
+    number = len(longest.backoffs)
+    goes_on = np.bincount(contexts[~gone], minlength=number) > 0
+    left = longest.backoffs + np.bincount(contexts[gone], longest.shares[gone], number)
+    stays = Order(
+        longest.keys[~gone],
+        longest.shares[~gone],
+        np.where(goes_on, left, 1.0),
+        np.where(goes_on, longest.levels, 0).astype(np.uint8),
+    )
+    return NgramModel(model.unigrams, (*shorter, stays))
 
 
 def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:

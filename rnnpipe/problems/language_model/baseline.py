@@ -22,7 +22,7 @@ def learn_and_judge(params: LanguageModelParams) -> Mapping[str, Any]:
 
     The words of test are read here, as by sentiment's baseline: all the counts, far larger than
     what they cost to learn, are not kept. Nothing is chosen by them, and no figure of test is told.
-    What the network is mixed with is a smaller model, without what was met but once.
+    What the network is mixed with is a smaller model, without the longest runs met but once.
     """
     sequences, rows = open_texts()
     size = len(Vocabulary.load(SEQUENCES / "vocabulary.json"))

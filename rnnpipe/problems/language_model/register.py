@@ -73,7 +73,7 @@ def _parts(metrics: Mapping[str, Any]) -> str:
     weights = metrics["validation"]["mixture"]
     described = (
         ("network", "the network"),
-        ("ngrams", "n-grams, without runs that were met but once"),
+        ("ngrams", "n-grams, without the longest runs that were met but once"),
         ("cache", "the text's own words so far"),
     )
     return ", ".join(f"{what} {weights[f'{name}_weight']:.1%}" for name, what in described)
