@@ -35,8 +35,9 @@ def texts(longest=9, most=6):
 
 
 def small_language_model(fill=True, **changes):
-    """Build a language model of 4 units whose weights, biases too, are random."""
-    settings = {"hidden_size": 4, "embedding_size": 3, "embedding": "uniform", **changes}
+    """Build a language model of 4 units each way whose weights, biases too, are random."""
+    shape = {"hidden_size": 4, "embedding_size": 3, "bidirectional": True}
+    settings = {**shape, "embedding": "uniform", **changes}
     model = build_language_model(LanguageTrain(**settings), VOCABULARY, None)
     random = np.random.default_rng(1)
     for weight in model.trainable_variables if fill else ():

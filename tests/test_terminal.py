@@ -106,7 +106,7 @@ def test_labels_words_columns_and_errors_are_printed_harmlessly(
     monkeypatch.setattr(predict_module, "load_model", lambda model: Answers(answer))
     assert main(["predict", "text"]) == 0
     monkeypatch.setattr(generation_module, "load_language_model", lambda model: (None, None))
-    found = Continuation((harm,), True, 1)
+    found = Continuation((harm,), True, 1, 30.0)
     monkeypatch.setattr(generation_module, "generate", lambda *given: found)
     assert main(["generate", "text" if "\udc9b" in harm else harm]) == 0  # that is no text
     times = np.array(["2026-01-01"], "datetime64[us]")

@@ -9,10 +9,14 @@ sorting arrays takes seconds.
 Every run of k words has a number, its place among the sorted keys of its order; a key is the
 number of the run without its last word, times the vocabulary's size, plus that word. So no key
 outgrows 64 bits, whatever the order.
+
+The longest runs that were met but once can be left out (:func:`prune_ngrams`), and the rest be kept
+in a file (:mod:`rnnpipe.text.ngram_file`).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,24 +26,29 @@ from rnnpipe.runtime.progress import track
 from rnnpipe.text.tokens import Ragged
 from rnnpipe.text.windows import BOUNDARY_ID, count_predictions
 
+CONTEXT_LEVELS = 12  # of how often a context was met: 1, 2 to 3, 4 to 7, ..., 2,048 and more
+
 _UNKNOWN_RUN = -1
 _BLOCK = 1 << 20  # words judged at once
 _FALLBACK = (0.5, 1.0, 1.5)  # KenLM's, where there is too little text to estimate discounts from
 
 
 @dataclass(frozen=True)
-class _Order:
-    """All runs of k words, k from 2 on, of the training text.
+class Order:
+    """Runs of k words, k from 2 on, of the training text.
 
     Attributes:
         keys: ``int64[runs]``, ascending.
         shares: ``float64[runs]``, discounted count over all counts in the run's context.
         backoffs: ``float64[runs of k - 1]``, what each context leaves to the next shorter one.
+        levels: ``uint8[runs of k - 1]``, how often each context was met, on a scale of powers of
+            two: 1 to ``CONTEXT_LEVELS``; 0 where no run goes on from it.
     """
 
     keys: NDArray[np.int64]
     shares: NDArray[np.float64]
     backoffs: NDArray[np.float64]
+    levels: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -49,10 +58,17 @@ class NgramModel:
     Attributes:
         unigrams: ``float64[vocabulary_size]``, of each id in no context; positive.
         orders: from pairs on.
+        once: ``bool[runs]``, which of the longest runs were met but once; None where they are gone.
     """
 
     unigrams: NDArray[np.float64]
-    orders: tuple[_Order, ...]
+    orders: tuple[Order, ...]
+    once: NDArray[np.bool_] | None = None
+
+    @property
+    def contexts(self) -> int:
+        """How many kinds of context :meth:`judge_predictions` tells apart."""
+        return 1 + len(self.orders) * CONTEXT_LEVELS
 
     def judge(self, sequences: Ragged, rows: NDArray[np.int64]) -> LogLoss:
         """Predict each word of some texts, and their ends.
@@ -68,12 +84,27 @@ class NgramModel:
         """Return each text's summed loss in nats, ``float64[n]``; see :meth:`judge`."""
         parts: list[NDArray[np.float64]] = [np.empty(0)]
         for ids, steps in _blocks(sequences, rows):
-            found = self._probabilities(ids, steps)
+            found, _ = self._probabilities(ids, steps)
             texts = np.cumsum(steps == 0) - 1
             predicted = steps > 0
             costs = np.bincount(texts[predicted], -np.log(found[predicted]))
             parts.append(costs.astype(np.float64))
         return np.concatenate(parts)
+
+    def judge_predictions(
+        self, sequences: Ragged, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Predict each word of some texts, and their ends, all at once.
+
+        Returns:
+            ``float64[predictions]``, the probability of each, text by text, and
+            ``int64[predictions]``, the kind of context it was told from, below ``contexts``: 0
+            for none, then by the longest that was met and how often that was.
+        """
+        ids, steps = join_texts(sequences, rows)
+        found, contexts = self._probabilities(ids, steps)
+        predicted = steps > 0
+        return found[predicted], contexts[predicted]
 
     def next_probabilities(self, before: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each id after the words so far, ``float64[vocabulary_size]``.
@@ -81,9 +112,13 @@ class NgramModel:
         Args:
             before: ``int[any]``, all words of the text so far.
         """
+        return self.next_from(before)[0]
+
+    def next_from(self, before: ArrayLike) -> tuple[NDArray[np.float64], int]:
+        """Return what :meth:`next_probabilities` does, and the kind of context that tells it."""
         size = len(self.unigrams)
         context = [BOUNDARY_ID, *np.asarray(before, np.int64).tolist()]
-        found = self.unigrams.copy()
+        found, kind = self.unigrams.copy(), 0
         for order, table in enumerate(self.orders, start=2):
             if order - 1 > len(context):
                 break
@@ -93,7 +128,9 @@ class NgramModel:
             found *= table.backoffs[run]
             first, last = np.searchsorted(table.keys, [run * size, (run + 1) * size])
             found[table.keys[first:last] % size] += table.shares[first:last]
-        return found
+            if level := int(table.levels[run]):
+                kind = _kind(order, level)
+        return found, kind
 
     def _number(self, run: list[int]) -> int:
         number = np.array(run[:1], np.int64)
@@ -103,19 +140,31 @@ class NgramModel:
 
     def _probabilities(
         self, ids: NDArray[np.int64], steps: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Return the probability of each id, ``float64[n]``; of a text's start it means nothing."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return the probability of each id, ``float64[n]``, and the kind of its context.
+
+        Of a text's start both mean nothing.
+        """
         found = self.unigrams[ids]
+        kinds = np.zeros(len(ids), np.int64)
         numbers = ids
         for order, table in enumerate(self.orders, start=2):
             contexts = _shifted(numbers)
             contexts[steps < order - 1] = _UNKNOWN_RUN
             numbers = _find(table.keys, contexts, ids, len(self.unigrams))
-            known = contexts != _UNKNOWN_RUN
+            known = np.flatnonzero(contexts != _UNKNOWN_RUN)
             found[known] *= table.backoffs[contexts[known]]
             met = numbers != _UNKNOWN_RUN
             found[met] += table.shares[numbers[met]]
-        return found
+            levels = table.levels[contexts[known]].astype(np.int64)
+            going_on = levels > 0
+            kinds[known[going_on]] = _kind(order, levels[going_on])
+        return found, kinds
+
+
+def _kind(order: int, level: Any) -> Any:
+    """Number the kinds of context of runs of ``order`` words, by their level."""
+    return (order - 2) * CONTEXT_LEVELS + level
 
 
 def learn_ngrams(
@@ -129,7 +178,7 @@ def learn_ngrams(
         vocabulary_size: number of ids; each gets a probability, met or not.
         order: longest run, 1 or more.
     """
-    ids, steps = _joined(sequences, rows)
+    ids, steps = join_texts(sequences, rows)
     predicted = steps > 0
     counts = [np.bincount(ids[predicted], minlength=vocabulary_size)]
     keys: list[NDArray[np.int64]] = []
@@ -164,7 +213,7 @@ def _smoothed(
         unigrams = (counts[0] - removed + removed.sum() / vocabulary_size) / total
     else:
         unigrams = np.full(vocabulary_size, 1 / vocabulary_size)
-    orders: list[_Order] = []
+    orders: list[Order] = []
     for number, found in zip(keys, counts[1:], strict=True):
         contexts = number // vocabulary_size
         removed = _discounts(found)
@@ -173,8 +222,36 @@ def _smoothed(
         left = np.bincount(contexts, removed, size)
         # What ends a text is no context: nothing to leave, all comes from the shorter one.
         backoffs = np.divide(left, totals, out=np.ones(size), where=totals > 0)
-        orders.append(_Order(number, (found - removed) / totals[contexts], backoffs))
-    return NgramModel(unigrams, tuple(orders))
+        levels = np.minimum(np.frexp(totals)[1], CONTEXT_LEVELS).astype(np.uint8)
+        shares = (found - removed) / totals[contexts]
+        orders.append(Order(number, shares, backoffs, levels))
+    return NgramModel(unigrams, tuple(orders), counts[-1] == 1 if orders else None)
+
+
+def prune_ngrams(model: NgramModel) -> NgramModel:
+    """Leave out the longest runs that were met but once: half of all, and they foretell little.
+
+    What a context gave to them it leaves to the next shorter context: the probabilities of all
+    words still sum to one.
+
+    Args:
+        model: from :func:`learn_ngrams`; one that was pruned stays as it is.
+    """
+    gone = model.once
+    if gone is None:
+        return model
+    *shorter, longest = model.orders
+    contexts = longest.keys // len(model.unigrams)
+    number = len(longest.backoffs)
+    goes_on = np.bincount(contexts[~gone], minlength=number) > 0
+    left = longest.backoffs + np.bincount(contexts[gone], longest.shares[gone], number)
+    stays = Order(
+        longest.keys[~gone],
+        longest.shares[~gone],
+        np.where(goes_on, left, 1.0),
+        np.where(goes_on, longest.levels, 0).astype(np.uint8),
+    )
+    return NgramModel(model.unigrams, (*shorter, stays))
 
 
 def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -220,13 +297,21 @@ def _blocks(
     ends = np.cumsum(sequences.lengths[rows] + 2)
     parts = np.split(rows, np.flatnonzero(np.diff(ends // _BLOCK)) + 1) if len(rows) else []
     for part in track(parts, "judging by runs of words", "blocks"):
-        yield _joined(sequences, part)
+        yield join_texts(sequences, part)
 
 
-def _joined(
+def join_texts(
     sequences: Ragged, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Put texts end to end, each between a start and an end; number each one's ids from 0."""
+    """Put texts end to end, each between a start and an end; number each one's ids from 0.
+
+    Args:
+        sequences: token ids, ragged; they may stay on disk.
+        rows: ``int64[n]``, which texts.
+
+    Returns:
+        ``int64[total]`` of all ids, and ``int64[total]``, the place of each in its text.
+    """
     texts = sequences.take(rows)
     lengths = texts.lengths + 2
     starts = np.cumsum(lengths) - lengths

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rnnpipe.networks.optimizers import Optimizer
 from rnnpipe.networks.saving import load_network, save_network
-from rnnpipe.problems.language_model.judging import exact_losses, judge
+from rnnpipe.problems.language_model.judging import exact_losses, judge, judge_predictions
 from rnnpipe.problems.language_model.network import build_language_model
 from rnnpipe.problems.language_model.params import LanguageTrain
 from rnnpipe.problems.language_model.sampling import count_words, draw_candidates, sampled_losses
@@ -52,6 +52,33 @@ def test_the_figures_depend_on_neither_batch_nor_window_nor_block(monkeypatch):
         monkeypatch.setattr("rnnpipe.problems.language_model.judging._JUDGED_WORDS", block)
         found = [direction.total_nll for direction in judge(model, sequences, rows)]
         np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_each_prediction_s_loss_stands_where_its_word_does():
+    """Texts that begin alike cost alike, word by word, whatever follows and whoever is beside."""
+    model, text = small_language_model(), [5, 6, 7, 8, 9, 10, 11]
+    sequences = ragged([text[:end] for end in range(len(text) + 1)])
+    rows = np.arange(len(sequences))
+    whole = judge_predictions(model, ragged([text]), np.array([0]), 1)
+    ((_, expected),) = whole
+    for batch, losses in judge_predictions(model, sequences, rows, 1):
+        for place, line in zip(batch, losses[0], strict=True):
+            np.testing.assert_allclose(line[:place], expected[0, 0, :place], rtol=1e-5)
+            assert line[place] > 0
+            assert not line[place + 1 :].any()
+
+
+@pytest.mark.parametrize("width", [2, 5, 9])
+def test_word_vectors_are_cut_or_widened_to_the_embedding_s_width(width):
+    vectors = np.random.default_rng(1).normal(0, 2, (VOCABULARY_SIZE, 5)).astype(np.float32)
+    params = LanguageTrain(hidden_size=4, embedding_size=width)
+    found = [build_language_model(params, VOCABULARY, vectors).words.numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*found)
+    known = min(width, 5)
+    np.testing.assert_array_equal(found[0][:, :known], vectors[:, :known])
+    added = found[0][:, known:]
+    assert added.shape[1] == max(0, width - 5)
+    assert not added.size or 0.5 < added.std() / vectors[:, -1].std() < 2
 
 
 def test_a_model_that_knows_nothing_is_as_perplexed_as_there_are_words():
@@ -171,7 +198,11 @@ def test_a_rule_is_learnt_in_both_directions(sampled_words):
     rows = np.arange(16)
     counts = count_words(sequences, rows, VOCABULARY_SIZE)
     params = LanguageTrain(
-        hidden_size=16, embedding_size=8, bptt_length=7, sampled_words=sampled_words
+        hidden_size=16,
+        embedding_size=8,
+        bidirectional=True,
+        bptt_length=7,
+        sampled_words=sampled_words,
     )
     model = build_language_model(params, VOCABULARY, None, counts)
     optimizer = Optimizer("adam", [weight.value for weight in model.trainable_variables])

@@ -1,11 +1,15 @@
 """Kneser-Ney smoothing: sums, bounds, and an example computed by hand."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnpipe.text.ngrams import _discounts, learn_ngrams
+from rnnpipe.errors import RegistryError
+from rnnpipe.text.ngram_file import load_ngrams, save_ngrams
+from rnnpipe.text.ngrams import _discounts, learn_ngrams, prune_ngrams
 from tests.language import VOCABULARY_SIZE, drawn, ragged, texts
 
 ORDERS = [1, 2, 3, 5]
@@ -22,15 +26,17 @@ def learn(sequences, order, size=VOCABULARY_SIZE):
     before=st.lists(st.integers(1, VOCABULARY_SIZE - 1), max_size=6),
 )
 def test_probabilities_are_positive_and_sum_to_one_after_any_words(sequences, order, before):
-    found = learn(sequences, order).next_probabilities(before)
-    assert found.min() > 0
-    assert found.sum() == pytest.approx(1, abs=1e-12)
+    model = learn(sequences, order)
+    for found in (model.next_probabilities(before), prune_ngrams(model).next_probabilities(before)):
+        assert found.min() > 0
+        assert found.sum() == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_judging_multiplies_the_probabilities_of_one_word_after_the_other(order):
+@pytest.mark.parametrize("prune", [False, True])
+def test_judging_multiplies_the_probabilities_of_one_word_after_the_other(order, prune):
     learnt, judged = drawn(60, seed=1), drawn(20, seed=2)
-    model = learn(learnt, order)
+    model = prune_ngrams(learn(learnt, order)) if prune else learn(learnt, order)
     nats = -sum(
         np.log(model.next_probabilities(text[:place])[word])
         for text in (judged[row].tolist() for row in range(len(judged)))
@@ -39,6 +45,67 @@ def test_judging_multiplies_the_probabilities_of_one_word_after_the_other(order)
     found = model.judge(judged, np.arange(len(judged)))
     assert found.total_nll == pytest.approx(nats, rel=1e-12)
     assert found.predictions == len(judged.values) + len(judged)
+    probabilities, contexts = model.judge_predictions(judged, np.arange(len(judged)))
+    assert -np.log(probabilities).sum() == pytest.approx(nats, rel=1e-12)
+    assert contexts.tolist() == [
+        model.next_from(text[:place])[1]
+        for text in (judged[row].tolist() for row in range(len(judged)))
+        for place in range(len(text) + 1)
+    ]
+    assert contexts.max(initial=0) < model.contexts
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_n_grams_in_a_file_are_the_same_but_for_rounding_and_then_to_the_bit(tmp_path, order):
+    judged = drawn(20, seed=2)
+    model = prune_ngrams(learn(drawn(60), order))
+    for name in ("one.npz", "two.npz"):
+        save_ngrams(model, tmp_path / name)
+    loaded = load_ngrams(tmp_path / "one.npz")
+    save_ngrams(loaded, tmp_path / "again.npz")
+    contents = {path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(contents) == 1
+    expected, kinds = model.judge_predictions(judged, np.arange(20))
+    found, loaded_kinds = loaded.judge_predictions(judged, np.arange(20))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_array_equal(loaded_kinds, kinds)
+
+
+@pytest.mark.parametrize("fault", ["missing", "cut", "no archive", "a word too large", "no shares"])
+def test_a_file_that_holds_no_n_grams_is_named(tmp_path, fault):
+    path = tmp_path / "ngrams.npz"
+    save_ngrams(prune_ngrams(learn(drawn(60), 3)), path)
+    with np.load(path) as saved:
+        arrays = dict(saved)
+    match fault:
+        case "missing":
+            path.unlink()
+        case "cut":
+            path.write_bytes(path.read_bytes()[:-100])
+        case "no archive":
+            path.write_bytes(b"n-grams")
+        case "a word too large":
+            arrays["words_2"][-1] = VOCABULARY_SIZE
+            np.savez(path, **arrays)
+        case "no shares":
+            del arrays["shares_3"]
+            np.savez(path, **arrays)
+    with pytest.raises(RegistryError, match=r"ngrams\.npz holds no n-grams"):
+        load_ngrams(path)
+
+
+def test_of_the_longest_runs_those_stay_that_were_met_more_than_once():
+    sequences = drawn(60)
+    pruned = prune_ngrams(learn(sequences, 3))
+    met = Counter(
+        run
+        for text in ([0, *sequences[row].tolist(), 0] for row in range(60))
+        for run in zip(text, text[1:], text[2:], strict=False)
+    )
+    pairs, longest = (len(table.keys) for table in pruned.orders)
+    assert longest == sum(times > 1 for times in met.values()) < len(met)
+    assert pairs == len(learn(sequences, 2).orders[0].keys)
+    assert prune_ngrams(pruned) is pruned
 
 
 def test_judging_does_not_depend_on_how_many_words_are_judged_at_once(monkeypatch):

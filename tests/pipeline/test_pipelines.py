@@ -75,6 +75,11 @@ def test_the_language_model_is_better_than_its_n_grams_and_falls_over_training(f
     metrics = read_json(finished.folder / "reports/language_model/metrics.json")
     assert metrics["perplexity_low"] < metrics["perplexity"] < metrics["perplexity_high"]
     assert metrics["perplexity"] < metrics["baseline"]["perplexity"]
+    held_out = metrics["validation"]
+    assert held_out["perplexity_mixed"] <= held_out["perplexity"]
+    parts = [held_out["mixture"][f"{part}_weight"] for part in ("network", "ngrams", "cache")]
+    assert sum(parts) == pytest.approx(1, abs=2e-4)
+    assert metrics["perplexity_mixed_low"] < metrics["perplexity_mixed_high"]
     history = read_json(finished.folder / "models/language_model_network/history.json")
     fallen = [epoch["validation_perplexity"] for epoch in history["epochs"]]
     assert fallen == sorted(fallen, reverse=True)
@@ -145,6 +150,9 @@ def test_a_text_is_continued_the_same_for_the_same_seed(project):
         for seed in ("1", "2")
     }
     assert len(likeliest) == 1
+    told = json.loads(run(project, "generate", "The film", "--mixed", "--json"))
+    assert told["text"] == " ".join(["The film", *told["words"]])
+    assert told["perplexity"] > 1
 
 
 def test_a_language_model_and_a_foreign_vocabulary_are_refused(project):
@@ -238,7 +246,8 @@ def test_a_broken_series_stops_the_pipeline_and_leaves_the_model(project):
 
 def test_sentiment_starts_from_the_language_model(project):
     start = sha256_file(project.folder / "models/language_model/start.npz")
-    change(project, "classification", "train", hidden_size=32)  # as the language model has
+    # As the language model has them.
+    change(project, "classification", "train", hidden_size=32, bidirectional=False)
     change(project, "classification", "pretrained", model="models/language_model")
     for foreign in (None, "0" * 64):  # what a folder holds may change: it must be pinned
         change(project, "classification", "pretrained", sha256=foreign)

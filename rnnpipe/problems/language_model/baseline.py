@@ -8,19 +8,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnpipe.metrics.perplexity import LogLoss
-from rnnpipe.problems.language_model.files import BASELINE, SEQUENCES, open_texts
+from rnnpipe.problems.language_model.files import BASELINE, NGRAMS, SEQUENCES, open_texts
 from rnnpipe.problems.language_model.params import LanguageModelParams
 from rnnpipe.storage.files import atomic_file
-from rnnpipe.text.ngrams import learn_ngrams
+from rnnpipe.text.ngram_file import save_ngrams
+from rnnpipe.text.ngrams import learn_ngrams, prune_ngrams
 from rnnpipe.text.vocabulary import Vocabulary
 from rnnpipe.text.windows import count_predictions
 
 
 def learn_and_judge(params: LanguageModelParams) -> Mapping[str, Any]:
-    """Count on train; keep what each text of validation and test costs.
+    """Count on train; keep what each text of validation and test costs, and part of the counts.
 
-    The words of test are read here, as by sentiment's baseline: the counts, far larger than what
-    they cost to learn, are not kept. Nothing is chosen by them, and no figure of test is told.
+    The words of test are read here, as by sentiment's baseline: all the counts, far larger than
+    what they cost to learn, are not kept. Nothing is chosen by them, and no figure of test is told.
+    What the network is mixed with is a smaller model, without the longest runs met but once.
     """
     sequences, rows = open_texts()
     size = len(Vocabulary.load(SEQUENCES / "vocabulary.json"))
@@ -29,6 +31,7 @@ def learn_and_judge(params: LanguageModelParams) -> Mapping[str, Any]:
     nats = model.judge_texts(sequences, judged)
     with atomic_file(BASELINE) as partial:
         pq.write_table(pa.table({"row": judged, "nats": nats}), partial, compression="zstd")
+    save_ngrams(prune_ngrams(model), NGRAMS)
     held_out = rows["validation"]
     found = LogLoss(float(nats[: len(held_out)].sum()), count_predictions(sequences, held_out))
     return {

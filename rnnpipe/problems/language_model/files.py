@@ -17,6 +17,8 @@ VALIDATED = Path("reports/validation_sequences.json")
 _PLACES = paths_of("language_model")
 
 BASELINE = _PLACES.data / "ngrams.parquet"
+NGRAMS = _PLACES.data / "ngrams.npz"  # as far as the mixture needs them
+MIXTURE = _PLACES.data / "mixture.json"
 LOSSES = _PLACES.data / "losses"
 NETWORK = _PLACES.network
 REPORTS = _PLACES.reports

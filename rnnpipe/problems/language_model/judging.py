@@ -1,6 +1,6 @@
 """A language model's exact loss, over all words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -48,45 +48,66 @@ def judge_texts(
 ) -> NDArray[np.float64]:
     """Return each text's summed loss in nats, ``float64[directions, n]``; see :func:`judge`."""
     directions = directions or model.directions
-    run = compile_judging(model, directions)
     nats = np.zeros((directions, len(rows)))
-    batches = sorted_batches(sequences.lengths[rows], _JUDGED_BATCH)
-    for batch in track(batches, "judging texts", "batches"):
-        state = model.zero_state(len(batch))
-        for window in cut_windows(sequences, rows[batch], _JUDGED_WINDOW, model.directions):
-            losses, state = run(window.inputs, window.targets, window.lengths, state)
-            nats[:, batch] += losses.numpy()
+    for batch, losses in judge_predictions(model, sequences, rows, directions):
+        nats[:, batch] = losses.sum(axis=2, dtype=np.float64)
     return nats
 
 
+def judge_predictions(
+    model: LanguageModel,
+    sequences: Ragged,
+    rows: NDArray[np.int64],
+    directions: int | None = None,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield each prediction's loss in nats, batch by batch of texts of like length.
+
+    Args:
+        model: any language model.
+        sequences: token ids, ragged; they may stay on disk.
+        rows: ``int64[n]``, which of them.
+        directions: 1 judges the forward direction alone; None all there are.
+
+    Yields:
+        ``int64[batch]``, places in ``rows``, and ``float32[directions, batch, time]``, for each
+        text its words in the direction's order and its end; zero behind that.
+    """
+    directions = directions or model.directions
+    run = compile_judging(model, directions)
+    batches = sorted_batches(sequences.lengths[rows], _JUDGED_BATCH)
+    for batch in track(batches, "judging texts", "batches"):
+        state = model.zero_state(len(batch))
+        parts = []
+        for window in cut_windows(sequences, rows[batch], _JUDGED_WINDOW, model.directions):
+            losses, state = run(window.inputs, window.targets, window.lengths, state)
+            parts.append(losses.numpy())
+        yield batch, np.concatenate(parts, axis=2)
+
+
 def compile_judging(model: LanguageModel, directions: int) -> Callable[..., tuple[Any, Any]]:
-    """Compile each text's exact summed loss over a window, dropout off.
+    """Compile each prediction's exact loss over a window, dropout off.
 
     It takes a window's ``inputs``, ``targets`` and ``lengths`` and the state before, and gives
-    ``float64[directions, batch]`` and the state after.
+    ``float32[directions, batch, time]``, zero where nothing is predicted, and the state after.
     """
 
     def run(inputs: Any, targets: Any, lengths: Any, state: Any) -> tuple[Any, Any]:
         predicted, after = model(inputs, lengths, state, training=False)
         real = tf.sequence_mask(lengths, tf.shape(inputs)[2])
-        texts = tf.where(real)[:, 0]
-        sums = [
-            tf.math.unsorted_segment_sum(
-                tf.cast(
-                    exact_losses(
-                        tf.boolean_mask(predicted[direction], real),
-                        tf.boolean_mask(targets[direction], real),
-                        model.words,
-                        model.bias.value,
-                    ),
-                    tf.float64,
+        losses = [
+            tf.scatter_nd(
+                tf.where(real),
+                exact_losses(
+                    tf.boolean_mask(predicted[direction], real),
+                    tf.boolean_mask(targets[direction], real),
+                    model.words,
+                    model.bias.value,
                 ),
-                texts,
-                tf.shape(lengths)[0],
+                tf.shape(real, tf.int64),
             )
             for direction in range(directions)
         ]
-        return tf.stack(sums), after
+        return tf.stack(losses), after
 
     compiled: Callable[..., tuple[Any, Any]] = tf.function(
         run,

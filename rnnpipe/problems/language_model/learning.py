@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpipe.errors import TrainingError
 from rnnpipe.networks.optimizers import Optimizer
 from rnnpipe.networks.training import StepResult, TrainingTask, draw_fraction
 from rnnpipe.problems.language_model.files import SEQUENCES, WORD_VECTORS, open_texts
@@ -23,7 +22,9 @@ def learn(params: LanguageModelParams) -> TrainingTask:
     """A fresh language model with its texts, and validation to judge it by.
 
     Its loss is in nats a word, of the forward direction on validation, of all directions in
-    training: there the softmax over some words estimates that over all.
+    training: there the softmax over some words estimates that over all. Its weights are the last
+    epoch's or an earlier one's, no average of them: where the learning rate falls to zero, there
+    is nothing left to average out.
     """
     train = params.train
     sequences, rows = open_texts()
@@ -31,12 +32,6 @@ def learn(params: LanguageModelParams) -> TrainingTask:
     vocabulary = Vocabulary.load(SEQUENCES / "vocabulary.json")
     counts = count_words(sequences, texts, len(vocabulary))
     vectors = np.load(WORD_VECTORS) if train.embedding == "word_vectors" else None
-    if vectors is not None and vectors.shape[1] < train.embedding_size:
-        raise TrainingError(
-            f"train.embedding_size is {train.embedding_size}, but {WORD_VECTORS} only"
-            f" {vectors.shape[1]} wide: raise word_vectors.size in the root's params.yaml, lower the"
-            " first, or set train.embedding to uniform"
-        )
     model: LanguageModel = build_language_model(train, vocabulary, vectors, counts)
 
     def batches(epoch: int) -> list[tuple[int, int, NDArray[np.int64]]]:

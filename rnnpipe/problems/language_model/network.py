@@ -176,8 +176,8 @@ def build_language_model(
     Args:
         params: the network's shape; its seed decides the first weights.
         vocabulary: what the ids stand for; the model keeps its fingerprint.
-        word_vectors: ``float32[vocabulary_size, >= embedding_size]`` to start the embedding
-            from; None starts it at random.
+        word_vectors: ``float32[vocabulary_size, any]`` to start the embedding from, by their
+            first values; what they lack in width starts at random. None starts all at random.
         counts: ``int64[vocabulary_size]``, how often each id must be predicted in the training
             texts; the model starts out knowing it. None starts from uniform.
     """
@@ -197,7 +197,21 @@ def build_language_model(
         name="language_model",
     )
     if word_vectors is not None:
-        model.embedding.words.embeddings.assign(word_vectors[:, : params.embedding_size])
+        model.embedding.words.embeddings.assign(
+            _of_width(word_vectors, params.embedding_size, params.seed)
+        )
     if counts is not None:
         model.bias.assign(np.log(smoothed_frequencies(counts)).astype(np.float32))
     return model
+
+
+def _of_width(vectors: NDArray[np.float32], width: int, seed: int) -> NDArray[np.float32]:
+    """Cut vectors, or add values to each that are drawn at random.
+
+    The columns of word vectors come by falling importance: what is added is spread as their last
+    one, so that it tells words apart without drowning what is known of them.
+    """
+    known = vectors[:, :width]
+    shape = (len(known), width - known.shape[1])
+    added = np.random.default_rng(seed).normal(0, known[:, -1].std(), shape)
+    return np.concatenate([known, added.astype(np.float32)], axis=1)

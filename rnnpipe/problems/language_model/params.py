@@ -13,17 +13,25 @@ class LanguageTrain(Training, Embedding, Recurrence):
     """The language model and its training."""
 
     hidden_size: int = knob(
-        128,
+        512,
         "units in a recurrent layer, a direction",
         "larger: lower perplexity, more cost; a classifier that starts from it must have the same",
         ge=1,
         le=4096,
     )
     bidirectional: bool = knob(
-        True,
+        False,
         "learn a second model of the reversed text, with the same word vectors (ELMo, Peters et al."
         " 2018); the perplexity is the forward one's",
         "true: a bidirectional classifier can start from it; twice the cost",
+    )
+    embedding_size: int = knob(
+        192,
+        "width of a word's vector, by which it is read and predicted; where the word vectors are"
+        " narrower, the further values start at random",
+        "larger: lower perplexity, more cost: every candidate is scored by as many values",
+        ge=1,
+        le=1024,
     )
     word_dropout_rate: Real = knob(
         0.0,
@@ -55,7 +63,7 @@ class LanguageTrain(Training, Embedding, Recurrence):
         le=100_000,
     )
     sampled_words: int = knob(
-        1024,
+        2048,
         "words that a training step tells the right one from, drawn anew each step, frequent ones"
         " more often (sampled softmax, Jean et al. 2015); 0: the whole vocabulary. Judging always"
         " uses the whole",
@@ -64,14 +72,14 @@ class LanguageTrain(Training, Embedding, Recurrence):
         le=1_000_000,
     )
     epochs: int = knob(
-        3,
+        2,
         "most passes over the training reviews",
         "more: longer, lower perplexity until it learns by heart",
         ge=1,
         le=1000,
     )
     learning_rate: Real = knob(
-        0.003,
+        0.0035,
         "step size at the start",
         "higher: faster and less stable; lower: slower and stabler",
         gt=0.0,

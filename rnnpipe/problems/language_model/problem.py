@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from rnnpipe.registry.selection import Selection
 
 if TYPE_CHECKING:
     from rnnpipe.networks.training import TrainingTask
-    from rnnpipe.registry.decision import Lineage
+    from rnnpipe.registry.decision import Gate, Lineage
     from rnnpipe.reporting.wording import Wording
 
 
@@ -71,6 +71,11 @@ class LanguageModel(Problem[LanguageModelParams]):
         from rnnpipe.problems.language_model.evaluate import evaluate
 
         return evaluate(params)
+
+    def gates(self, metrics: Mapping[str, Any], params: LanguageModelParams) -> Sequence[Gate]:
+        from rnnpipe.problems.language_model.gates import gates_of
+
+        return gates_of(metrics)
 
     def assemble(self, params: LanguageModelParams, lineage: Lineage) -> str:
         from rnnpipe.problems.language_model.register import assemble_model

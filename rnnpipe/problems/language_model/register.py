@@ -1,12 +1,21 @@
 """The folder in which a language model is registered."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnpipe.problems.language_model.files import LOSSES, NETWORK, REPORTS, SEQUENCES
+from rnnpipe.problems.language_model.files import (
+    LOSSES,
+    MIXTURE,
+    NETWORK,
+    NGRAMS,
+    REPORTS,
+    SEQUENCES,
+)
 from rnnpipe.problems.language_model.params import LanguageModelParams
 from rnnpipe.registry.card import card
 from rnnpipe.registry.decision import Lineage
@@ -20,22 +29,26 @@ from rnnpipe.text.vocabulary import Vocabulary
 
 def assemble_model(params: LanguageModelParams, lineage: Lineage) -> str:
     """Write ``models/language_model`` and return its SHA-256."""
+    metrics = read_json(REPORTS / "metrics.json")
     return assemble(
         paths_of("language_model").model,
         files={
             "network.keras": NETWORK / "network.keras",
             "network.onnx": NETWORK / "network.onnx",
             "start.npz": NETWORK / "start.npz",
+            "ngrams.npz": NGRAMS,
+            "mixture.json": MIXTURE,
             "vocabulary.json": SEQUENCES / "vocabulary.json",
             "metrics.json": REPORTS / "metrics.json",
         },
         params={"problem": "language_model", "train": params.train.model_dump(mode="json")},
         card=card(
             "language_model",
-            "A recurrent neural network that reads a text word by word and tells what comes next.",
+            "A recurrent neural network that reads a text word by word and tells what comes next,"
+            f" alone and mixed: {_parts(metrics)}.",
             f"n-grams of up to {params.baseline.order} words, modified Kneser-Ney smoothing",
-            ("perplexity", "bits_per_character", "unknown_share", "words"),
-            read_json(REPORTS / "metrics.json"),
+            ("perplexity", "perplexity_mixed", "bits_per_character", "unknown_share", "words"),
+            metrics,
             lineage,
             use="Starting another network from it, judging how usual a text is, and playing.",
             limits=(
@@ -48,10 +61,22 @@ def assemble_model(params: LanguageModelParams, lineage: Lineage) -> str:
             ),
             loading='    rnnpipe generate --model PATH "The film"\n\n'
             "`network.onnx` computes it: `token_ids`, `int32[batch, time]`, and `state` to"
-            " `logits`, `float32[batch, vocabulary_size]`, and `state_after`.",
+            " `logits`, `float32[batch, vocabulary_size]`, and `state_after`. `ngrams.npz` and"
+            " `mixture.json` are what it is mixed with (`rnnpipe generate --mixed`).",
         ),
         scores=_write_scores,
     )
+
+
+def _parts(metrics: Mapping[str, Any]) -> str:
+    """Say what the parts of the mixture weigh in the mean."""
+    weights = metrics["validation"]["mixture"]
+    described = (
+        ("network", "the network"),
+        ("ngrams", "n-grams, without the longest runs that were met but once"),
+        ("cache", "the text's own words so far"),
+    )
+    return ", ".join(f"{what} {weights[f'{name}_weight']:.1%}" for name, what in described)
 
 
 def _write_scores(target: Path) -> None:
