@@ -169,6 +169,56 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]
         }
 
 
+@keras.saving.register_keras_serializable("rnnpipe")
+class Calibration(keras.layers.Layer):  # type: ignore[misc]
+    """Logits that are as sure as they are right: times ``exp(level) * words ** slope``.
+
+    To the one logit of two classes ``tilt * words / longest`` is added. It has no weights: it is fitted when
+    the others are learnt. The number of words is that of the token ids that are no padding, whether
+    or not the padding is masked, between ``shortest`` and ``longest``.
+    """
+
+    def __init__(
+        self,
+        level: float,
+        slope: float,
+        tilt: float,
+        shortest: int,
+        longest: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.level = level
+        self.slope = slope
+        self.tilt = tilt
+        self.shortest = shortest
+        self.longest = longest
+
+    def call(self, logits: Any, token_ids: Any) -> Any:
+        """Map ``float32[batch]`` or ``float32[batch, K]``, and ``int32[batch, time]``, to logits."""
+        words = tf.reduce_sum(tf.cast(tf.not_equal(token_ids, PADDING_ID), tf.float32), axis=1)
+        words = tf.clip_by_value(words, float(self.shortest), float(self.longest))
+        factors = tf.exp(self.level + self.slope * tf.math.log(words))
+        if len(logits.shape) == 1:
+            return logits * factors + self.tilt * words / float(self.longest)
+        return logits * factors[:, None]
+
+    def compute_output_shape(self, logits_shape: Any, token_ids_shape: Any) -> Any:
+        """Return the shape of the logits."""
+        return logits_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "level": self.level,
+            "slope": self.slope,
+            "tilt": self.tilt,
+            "shortest": self.shortest,
+            "longest": self.longest,
+        }
+
+
 def _mean(sequences: Any, lengths: Any, real: Any) -> Any:
     """Average ``float32[batch, time, width]`` over each sequence's own steps, which are real."""
     total = tf.reduce_sum(tf.where(real, sequences, 0.0), axis=1)
