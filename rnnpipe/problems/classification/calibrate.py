@@ -57,14 +57,12 @@ def calibrate(
     found = fit_temperature(texts, sentences, weights)
     _log.info(
         "how sure the network may be was fitted on %s reviews and %s sentences of validation: logits"
-        " count %.2f of a text of 10 words, %.2f of 200; %+.2f of one of %d for leaning to one side",
+        " count %.2f of a text of 10 words, %.2f of one of 200",
         f"{len(texts.labels):,}",
         f"{len(sentences.labels):,}",
-        *found.apply(np.ones((2, 1), np.float32), np.array([10, 200]))[:, 0],
-        found.tilt,
-        found.longest,
+        *found.apply(np.ones((2, 2), np.float32), np.array([10, 200]))[:, 0],
     )
-    told = {"level": found.level, "slope": found.slope, "tilt": found.tilt}
+    told = {"level": found.level, "slopes": list(found.slopes)}
     report = _figures(texts, sentences, *judged) | {"calibration": told | {"before": before}}
     return calibrated(network, found), report
 
@@ -73,8 +71,7 @@ def calibrated(network: keras.Model, temperature: Temperature) -> keras.Model:
     """Put a temperature behind a classifier; the weights stay shared."""
     layer = Calibration(
         temperature.level,
-        temperature.slope,
-        temperature.tilt,
+        temperature.slopes,
         temperature.shortest,
         temperature.longest,
         name="calibration",

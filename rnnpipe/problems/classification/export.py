@@ -90,14 +90,17 @@ def _calibrated(graph: Graph, layer: Calibration, logits: str) -> str:
     """Have the number of words say how sure logits are, as :class:`Calibration` does."""
     words = cast(graph, _counted(graph, "token_ids"), np.float32)
     words = graph.add("Max", words, graph.weight(layer.shortest))
-    words = graph.add("Min", words, graph.weight(layer.longest))
-    slope = graph.add("Mul", graph.add("Log", words), graph.weight(layer.slope))
-    factors = graph.add("Exp", graph.add("Add", slope, graph.weight(layer.level)))
-    if len(layer.output.shape) > 1:
+    lengths = graph.add("Log", graph.add("Min", words, graph.weight(layer.longest)))
+    slope, *other = (graph.weight(slope) for slope in layer.slopes)
+    two = len(layer.output.shape) == 1
+    if two:
+        second = graph.add("Less", graph.weight(0), logits)
+        slope = graph.add("Where", second, *other, slope)
+    rise = graph.add("Add", graph.add("Mul", slope, lengths), graph.weight(layer.level))
+    factors = graph.add("Exp", rise)
+    if not two:
         factors = graph.add("Unsqueeze", factors, graph.constant([1]))
-        return graph.add("Mul", logits, factors)
-    tilt = graph.add("Mul", words, graph.weight(layer.tilt / layer.longest))
-    return graph.add("Add", graph.add("Mul", logits, factors), tilt)
+    return graph.add("Mul", logits, factors)
 
 
 def _embedded(graph: Graph, layer: NgramEmbedding, token_ids: str) -> str:
