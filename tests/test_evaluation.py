@@ -6,8 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from rnnpipe.metrics.calibration import calibration_error
 from rnnpipe.metrics.classification import CLASSIFICATION_METRICS
-from rnnpipe.metrics.curves import calibration_error, curves
+from rnnpipe.metrics.curves import curves
 from rnnpipe.metrics.interval import bootstrap, flatten
 from rnnpipe.metrics.paired import mcnemar, paired_test
 from rnnpipe.problems.classification.evaluate import against_largest_class

@@ -8,13 +8,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from rnnpipe.metrics.calibration import calibration_error
 from rnnpipe.metrics.classification import (
     CLASSIFICATION_METRICS,
     by_class,
     called,
     probabilities_of,
 )
-from rnnpipe.metrics.curves import calibration_error, curves
+from rnnpipe.metrics.curves import curves
 from rnnpipe.metrics.interval import resample
 from rnnpipe.metrics.multiclass import BY_CLASS, ClassFigures, lay_out
 from rnnpipe.metrics.paired import paired_test

@@ -7,10 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from rnnpipe.metrics.calibration import calibration_bins
 from rnnpipe.metrics.classification import IMBALANCED, by_class, called
 
 MOST_LINES = 10  # classes that have a line of their own
-_CALIBRATION_BINS = 10
 _LENGTH_GROUPS = 8
 _CURVE_POINTS = 300
 
@@ -32,26 +32,12 @@ def curves(
     Returns:
         ``confusion`` (actual, predicted; a row a review, as DVC's template wants it), ``roc`` and
         ``precision_recall`` (of label 1; of more than two classes the mean over each against the
-        rest), ``calibration`` (ten bins of equal width; empty ones left out; Guo et al. 2017: of
-        two the share of label 1, of more whether the class that was called is right),
+        rest), ``calibration`` (:func:`rnnpipe.metrics.calibration.calibration_bins`),
         ``accuracy_by_length`` (eight groups of like size). Of more than two classes and at most
         ten, or where one is far larger, ``roc_by_class`` and ``precision_recall_by_class``, too.
     """
-    two = probabilities.ndim == 1
     answers = called(probabilities)
-    confidence = probabilities if two else probabilities.max(axis=1)
-    table = pd.DataFrame(
-        {
-            "probability": confidence,
-            "length": lengths,
-            "right": answers == labels,
-            "observed": labels if two else answers == labels,
-            "bin": np.minimum((confidence * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1),
-        }
-    )
-    calibration = table.groupby("bin").agg(
-        probability=("probability", "mean"), observed=("observed", "mean"), n=("observed", "size")
-    )
+    table = pd.DataFrame({"length": lengths, "right": answers == labels})
     by_length = table.sort_values("length", kind="stable").reset_index(drop=True)
     by_length["group"] = by_length.index * _LENGTH_GROUPS // len(by_length)
     grouped = by_length.groupby("group").agg(
@@ -64,15 +50,9 @@ def curves(
     return {
         "confusion": pd.DataFrame({"actual": named[labels], "predicted": named[answers]}),
         **_rated(labels, probabilities, named),
-        "calibration": calibration.reset_index(drop=True),
+        "calibration": calibration_bins(labels, probabilities),
         "accuracy_by_length": grouped.reset_index(drop=True),
     }
-
-
-def calibration_error(calibration: pd.DataFrame) -> float:
-    """Mean gap between given and observed probability, weighted by rows."""
-    gaps = (calibration["probability"] - calibration["observed"]).abs()
-    return float(np.average(gaps, weights=calibration["n"]))
 
 
 def _rated(

@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rnnpipe.networks.backend import keras, tf
-from rnnpipe.networks.layers import NgramEmbedding, Pooling, RightAligned
+from rnnpipe.networks.layers import Calibration, NgramEmbedding, Pooling, RightAligned
 from rnnpipe.networks.recurrent import Recurrent
 
 LANDMARKS = (0, 100, 300)  # steps before the end that the summary tells of
@@ -177,8 +177,8 @@ def _gradient_norms(
                     value = vectors = layer(value)
                 case keras.layers.Dense() | keras.layers.Reshape():
                     value = layer(value)
-                case keras.layers.InputLayer() | keras.layers.Dropout():
-                    pass
+                case keras.layers.InputLayer() | keras.layers.Dropout() | Calibration():
+                    pass  # the loss that was learnt from is of what is not calibrated yet
                 case _:
                     name = type(layer).__name__
                     raise TypeError(f"found a layer {name}, which has no rule for gradients yet")

@@ -44,6 +44,7 @@ _CLASSES = {
 _OUR_CLASSES = {
     f"rnnpipe>{name}"
     for name in (
+        "Calibration",
         "DirectForecaster",
         "LanguageModel",
         "NgramEmbedding",

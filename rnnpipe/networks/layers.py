@@ -5,6 +5,7 @@ lengths. No step needs a mask then: a forward pass never sees what lies behind a
 end, and a backward pass runs forward over the sequence reversed within its length.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from rnnpipe.networks.backend import keras, tf
@@ -166,6 +167,49 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]
             "how": self.how,
             "bidirectional": self.bidirectional,
             "shortcut": self.shortcut,
+        }
+
+
+@keras.saving.register_keras_serializable("rnnpipe")
+class Calibration(keras.layers.Layer):  # type: ignore[misc]
+    """Logits that are as sure as they are right: times ``exp(level) * words ** slope``.
+
+    Of two classes the slope is the first of ``slopes`` where the first class is called, else the
+    second; of more it is the first. There are no weights: this is fitted when the others are learnt.
+    The number of words is that of the token ids that are no padding, whether or not the padding is
+    masked, between ``shortest`` and ``longest``.
+    """
+
+    def __init__(
+        self, level: float, slopes: Sequence[float], shortest: int, longest: int, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.level = level
+        self.slopes = tuple(slopes)
+        self.shortest = shortest
+        self.longest = longest
+
+    def call(self, logits: Any, token_ids: Any) -> Any:
+        """Map ``float32[batch]`` or ``float32[batch, K]``, and ``int32[batch, time]``, to logits."""
+        words = tf.reduce_sum(tf.cast(tf.not_equal(token_ids, PADDING_ID), tf.float32), axis=1)
+        lengths = tf.math.log(tf.clip_by_value(words, float(self.shortest), float(self.longest)))
+        if len(logits.shape) == 1:
+            slopes = tf.where(logits > 0, self.slopes[1], self.slopes[0])
+            return logits * tf.exp(slopes * lengths + self.level)
+        return logits * tf.exp(self.slopes[0] * lengths + self.level)[:, None]
+
+    def compute_output_shape(self, logits_shape: Any, token_ids_shape: Any) -> Any:
+        """Return the shape of the logits."""
+        return logits_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "level": self.level,
+            "slopes": list(self.slopes),
+            "shortest": self.shortest,
+            "longest": self.longest,
         }
 
 

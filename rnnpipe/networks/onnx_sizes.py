@@ -282,9 +282,9 @@ def _axis(axis: int, rank: int) -> int:
 _RULES: dict[str, _Rule] = {
     "Identity": _same,
     "Cast": _same,
-    **dict.fromkeys(("Not", "Relu", "ReverseSequence"), _same_shape),
+    **dict.fromkeys(("Exp", "Log", "Not", "Relu", "ReverseSequence"), _same_shape),
     **dict.fromkeys(
-        ("Add", "Div", "Equal", "Less", "Max", "Mod", "Mul", "Sub", "Where"), _broadcast
+        ("Add", "Div", "Equal", "Less", "Max", "Min", "Mod", "Mul", "Sub", "Where"), _broadcast
     ),
     **dict.fromkeys(("ReduceMax", "ReduceSum"), _reduce),
     **dict.fromkeys(_GATES, _recurrent),

@@ -96,6 +96,13 @@ class Problem(ABC, Generic[P]):
     def learn(self, params: P) -> "TrainingTask":
         """Return a fresh network with all that its training needs."""
 
+    def calibrate(self, params: P, network: Any) -> tuple[Any, Mapping[str, Any]]:
+        """Return a trained network that is as sure as it is right, and figures of that.
+
+        Here the network as it is, and none.
+        """
+        return network, {}
+
     @abstractmethod
     def export(self, network: Any, path: Path) -> None:
         """Write a trained network, to a file, in the form that is used."""

@@ -65,6 +65,7 @@ def build_page(
         comparisons=list(_comparisons(metrics, wording)),
         classes=list(_classes(metrics)),
         without_shared=_part(metrics, "without_shared"),
+        sentences=_part(metrics, "validation", "sentences"),
         pictures=list(_pictures(story.pictures, wording)),
         epochs=epochs,
         columns=columns(epochs),

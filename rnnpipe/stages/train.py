@@ -55,11 +55,13 @@ def _train(params: Params, team: ProcessGroup) -> None:
             live.next_step()
 
         history = training.fit(task, params.train, checkpoint, on_epoch, team, report.step)
+    network, calibration = problem.calibrate(params, task.network)
+    told = history.report | ({"calibration": calibration} if calibration else {})
     with atomic_directory(problem.paths.network) as folder:
-        save_network(task.network, folder / "network.keras")
-        problem.export(task.network, folder / "network.onnx")
-        problem.check_export(params, task.network, folder / "network.onnx")
-        write_json(folder / "history.json", history.report)
+        save_network(network, folder / "network.keras")
+        problem.export(network, folder / "network.onnx")
+        problem.check_export(params, network, folder / "network.onnx")
+        write_json(folder / "history.json", told)
     Checkpoint(checkpoint).remove()
     logging.getLogger(__name__).info("kept the weights of epoch %d", history.best_epoch)
 

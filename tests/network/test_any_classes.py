@@ -91,7 +91,9 @@ def write_project(params, folder: Path, classes) -> None:
         {"epoch": 1, "loss": 1.0, "validation_loss": 1.1, "accuracy": 0.5, "gradient_norm": 1.0}
         | {"validation_accuracy": 0.4}
     ]
-    write_json(folder / "models/network/history.json", {"epochs": epochs, "best_epoch": 1})
+    told = {"ece": 0.02, "sentences": {"accuracy": 0.7, "ece": 0.04, "n": 400}}
+    history = {"epochs": epochs, "best_epoch": 1, "calibration": told}
+    write_json(folder / "models/network/history.json", history)
 
 
 @pytest.fixture(scope="module", params=[ODD, STARS], ids=["odd", "stars"])
@@ -203,6 +205,7 @@ def test_the_card_and_the_page_speak_of_the_classes(project):
     card = (folder / "models/sentiment/README.md").read_text()
     assert f"one of {len(classes)} labels" in card
     assert f"`logits`, `float32[batch, {len(classes)}]`" in card
+    assert "single sentences of validation it names the label of the whole text in 70.0 %" in card
     assert ("quadratic_kappa" in card) == (classes == STARS)
     assert ("`` a `b` $c$ | <i> ``" in card) == (classes == ODD)
     assert read_json(folder / "models/sentiment/params.json")["label_names"] == list(classes)

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.metrics import classification_report
 
+from rnnpipe.metrics.calibration import calibration_error
 from rnnpipe.metrics.classification import (
     CLASSIFICATION_METRICS,
     by_class,
     called,
     probabilities_of,
 )
-from rnnpipe.metrics.curves import calibration_error, curves
+from rnnpipe.metrics.curves import curves
 from rnnpipe.metrics.interval import bootstrap, flatten, resample
 from rnnpipe.metrics.multiclass import ClassFigures, lay_out
 from rnnpipe.metrics.paired import mcnemar, paired_test
@@ -44,6 +45,7 @@ from rnnpipe.text.sequences import load_split
 def evaluate(params: ClassificationParams) -> Mapping[str, Any]:
     """Predict validation and test with what will be used, then measure, draw and write."""
     network = ExportedNetwork(NETWORK / "network.onnx")
+    history = read_json(NETWORK / "history.json")
     padding = Padding.of(params.train)
     classes = classes_of(SEQUENCES / "index.parquet")
     reviews = pq.read_table(REVIEWS, columns=["id", "split", "film", "duplicate_of"])
@@ -69,7 +71,9 @@ def evaluate(params: ClassificationParams) -> Mapping[str, Any]:
     )
     metrics = measure(test) | {
         "calibration_error": round(calibration_error(shown["calibration"]), 6),
-        "validation": measure(validation) | {"largest_class": largest_class},
+        "validation": measure(validation)
+        | {"largest_class": largest_class}
+        | history.get("calibration", {}),
         "baseline": measure_baseline(test) | {"validation": measure_baseline(validation)},
     }
     unshared = test[~test["id"].isin(_shared(reviews))]
@@ -80,7 +84,6 @@ def evaluate(params: ClassificationParams) -> Mapping[str, Any]:
         for name, table in shown.items():
             table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
         draw_evaluation(shown, classes, folder)
-        history = read_json(NETWORK / "history.json")
         draw_training(
             pd.DataFrame(history["epochs"]), history["best_epoch"], folder / "training.png"
         )

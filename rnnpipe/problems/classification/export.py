@@ -6,7 +6,13 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from rnnpipe.networks.backend import keras
-from rnnpipe.networks.layers import BIGRAM_MULTIPLIER, NgramEmbedding, Pooling, RightAligned
+from rnnpipe.networks.layers import (
+    BIGRAM_MULTIPLIER,
+    Calibration,
+    NgramEmbedding,
+    Pooling,
+    RightAligned,
+)
 from rnnpipe.networks.onnx_graph import Graph, cast, dense, save_graph, scanned
 from rnnpipe.networks.recurrent import Recurrent
 from rnnpipe.text.tokens import PADDING_ID
@@ -40,6 +46,8 @@ def save_classifier(model: keras.Model, path: Path) -> None:
                 value = dense(graph, layer, value)
             case keras.layers.Reshape():
                 value = graph.add("Squeeze", value, graph.constant([1]))
+            case Calibration():
+                value = _calibrated(graph, layer, value)
             case keras.layers.InputLayer() | keras.layers.Dropout():
                 pass
             case _:
@@ -64,13 +72,35 @@ def _aligned(graph: Graph, layer: RightAligned, token_ids: str) -> tuple[str, st
     whole = graph.add("Expand", time, batch)  # int64[batch]
     if not layer.mask:
         return graph.add("Transpose", token_ids, perm=[1, 0]), cast(graph, whole, np.int32)
-    padding = graph.add("Equal", token_ids, graph.constant(PADDING_ID, np.int32))
-    words = cast(graph, graph.add("Not", padding), np.int64)
-    lengths = graph.add("ReduceSum", words, graph.constant([1]), keepdims=0)
+    lengths = _counted(graph, token_ids)
     if layer.padding_side == "left":
         for ends in (whole, lengths):
             token_ids = graph.add("ReverseSequence", token_ids, ends, batch_axis=0, time_axis=1)
     return graph.add("Transpose", token_ids, perm=[1, 0]), cast(graph, lengths, np.int32)
+
+
+def _counted(graph: Graph, token_ids: str) -> str:
+    """Count the words of each row, ``int64[batch]``."""
+    padding = graph.add("Equal", token_ids, graph.constant(PADDING_ID, np.int32))
+    words = cast(graph, graph.add("Not", padding), np.int64)
+    return graph.add("ReduceSum", words, graph.constant([1]), keepdims=0)
+
+
+def _calibrated(graph: Graph, layer: Calibration, logits: str) -> str:
+    """Have the number of words say how sure logits are, as :class:`Calibration` does."""
+    words = cast(graph, _counted(graph, "token_ids"), np.float32)
+    words = graph.add("Max", words, graph.weight(layer.shortest))
+    lengths = graph.add("Log", graph.add("Min", words, graph.weight(layer.longest)))
+    slope, *other = (graph.weight(slope) for slope in layer.slopes)
+    two = len(layer.output.shape) == 1
+    if two:
+        second = graph.add("Less", graph.weight(0), logits)
+        slope = graph.add("Where", second, *other, slope)
+    rise = graph.add("Add", graph.add("Mul", slope, lengths), graph.weight(layer.level))
+    factors = graph.add("Exp", rise)
+    if not two:
+        factors = graph.add("Unsqueeze", factors, graph.constant([1]))
+    return graph.add("Mul", logits, factors)
 
 
 def _embedded(graph: Graph, layer: NgramEmbedding, token_ids: str) -> str:

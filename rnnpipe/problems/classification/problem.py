@@ -78,6 +78,13 @@ class Classification(Problem[ClassificationParams]):
 
         return learn(params)
 
+    def calibrate(
+        self, params: ClassificationParams, network: Any
+    ) -> tuple[Any, Mapping[str, Any]]:
+        from rnnpipe.problems.classification.calibrate import calibrate
+
+        return calibrate(params, network)
+
     def export(self, network: Any, path: Path) -> None:
         from rnnpipe.problems.classification.export import save_classifier
 

@@ -1,8 +1,9 @@
 """The folder in which a sentiment model is registered."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from rnnpipe.errors import printable
 from rnnpipe.problems.classification.classes import classes_of
@@ -59,6 +60,7 @@ def assemble_model(params: ClassificationParams, lineage: Lineage) -> str:
                 "It knows the words in `vocabulary.json`; every other word is one and the same to"
                 " it.",
                 f"It reads at most {params.train.sequence_length} words of a text.",
+                *_of_sentences(metrics),
                 "It has only ever seen two labels: a neutral text gets one of them as well."
                 if two
                 else f"It has only ever seen these {len(classes)} labels: a text that fits none of"
@@ -79,6 +81,17 @@ def assemble_model(params: ClassificationParams, lineage: Lineage) -> str:
         ),
         scores=lambda target: write_predictions(target, predictions, REVIEWS),
     )
+
+
+def _of_sentences(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence on single sentences, where they were judged."""
+    validation = metrics["validation"]
+    if sentences := validation.get("sentences"):
+        yield (
+            "The fewer words, the less they tell: asked about single sentences of validation it names"
+            f" the label of the whole text in {100 * sentences['accuracy']:.1f} % (expected"
+            f" calibration error {sentences['ece']:.3f}, of whole texts {validation['ece']:.3f})."
+        )
 
 
 def _summary(classes: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ WORDING = Wording(
         "auc_roc": ("AUC", True),
         "loss": ("Log loss", False),
         "calibration_error": ("Calibration error", False),
+        "ece": ("Calibration error", False),
         "precision_weighted": ("Precision, weighted", True),
         "recall_weighted": ("Recall, weighted", True),
         "f1_weighted": ("F1, weighted", True),
