@@ -20,7 +20,6 @@ from rnnpipe.registry.folder import check_model
 from rnnpipe.registry.manifest import MANIFEST
 from rnnpipe.registry.versions import histories, read_tags, versions
 
-pytestmark = pytest.mark.network
 NAME = "sentiment"
 DECISION = asdict(
     Decision(NAME, "approved", "0" * 64, (), 0.01, Lineage(None, {"network": "1" * 64}, ()))

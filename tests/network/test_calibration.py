@@ -22,8 +22,6 @@ from rnnpipe.text.batching import Padding
 from rnnpipe.text.tokens import FIRST_WORD_ID, Ragged
 from rnnpipe.text.vocabulary import Vocabulary
 
-pytestmark = pytest.mark.network
-
 WORDS = tuple(f"word{number}" for number in range(VOCABULARY - FIRST_WORD_ID))
 TEMPERATURES = st.builds(
     Temperature,
