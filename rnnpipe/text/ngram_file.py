@@ -76,8 +76,9 @@ def _order(
     size: int,
 ) -> Order:
     _require(followed.dtype == np.uint32 and followed.shape == (contexts,), "contexts")
+    # Before anything is made of so many: a file may claim any number.
+    _require(words.dtype.kind == "u" and words.shape == (int(followed.sum()),), "words")
     numbers = np.repeat(np.arange(contexts), followed.astype(np.int64))
-    _require(words.dtype.kind == "u" and words.shape == numbers.shape, "words")
     keys = numbers * size + words.astype(np.int64)
     _require(bool((np.diff(keys) > 0).all() and (words < size).all()), "words")
     _require(shares.dtype == np.float32 and shares.shape == keys.shape, "shares")

@@ -71,7 +71,9 @@ def test_n_grams_in_a_file_are_the_same_but_for_rounding_and_then_to_the_bit(tmp
     np.testing.assert_array_equal(loaded_kinds, kinds)
 
 
-@pytest.mark.parametrize("fault", ["missing", "cut", "no archive", "a word too large", "no shares"])
+@pytest.mark.parametrize(
+    "fault", ["missing", "cut", "no archive", "a word too large", "too many words", "no shares"]
+)
 def test_a_file_that_holds_no_n_grams_is_named(tmp_path, fault):
     path = tmp_path / "ngrams.npz"
     save_ngrams(prune_ngrams(learn(drawn(60), 3)), path)
@@ -86,6 +88,9 @@ def test_a_file_that_holds_no_n_grams_is_named(tmp_path, fault):
             path.write_bytes(b"n-grams")
         case "a word too large":
             arrays["words_2"][-1] = VOCABULARY_SIZE
+            np.savez(path, **arrays)
+        case "too many words":
+            arrays["followed_2"][0] = 2**32 - 1
             np.savez(path, **arrays)
         case "no shares":
             del arrays["shares_3"]

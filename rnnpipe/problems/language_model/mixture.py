@@ -40,15 +40,15 @@ class Predictions:
         network: ``float32[n]``, the network's probability of what came.
         ngrams: ``float32[n]``, the n-grams'; positive.
         cache: ``float32[n]``, that by the text's own words; may be 0.
-        contexts: ``int64[n]``, the kind of context the n-grams knew.
-        ages: ``int64[n]``, the age of the text.
+        contexts: ``uint8[n]``, the kind of context the n-grams knew.
+        ages: ``uint8[n]``, the age of the text.
     """
 
     network: NDArray[np.float32]
     ngrams: NDArray[np.float32]
     cache: NDArray[np.float32]
-    contexts: NDArray[np.int64]
-    ages: NDArray[np.int64]
+    contexts: NDArray[np.uint8]
+    ages: NDArray[np.uint8]
 
 
 def predict_by_parts(
@@ -74,8 +74,8 @@ def predict_by_parts(
         np.exp(-network_nats[real]),
         by_ngrams.astype(np.float32),
         by_cache.astype(np.float32),
-        contexts,
-        ages,
+        contexts.astype(np.uint8),  # of n-grams of six words, the longest, there are 61 kinds
+        ages.astype(np.uint8),
     )
 
 
