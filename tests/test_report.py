@@ -64,7 +64,8 @@ def story() -> Story:
         metrics=figures(0.9)
         | {
             "calibration_error": 0.03,
-            "validation": figures(0.91),
+            "validation": figures(0.91)
+            | {"ece": 0.0131, "sentences": {"accuracy": 0.6984, "ece": 0.0063, "n": 28812}},
             "without_shared": figures(0.905) | {"n": 24877},
             "baseline": figures(0.85)
             | {
@@ -208,6 +209,14 @@ def test_the_page_tells_the_whole_story(story):
     assert "12043_2" not in text, "the ids of reviews are no business of a reader"
     for stage_name in story.dag:
         assert f">{stage_name}</text>" in page(story)
+
+
+def test_what_is_known_of_single_sentences_stands_below_the_figures(story):
+    told = page(story)
+    for figure in ("0.0131", "28,812", "69.84 %", "0.0063"):
+        assert figure in told
+    alone = replace(story, metrics=figures(0.9))
+    assert "single sentence" not in page(alone)
 
 
 def test_the_page_loads_nothing_and_runs_nothing(story):
