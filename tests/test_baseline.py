@@ -168,8 +168,15 @@ def test_a_table_of_three_classes_has_a_probability_for_each(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(baseline, "_STEPS", 10_000)
     reviews = write_corpus(tmp_path, ["bad", "fair", "good"])
+    rows = pq.read_table("data/sequences/index.parquet")
+    # It is written as it is read, a group at a time; the first ones are of train alone.
+    pq.write_table(rows, "data/sequences/index.parquet", row_group_size=50)
     report = fit_and_predict(ClassificationParams())
+    assert pq.ParquetFile("data/baseline.parquet").num_row_groups > 1
     table = pq.read_table("data/baseline.parquet").to_pandas()
+    index = rows.select(["id", "split"]).to_pandas()
+    judged = index[index["split"] != "train"]
+    assert table[["id", "split"]].to_numpy().tolist() == judged.to_numpy().tolist()
     columns = ["probability_0", "probability_1", "probability_2"]
     assert table.columns.tolist() == ["id", "split", *columns]
     assert set(table["split"]) == {"validation", "test", "unlabelled"}

@@ -1,5 +1,7 @@
 """Columns of the tables that facts are taken from, read in pieces of bounded memory."""
 
+import contextlib
+import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rnnpipe.errors import SourceError
+
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of glibc's malloc.h
+_LARGE_BYTES = 1 << 20
 
 
 def open_table(path: Path) -> pq.ParquetFile:
@@ -27,25 +32,40 @@ def open_table(path: Path) -> pq.ParquetFile:
 def read_table(
     table: pq.ParquetFile, path: Path, types: dict[str, pa.DataType]
 ) -> dict[str, pa.ChunkedArray | pa.DictionaryArray]:
-    """Those columns of ``types`` that are there, a row group at a time.
+    """Those columns of ``types`` that are there, one after the other, a row group at a time.
 
     A text is a number into the distinct ones, which stay in Arrow's memory: as Python's strings
     they would take three times as much. One thread reads, since each keeps memory of its own.
     """
-    present = [name for name in types if name in table.schema_arrow.names]
-    parts: dict[str, list[pa.Array]] = {name: [] for name in present}
-    for group in range(table.num_row_groups):
-        rows = table.read_row_group(group, columns=present, use_threads=False)
-        for name in present:
-            column = cast_column(rows[name], types[name], f"{path}: column {name}")
-            parts[name] += column.chunks
+    _give_back_large_blocks()
     columns = {}
-    for name in present:
-        column = pa.chunked_array(parts.pop(name), types[name])
+    for name in types:
+        if name not in table.schema_arrow.names:
+            continue
+        groups = (
+            table.read_row_group(group, columns=[name], use_threads=False)[name]
+            for group in range(table.num_row_groups)
+        )
+        where = f"{path}: column {name}"
+        parts = [part for rows in groups for part in cast_column(rows, types[name], where).chunks]
+        column = pa.chunked_array(parts, types[name])
+        parts.clear()
         texts = types[name] == pa.string()
         columns[name] = column.dictionary_encode().combine_chunks() if texts else column
-    return_memory()
+        del column
+        return_memory()
     return columns
+
+
+def _give_back_large_blocks() -> None:
+    """Have a large block of memory returned to the system as soon as it is freed.
+
+    By itself the C library learns, from the first large block, to keep them for later ones, and the
+    copies of columns that expectations are tried on lie one above the other. Another library than
+    glibc is left as it is.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def return_memory() -> None:
