@@ -132,7 +132,9 @@ static inline long active_rows(const Work *work, const int32_t *rows, long size,
 }
 
 // The rows of a slab lie far apart, and each is met again only a step later: what the next step
-// reads, and what this one writes, is asked for ahead, and comes while the products are made.
+// reads, and what this one writes, is asked for ahead, and comes while the products are made. It
+// pays where these are small: beside the weights of more gates it only fills the core's cache.
+static inline int asks_ahead(const Shape *s) { return s->cell->blocks == 1; }
 static inline void fetch(const float *from, long n) {
   for (long i = 0; i < n; i += 16) __builtin_prefetch(from + i, 0, 2);
 }

@@ -44,11 +44,9 @@ static void NAMED(forward)(Work *work, long slab) {
       const long here = place(work, rows[r], step);
       memcpy(input, work->inputs + here * s->width, s->width * sizeof(float));
       NAMED(natural)(input, s->padded_width, left + r * terms);
-      if (step + 1 < work->lengths[rows[r]]) {
-        const long next = place(work, rows[r], step + 1);
-        fetch(work->inputs + next * s->width, s->width);
-        fetch_to_write(work->outputs + here * s->hidden, s->hidden);
-      }
+      if (asks_ahead(s)) fetch_to_write(work->outputs + here * s->hidden, s->hidden);
+      if (asks_ahead(s) && step + 1 < work->lengths[rows[r]])
+        fetch(work->inputs + place(work, rows[r], step + 1) * s->width, s->width);
     }
     NAMED(multiply)(active, left, terms, work->packed, terms, s->columns / PANEL, s->forward_spans,
                     work->bias, gates, s->columns);
@@ -133,13 +131,12 @@ static void NAMED(backward)(Work *work, long slab) {
       if (!s->saved) memcpy(state + r * s->padded_hidden, h, s->padded_hidden * sizeof(float));
       for (long n = 0; n < s->columns; n++) bias[n] += z[n];
       if (STEP > 1) NAMED(natural)(z, s->columns, left + r * (s->columns / STEP));
-      fetch_to_write(work->d_inputs + here * s->width, s->width);
-      if (step) {
+      if (asks_ahead(s)) fetch_to_write(work->d_inputs + here * s->width, s->width);
+      if (asks_ahead(s) && step) {
         const long next = place(work, rows[r], step - 1);
         fetch(work->inputs + next * s->width, s->width);
         fetch(work->d_outputs + next * s->hidden, s->hidden);
         if (step > 1) fetch(work->outputs + place(work, rows[r], step - 2) * s->hidden, s->hidden);
-        if (s->saved) fetch(saved - s->saved, s->saved);
       }
     }
     const ELEMENT *now = STEP == 1 ? many_dz + held * dz_row : left;
