@@ -17,14 +17,14 @@ _AS_THEY_ARE = ("integer", "floating", "boolean", "null", "temporal")
 
 
 def place_of(table: Path | str, row: int, names: Iterable[str] = ()) -> str:
-    """Say where a row stands, as who opens the file counts: lines from 1, the header's among them.
+    r"""Say where a row stands, as who opens the file counts: lines from 1, the header's among them.
 
     Args:
         table: its name, which says what kind of file it is.
         row: from 0, the header not counted.
         names: of its columns; one that holds a line break makes the header longer.
 
-    >>> place_of("sales.csv", 0), place_of("sales.parquet", 0), place_of("sales.csv", 999, ["a\\nb"])
+    >>> place_of("sales.csv", 0), place_of("sales.parquet", 0), place_of("sales.csv", 999, ["a\nb"])
     ('line 2', 'row 1', 'line 1,002')
     """
     name = str(table).lower()

@@ -108,9 +108,7 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
     )
 
 
-def _told(
-    values: np.ndarray, found: FarOff, ids: list[str], source: str, names: list[str]
-) -> str:
+def _told(values: np.ndarray, found: FarOff, ids: list[str], source: str, names: list[str]) -> str:
     """Say of the first value that stands apart what it is, and where; nothing if none does."""
     rows = np.flatnonzero(found.far | found.marked)
     if not len(rows):
@@ -118,4 +116,6 @@ def _told(
     first = int(rows[0])
     marked = ", a usual mark of a missing value" if found.marked[first] else ""
     more = f"; {len(rows):,} such" if len(rows) > 1 else ""
-    return f": {values[first]:.15g} in {place_of(source, first, names)} ({ids[first]}){marked}{more}"
+    return (
+        f": {values[first]:.15g} in {place_of(source, first, names)} ({ids[first]}){marked}{more}"
+    )
