@@ -63,7 +63,7 @@ def find(
     root = Path(root)
     if model is not None and not VERSION.fullmatch(model) and model not in known_stages(root):
         folder = Path(model)
-        check_model(folder, needed)
+        check_model(folder, needed, paths_of(name).run if name else "dvc repro")
         if name:
             _require_problem(folder, name)
             here = root / paths_of(name).model
@@ -84,6 +84,8 @@ def find(
             folder = fetch(root, version)
             check_model(folder, needed)
             verify(folder, needed, version.decision.model)
+            if if_refused:
+                _warn(folder, version.decision, if_refused)
             return folder
     listed = ", ".join(map(str, known))
     asked = f"no version of {name} is {wanted}" if model else f"{here} is not here"
@@ -102,7 +104,7 @@ def _of_the_work_tree(root: Path, name: str, needed: Sequence[str], if_refused: 
     """The model that the pipeline built, if it is the one that was judged."""
     paths = paths_of(name)
     folder, decision = root / paths.model, root / paths.decision
-    check_model(folder, needed)
+    check_model(folder, needed, paths.run)
     judged = read_decision(decision) if decision.exists() else None
     verify(folder, needed, judged.model if judged else None)
     if judged and if_refused:

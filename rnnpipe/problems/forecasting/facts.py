@@ -64,9 +64,9 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
             least, largest = limits.ranges[name]
             out[:, number] = (values[:, number] < least) | (values[:, number] > largest)
     known = np.where(finite, values, np.nan)
-    with np.errstate(invalid="ignore"):
-        most = np.fmax.reduce(known, axis=0, initial=-np.inf)
-        constant = ~(most > np.fmin.reduce(known, axis=0, initial=np.inf))
+    with np.errstate(invalid="ignore"):  # a column may hold no number at all
+        most = np.fmax.reduce(values, axis=0, initial=-np.inf)
+        constant = ~(most > np.fmin.reduce(values, axis=0, initial=np.inf))
     apart = [
         far_off(known[:, number], limits.max_deviations, name in limits.ranges)
         for number, name in enumerate(names[1:])

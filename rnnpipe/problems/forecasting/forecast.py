@@ -3,7 +3,7 @@
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ from rnnpipe.networks.onnx_session import require_size
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
 from rnnpipe.problems.forecasting.files import BASELINE
 from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster
-from rnnpipe.problems.forecasting.metrics import Forward
 from rnnpipe.registry.find import find
 from rnnpipe.series.table import Scaler, read_series, require_regular, usual_step
 from rnnpipe.series.windows import latest_window, scaler_of
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
 from rnnpipe.storage.paths import paths_of
+
+if TYPE_CHECKING:
+    from rnnpipe.problems.forecasting.metrics import Forward
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Forecaster:
     scaler: Scaler
     step_seconds: float
     forecaster: ExportedForecaster | LinearForecaster
-    forward: Forward
+    forward: "Forward"
 
     def forecast(
         self,
