@@ -21,6 +21,7 @@ from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
 from rnnpipe.storage.files import atomic_file
+from rnnpipe.storage.table_checks import place_of
 from rnnpipe.storage.tables import column_names, read_batches
 
 SPLITS = ("train", "validation", "test")
@@ -60,8 +61,7 @@ def read_series(table: Path, time_column: str, csv_format: CsvFormat = PLAIN) ->
 
     Raises:
         SourceError: there is no such column, or nothing beside it; a cell is empty, no time, or no
-            finite number: the message names row (from 0, the header not counted) and column; there
-            are no rows.
+            finite number: the message names line and column; there are no rows.
     """
     names = list(
         dict.fromkeys(name for name in column_names(table, csv_format) if name != time_column)
@@ -115,7 +115,7 @@ def _converted(
     for row in range(len(column)):
         if _cast(column[row : row + 1], kind) is None:
             raise SourceError(
-                f"{shown(table)}, row {first_row + row:,}, column {quoted(name)}: found"
+                f"{shown(table)}, {place_of(table, first_row + row, [name])}, column {quoted(name)}: found"
                 f" {_found(column[row])}, expected {expected}"
             )
     raise AssertionError("a column cannot be read, but each of its cells can")
@@ -216,15 +216,22 @@ def require_regular(series: Series, origin: str) -> None:
     if step == np.timedelta64(0):
         fault = "the same time as the row before"
     elif step < np.timedelta64(0):
-        fault = f"a time earlier than the row before, {before}: sort the rows by time"
+        fault = f"a time earlier than the row before, {before}"
     elif step > usual:
         fault = f"a gap after {before}"
     else:
         fault = f"a shorter step after {before}"
+    if usual == np.timedelta64(0):  # no step leads forward
+        expected = "each row to be later than the one before: sort the rows by time"
+    else:
+        expected = (
+            f"steps of {usual.astype('timedelta64[s]')} without gaps or repetitions, which local"
+            f" time with a summer hour has not ({len(wrong):,} steps are wrong): fill them, or"
+            " write UTC"
+        )
+    place = place_of(origin, row, series.names)
     raise SourceError(
-        f"{origin}, row {row:,}, column {series.time_name!r}: found {found}, {fault}; expected"
-        f" steps of {usual.astype('timedelta64[s]')} without gaps or repetitions, which local time"
-        f" with a summer hour has not ({len(wrong):,} steps are wrong): fill them, or write UTC"
+        f"{origin}, {place}, column {series.time_name!r}: found {found}, {fault}; expected {expected}"
     )
 
 

@@ -1,8 +1,9 @@
 """A registered forecaster on a series' most recent steps: TensorFlow is not needed."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,16 @@ from rnnpipe.config.section import Section
 from rnnpipe.errors import ParameterError, RegistryError, SourceError, quoted
 from rnnpipe.networks.onnx_session import require_size
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
+from rnnpipe.problems.forecasting.files import BASELINE
+from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster
 from rnnpipe.registry.find import find
 from rnnpipe.series.table import Scaler, read_series, require_regular, usual_step
 from rnnpipe.series.windows import latest_window, scaler_of
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
+from rnnpipe.storage.paths import paths_of
+
+if TYPE_CHECKING:
+    from rnnpipe.problems.forecasting.metrics import Forward
 
 
 @dataclass(frozen=True)
@@ -27,26 +34,39 @@ class Forecast:
         times: ``datetime64[us][steps]``, behind the last one of the series.
         values: ``float64[steps, columns]``, in the columns' own units.
         names: of the columns.
+        time_name: of the column of times.
     """
 
     times: NDArray[np.datetime64]
     values: NDArray[np.float64]
     names: tuple[str, ...]
+    time_name: str = "date"
 
 
 @dataclass(frozen=True)
 class Forecaster:
-    """A model folder, loaded: a table of the past in, the steps ahead out."""
+    """A model folder, loaded: a table of the past in, the steps ahead out.
+
+    Attributes:
+        names: of the columns that it forecasts.
+        time_name: what the column of times was called that it learnt from.
+        scaler: of the columns.
+        step_seconds: one step of time.
+        forecaster: the network, or the linear forecaster that was registered with it.
+        forward: its forecast, scaled.
+    """
 
     names: tuple[str, ...]
+    time_name: str
     scaler: Scaler
     step_seconds: float
-    network: ExportedForecaster
+    forecaster: ExportedForecaster | LinearForecaster
+    forward: "Forward"
 
     def forecast(
         self,
-        table: Path,
-        time_column: str = "date",
+        table: str | Path,
+        time_column: str | None = None,
         steps: int | None = None,
         csv_format: CsvFormat = PLAIN,
     ) -> Forecast:
@@ -55,7 +75,7 @@ class Forecaster:
         Args:
             table: a ``.csv`` or ``.parquet`` file with the time, regular, and the columns that the
                 model knows, at least as many steps as it looks back.
-            time_column: the file's column of times.
+            time_column: the file's column of times; None: called as the model knows it.
             steps: how many to tell; None for all that the model gives.
             csv_format: how quotes are written in a CSV.
 
@@ -64,7 +84,8 @@ class Forecaster:
                 of time is longer or shorter than the others.
             ParameterError: the model does not give so many steps.
         """
-        given = self.network.horizon
+        table, time_column = Path(table), time_column or self.time_name
+        given = self.forecaster.horizon
         if steps is not None and not 1 <= steps <= given:
             raise ParameterError(f"found {steps} steps, expected 1 to {given}: the model's horizon")
         series = read_series(table, time_column, csv_format)
@@ -75,24 +96,37 @@ class Forecaster:
                 f"{table} has a step of {step:g} s, the model was trained on steps of"
                 f" {self.step_seconds:g} s: bring a series of that step"
             )
-        past = latest_window(series, self.names, self.scaler, self.network.look_back)
-        values = self.network.forecast(past)[0, :steps].astype(np.float64)
+        past = latest_window(series, self.names, self.scaler, self.forecaster.look_back)
+        values = self.forward(past)[0, :steps].astype(np.float64)
         ahead = np.arange(1, len(values) + 1)
         times = series.times[-1] + ahead * usual_step(series.times)
-        return Forecast(times, self.scaler.unscale(values), self.names)
+        return Forecast(times, self.scaler.unscale(values), self.names, time_column)
 
 
-def load_forecaster(model: str | Path | None = None, root: Path = Path()) -> Forecaster:
+def load_forecaster(
+    model: str | Path | None = None, root: str | Path = Path(), *, baseline: bool = False
+) -> Forecaster:
     """Load a model by path, version (``v0.2.0``) or stage (``prod``).
+
+    Where the model was refused at its registration, a warning in the log says so.
 
     Args:
         model: which; None takes the work tree's, else the one in stage ``prod``.
         root: the project's folder, where versions and stages are looked up.
+        baseline: forecast by the linear forecaster beside the network, which is at times the better
+            one.
 
     Raises:
         RegistryError: there is no such model, or its folder is not whole.
     """
-    folder = find(None if model is None else str(model), root, "forecasting")
+    folder = find(
+        None if model is None else str(model),
+        Path(root),
+        "forecasting",
+        if_refused=None
+        if baseline
+        else "think twice about its answers; --baseline has the linear forecaster's",
+    )
     path = folder / "params.json"
     what = f"{path} is of no forecaster"
     advice = (
@@ -103,17 +137,57 @@ def load_forecaster(model: str | Path | None = None, root: Path = Path()) -> For
     if missing or len(set(saved.columns)) < len(saved.columns):
         fault = f"no scaling of {quoted(missing[0])}" if missing else "a column is named twice"
         raise RegistryError(f"{what} ({fault}): {advice}")
+    scaling = {name: each.model_dump() for name, each in saved.scaling.items()}
+    scaler = scaler_of(saved.columns, scaling)
+    of = (saved.columns, saved.time_column, scaler, saved.step_seconds)
+    if baseline:
+        linear = _baseline(folder, saved)
+        return Forecaster(*of, linear, linear.predict)
+    network = _network(folder, saved)
+    return Forecaster(*of, network, network.forecast)
+
+
+def _network(folder: Path, saved: "_Saved") -> ExportedForecaster:
     network = ExportedForecaster(folder / "network.onnx")
+    _require_sizes(folder / "network.onnx", network, saved)
+    require_size(folder / "network.onnx", "columns", network.columns, len(saved.columns))
+    network.require_bounded()
+    return network
+
+
+def _baseline(folder: Path, saved: "_Saved") -> LinearForecaster:
+    path = folder / BASELINE.name
+    if not path.is_file():
+        raise RegistryError(
+            f"{path} is missing, as from models of before it was kept, and --baseline forecasts by"
+            f" it: train it again with `{paths_of('forecasting').run}`, or leave --baseline out"
+        )
+    try:
+        with zipfile.ZipFile(path) as packed:  # ours is not compressed: it unfolds to no more
+            if sum(part.file_size for part in packed.infolist()) > path.stat().st_size:
+                raise ValueError("it unfolds")
+        linear = LinearForecaster.load(path)
+        finite = np.isfinite(linear.weights).all() and np.isfinite(linear.bias).all()
+    except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise RegistryError(
+            f"{path} is no linear forecaster ({type(error).__name__}): take the folder anew from"
+            " where it came from"
+        ) from error
+    require_size(path, "weights", linear.weights.shape, (linear.look_back, linear.horizon))
+    require_size(path, "finite weights", bool(finite), True)
+    _require_sizes(path, linear, saved)
+    return linear
+
+
+def _require_sizes(
+    path: Path, forecaster: ExportedForecaster | LinearForecaster, saved: "_Saved"
+) -> None:
     for word, found, expected in (
-        ("columns", network.columns, len(saved.columns)),
-        ("steps of look-back", network.look_back, saved.look_back),
-        ("steps ahead", network.horizon, saved.horizons and saved.horizons[-1]),
+        ("steps of look-back", forecaster.look_back, saved.look_back),
+        ("steps ahead", forecaster.horizon, saved.horizons and saved.horizons[-1]),
     ):
         if expected is not None:
-            require_size(folder / "network.onnx", word, found, expected)
-    network.require_bounded()
-    scaling = {name: each.model_dump() for name, each in saved.scaling.items()}
-    return Forecaster(saved.columns, scaler_of(saved.columns, scaling), saved.step_seconds, network)
+            require_size(path, word, found, expected)
 
 
 _Column = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -126,6 +200,7 @@ class _Scaling(Section):
 
 
 class _Saved(BaseModel):
+    time_column: _Column = "date"  # older folders do not say it
     columns: Annotated[tuple[_Column, ...], Field(min_length=1, max_length=100_000)]
     look_back: int | None = None
     horizons: Annotated[tuple[int, ...], Field(min_length=1)] | None = None

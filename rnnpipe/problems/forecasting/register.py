@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
-from rnnpipe.problems.forecasting.files import NETWORK, REPORTS, WINDOWS
+from rnnpipe.problems.forecasting.files import BASELINE, NETWORK, REPORTS, SERIES, WINDOWS
 from rnnpipe.problems.forecasting.metrics import forecast_metrics
 from rnnpipe.problems.forecasting.params import ForecastingParams
 from rnnpipe.registry.card import card
@@ -18,6 +18,7 @@ from rnnpipe.series.table import usual_step
 from rnnpipe.series.windows import WindowedSeries, scaling_of
 from rnnpipe.storage.files import atomic_file, read_json
 from rnnpipe.storage.paths import paths_of
+from rnnpipe.storage.tables import column_names
 
 
 def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
@@ -31,9 +32,11 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             "network.keras": NETWORK / "network.keras",
             "network.onnx": NETWORK / "network.onnx",
             "metrics.json": REPORTS / "metrics.json",
+            BASELINE.name: BASELINE,
         },
         params={
             "problem": "forecasting",
+            "time_column": column_names(SERIES)[0],
             "columns": list(series.names),
             "look_back": series.look_back,
             "step_seconds": usual_step(series.times) / np.timedelta64(1, "s"),
@@ -57,6 +60,7 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             ),
             loading=(
                 "    rnnpipe forecast --model PATH series.csv\n\n"
+                "With `--baseline`, the linear map of `baseline.npz` forecasts instead.\n\n"
                 "`network.onnx` computes it: `past`, `float32[batch, look_back, columns]`, scaled"
                 " as `params.json` says, to `future`, `float32[batch, horizon, columns]`."
             ),
