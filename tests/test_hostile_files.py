@@ -27,7 +27,7 @@ from rnnpipe.problems.classification.archive import prepare_archive
 from rnnpipe.problems.classification.own_table import prepare_table
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.predict_input import read_texts
-from rnnpipe.series.table import load_series, read_series
+from rnnpipe.series.reading import load_series, read_series
 from rnnpipe.storage.card import read_card
 from rnnpipe.storage.download import fetch
 from rnnpipe.storage.files import atomic_directory, atomic_file

@@ -30,7 +30,7 @@ def series_facts(path: Path, limits: SeriesValidate) -> pd.DataFrame:
         SourceError: the file is no parquet table, its first column holds no times, another no
             numbers, or a range is given for a column that is not there.
     """
-    from rnnpipe.series.table import usual_step
+    from rnnpipe.series.reading import form_in
 
     table = open_table(path).read()
     where = f"{path}: column {{}}"
@@ -65,14 +65,15 @@ def series_facts(path: Path, limits: SeriesValidate) -> pd.DataFrame:
         most = np.nanmax(values, axis=0, initial=-np.inf)
         constant = ~(most > np.nanmin(values, axis=0, initial=np.inf))
     zero = np.timedelta64(0, "us")
-    usual = usual_step(times)
-    passed = np.diff(times, prepend=times[:1] - usual)
+    step = form_in(table.schema.metadata or {}, path).step_of(times)
+    due = np.concatenate([times[:1], step.after(times[:-1])])
+    passed = np.diff(times, prepend=times[:1])
     nowhere, everywhere = np.zeros(steps, bool), np.zeros(columns, bool)
     both = {
         "is_repeated": (passed == zero) & (np.arange(steps) > 0),
         "is_backward": passed < zero,
-        "is_gap": passed > usual,
-        "is_short": (passed > zero) & (passed < usual),
+        "is_gap": times > due,
+        "is_short": (passed > zero) & (times < due),
         "is_not_finite": ~finite.all(axis=1),
         "is_out_of_range": out.any(axis=1),
         "is_far_off": far.any(axis=1),

@@ -14,7 +14,10 @@ from rnnpipe.errors import ParameterError, RegistryError, SourceError, quoted
 from rnnpipe.networks.onnx_session import require_size
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
 from rnnpipe.registry.find import find
-from rnnpipe.series.table import Scaler, read_series, require_regular, usual_step
+from rnnpipe.series.calendar import Step, odd_steps, parse_step
+from rnnpipe.series.form import STANDARD, Form
+from rnnpipe.series.reading import Choices, read_series
+from rnnpipe.series.table import Scaler, require_regular
 from rnnpipe.series.windows import latest_window, scaler_of
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
 
@@ -27,26 +30,46 @@ class Forecast:
         times: ``datetime64[us][steps]``, behind the last one of the series.
         values: ``float64[steps, columns]``, in the columns' own units.
         names: of the columns.
+        time_name: of the column of times.
+        form: how the file writes them.
     """
 
     times: NDArray[np.datetime64]
     values: NDArray[np.float64]
     names: tuple[str, ...]
+    time_name: str = "date"
+    form: Form = STANDARD
+
+    @property
+    def shown_times(self) -> list[str]:
+        """The times as the file writes them."""
+        return self.form.shown(self.times)
 
 
 @dataclass(frozen=True)
 class Forecaster:
-    """A model folder, loaded: a table of the past in, the steps ahead out."""
+    """A model folder, loaded: a table of the past in, the steps ahead out.
+
+    Attributes:
+        names: of the columns that it forecasts.
+        time_name: what the column of times was called that it learnt from.
+        form: how that file wrote its times and numbers.
+        scaler: of the columns.
+        step: what lies between two times.
+        network: the network.
+    """
 
     names: tuple[str, ...]
+    time_name: str
+    form: Form
     scaler: Scaler
-    step_seconds: float
+    step: Step
     network: ExportedForecaster
 
     def forecast(
         self,
         table: Path,
-        time_column: str = "date",
+        time_column: str | None = None,
         steps: int | None = None,
         csv_format: CsvFormat = PLAIN,
     ) -> Forecast:
@@ -54,8 +77,8 @@ class Forecaster:
 
         Args:
             table: a ``.csv`` or ``.parquet`` file with the time, regular, and the columns that the
-                model knows, at least as many steps as it looks back.
-            time_column: the file's column of times.
+                model knows, at least as many steps as it looks back; further columns are not read.
+            time_column: the file's column of times; None: called as the model knows it.
             steps: how many to tell; None for all that the model gives.
             csv_format: how quotes are written in a CSV.
 
@@ -67,19 +90,20 @@ class Forecaster:
         given = self.network.horizon
         if steps is not None and not 1 <= steps <= given:
             raise ParameterError(f"found {steps} steps, expected 1 to {given}: the model's horizon")
-        series = read_series(table, time_column, csv_format)
-        require_regular(series, str(table))
-        step = usual_step(series.times) / np.timedelta64(1, "s")
-        if step != self.step_seconds:
+        name = time_column or self.time_name
+        choices = Choices(self.names, likely=self.form)
+        series = read_series(table, name, csv_format, choices)
+        if odd_steps(series.times, self.step):
+            require_regular(series, str(table))
             raise SourceError(
-                f"{table} has a step of {step:g} s, the model was trained on steps of"
-                f" {self.step_seconds:g} s: bring a series of that step"
+                f"{table} has a step of {series.step}, the model was trained on steps of {self.step}:"
+                " bring a series of that step"
             )
         past = latest_window(series, self.names, self.scaler, self.network.look_back)
         values = self.network.forecast(past)[0, :steps].astype(np.float64)
-        ahead = np.arange(1, len(values) + 1)
-        times = series.times[-1] + ahead * usual_step(series.times)
-        return Forecast(times, self.scaler.unscale(values), self.names)
+        last = np.repeat(series.times[-1:], len(values))
+        times = self.step.after(last, np.arange(1, len(values) + 1))
+        return Forecast(times, self.scaler.unscale(values), self.names, name, series.form)
 
 
 def load_forecaster(model: str | Path | None = None, root: Path = Path()) -> Forecaster:
@@ -113,7 +137,11 @@ def load_forecaster(model: str | Path | None = None, root: Path = Path()) -> For
             require_size(folder / "network.onnx", word, found, expected)
     network.require_bounded()
     scaling = {name: each.model_dump() for name, each in saved.scaling.items()}
-    return Forecaster(saved.columns, scaler_of(saved.columns, scaling), saved.step_seconds, network)
+    scaler = scaler_of(saved.columns, scaling)
+    step = Step("clock", max(1, round(saved.step_seconds * 1_000_000)))
+    if saved.form.step:
+        step = parse_step(saved.form.step)
+    return Forecaster(saved.columns, saved.time_column, saved.form, scaler, step, network)
 
 
 _Column = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -129,5 +157,8 @@ class _Saved(BaseModel):
     columns: Annotated[tuple[_Column, ...], Field(min_length=1, max_length=100_000)]
     look_back: int | None = None
     horizons: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
-    step_seconds: Annotated[_Finite, Field(gt=0)]
+    step_seconds: Annotated[_Finite, Field(gt=0, le=1e11)]
     scaling: dict[str, _Scaling]
+    # Where these are not said, the file was in the standard form.
+    time_column: _Column = "date"
+    form: Form = STANDARD

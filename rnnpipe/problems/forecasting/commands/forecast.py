@@ -13,7 +13,9 @@ from rnnpipe.runtime.arguments import add_csv_arguments, path, path_or_name
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("file", type=path, help="CSV or parquet with times and the columns")
-    parser.add_argument("--time-column", default="date", help="its column of times (date)")
+    parser.add_argument(
+        "--time-column", help="its column of times (called as the one that the model learnt from)"
+    )
     add_csv_arguments(parser)
     parser.add_argument("--steps", type=int, help="how many to tell (all that the model gives)")
     parser.add_argument(
@@ -32,13 +34,12 @@ def run(options: Any) -> None:
     csv_format = CsvFormat(options.quoting, options.escape, options.encoding)
     found = model.forecast(options.file, options.time_column, options.steps, csv_format)
     if not options.json:
-        names = (printable(plain_cell(name)) for name in (options.time_column, *found.names))
+        names = (printable(plain_cell(name)) for name in (found.time_name, *found.names))
         csv.writer(sys.stdout, lineterminator="\n").writerow(names)
-    for time, values in zip(found.times, found.values, strict=True):
-        moment = str(time).replace("T", " ").removesuffix(".000000")
+    for moment, values in zip(found.shown_times, found.values, strict=True):
         numbers = [float(f"{value:.6g}") for value in values]
         if options.json:
             row = dict(zip(found.names, numbers, strict=True))
-            print(json.dumps({options.time_column: moment} | row))
+            print(json.dumps({found.time_name: moment} | row))
         else:
             print(moment, *numbers, sep=",")

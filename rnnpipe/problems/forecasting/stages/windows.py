@@ -4,7 +4,8 @@ import logging
 
 from rnnpipe.problems.forecasting.files import REPORTS, SERIES, WINDOWS
 from rnnpipe.problems.forecasting.params import ForecastingParams
-from rnnpipe.series.table import load_series, require_regular
+from rnnpipe.series.reading import load_series
+from rnnpipe.series.table import require_regular
 from rnnpipe.series.windows import WindowedSeries
 from rnnpipe.storage.files import write_json
 
@@ -18,14 +19,25 @@ def run(params: ForecastingParams) -> None:
     splits = {
         name: {
             "steps": len(split),
-            "first": str(series.times[split.start]),
-            "last": str(series.times[split.stop - 1]),
+            "first": first,
+            "last": last,
         }
         for name, split in windowed.splits.items()
+        for first, last in [series.form.shown(series.times[[split.start, split.stop - 1]])]
     }
-    write_json(REPORTS / "windows.json", splits)
+    write_json(
+        REPORTS / "windows.json",
+        {
+            "step": str(series.step),
+            "zone": series.form.zone.strip(),
+            "targets": list(series.names),
+            "notes": list(series.form.notes),
+            **splits,
+        },
+    )
     logging.getLogger(__name__).info(
-        "%d columns; steps: %s",
+        "%d columns; a step is %s; steps: %s",
         len(series.names),
+        series.step,
         ", ".join(f"{name} {facts['steps']:,}" for name, facts in splits.items()),
     )
