@@ -24,6 +24,7 @@ from rnnpipe.storage.csv_format import PLAIN, CsvFormat
 from rnnpipe.storage.files import atomic_file
 from rnnpipe.storage.guess import own_format
 from rnnpipe.storage.reading import reading
+from rnnpipe.storage.table_checks import check_columns
 from rnnpipe.storage.tables import column_names, kind_of, read_batches, readable_columns
 
 _TIME = pa.timestamp("us")
@@ -32,7 +33,7 @@ _FIRST_TIME, _LAST_TIME = (
     np.datetime64("0001-01-01", "us"),
     np.datetime64("9999-12-31T23:59:59", "us"),
 )
-_ADVICE = "Name it by prepare.{role} in the pipeline's params.yaml, or by --time-column."
+_ADVICE = "Name it by prepare.time_column in the pipeline's params.yaml, or by --time-column."
 _INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # as pandas writes and reads a nameless one
 
 
@@ -47,6 +48,7 @@ class Choices:
         decimal: mark before a fraction; auto: found.
         thousands: mark within a whole number, or ``none``; auto: found.
         likely: the form of tables like this one, which decides where several readings fit.
+        advice: what to do where one of the targets is missing.
     """
 
     targets: Sequence[str] = ()
@@ -55,6 +57,7 @@ class Choices:
     decimal: str = "auto"
     thousands: str = "auto"
     likely: Form | None = None
+    advice: str = "Name the columns to forecast by prepare.targets in the pipeline's params.yaml."
 
 
 def read_series(
@@ -73,6 +76,7 @@ def read_series(
     """
     choices = choices or Choices()
     found = column_names(table, csv_format)
+    check_columns(table, found, {name: name for name in choices.targets}, choices.advice)
     asked = [name for name in choices.targets or found if name != time_column]
     asked = list(dict.fromkeys(asked))
     left_out: dict[str, str] = {}
@@ -107,8 +111,7 @@ def _columns(
     # The time comes first under a role of its own: a column of numbers may have any name.
     asked = {"": time_column} | {f"={name}": name for name in names}
     parts: dict[str, list[pa.Array]] = {role: [] for role in asked}
-    advice = _ADVICE.format(role="time_column")
-    for batch in read_batches(table, asked, advice=advice, times=True, csv_format=csv_format):
+    for batch in read_batches(table, asked, advice=_ADVICE, times=True, csv_format=csv_format):
         for role, column in batch.items():
             if pa.types.is_large_string(column.type):
                 column = pc.utf8_trim_whitespace(pc.fill_null(column, ""))

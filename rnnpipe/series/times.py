@@ -126,17 +126,19 @@ def parse_times(
     """
     head = texts[:_HEAD]
     shapes = [shape for shape in _SHAPES if order in ("auto", shape[0])]
-    counts = [len(head) - len(_read(head, *shape).bad) for shape in shapes]
+    counts = [
+        pc.sum(pc.match_substring_regex(head, f"^(?:{pattern})$")).as_py() for _, pattern in shapes
+    ]
     most = max(counts)
     readings = [
         _read(texts, *shape)
         for shape, count in zip(shapes, counts, strict=True)
-        if count == most or 2 * count > len(head)
+        if most and 2 * count > most
     ]
-    fewest = min(len(reading.bad) for reading in readings)
+    fewest = min((len(reading.bad) for reading in readings), default=len(texts))
     best = [reading for reading in readings if len(reading.bad) == fewest]
-    if fewest or not most:
-        row = int(best[0].bad[0]) if fewest else 0
+    if fewest:
+        row = int(best[0].bad[0]) if best else 0
         cell = texts[row].as_py()
         found = quoted(cell) if cell else "nothing"
         expected = EXPECTED if order == "auto" else f"{EXPECTED} (prepare.time_order is {order})"

@@ -91,7 +91,12 @@ class Forecaster:
         if steps is not None and not 1 <= steps <= given:
             raise ParameterError(f"found {steps} steps, expected 1 to {given}: the model's horizon")
         name = time_column or self.time_name
-        choices = Choices(self.names, likely=self.form)
+        told = ", ".join(map(quoted, self.names[:20])) + (", …" if len(self.names) > 20 else "")
+        choices = Choices(
+            self.names,
+            likely=self.form,
+            advice=f"The model forecasts {told}.".replace("{", "{{").replace("}", "}}"),
+        )
         series = read_series(table, name, csv_format, choices)
         if odd_steps(series.times, self.step):
             require_regular(series, str(table))
