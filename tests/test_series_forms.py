@@ -169,10 +169,18 @@ def test_marks_with_two_readings_are_named_unless_all_numbers_have_them(
     dates = ["2021-03-01", "2021-03-02", "2021-03-03"]
     path = save(tmp_path, pd.DataFrame({"date": dates, "load": cells}), sep)
     if found is None:
-        with pytest.raises(SourceError, match=r"'load': found '1.049'.*1049.* or .*prepare.thous"):
+        with pytest.raises(SourceError, match=r"'load': found '1.049'.* or 1049 \(.*prepare.thous"):
             read_series(path, "date")
     else:
         assert read_series(path, "date").values[:, 0].tolist() == found
+
+
+def test_what_a_model_learnt_from_decides_between_two_readings(tmp_path):
+    days = ["2021-03-01", "2021-03-02"]
+    path = save(tmp_path, pd.DataFrame({"date": days, "load": ["988", "1.049"]}))
+    for form, wanted in ((Form(), 1.049), (Form(decimal=",", thousands="."), 1049)):
+        series = read_series(path, "date", choices=Choices(likely=form))
+        assert series.values[:, 0].tolist() == [988, wanted]
 
 
 def test_targets_are_the_columns_of_numbers_less_an_index(tmp_path):

@@ -20,6 +20,7 @@ _ALL: tuple[Marks, ...] = (
     *((decimal, mark) for mark in (*_SPACES, *_APOSTROPHES) for decimal in (".", ",")),
 )
 _MISSING = pa.array(["", "nan", "na", "n/a", "null", "none", "#n/a", "<na>"], pa.large_string())
+_SIGNS = (".", ",", *_SPACES, *_APOSTROPHES)
 _SIGN, _POWER = r"[+-]?", r"(?:[eE][+-]?\d+)?"
 _NAMED = r"(?i:inf|infinity)"
 
@@ -54,7 +55,7 @@ def find_marks(
     columns: Mapping[str, pa.ChunkedArray],
     decimal: str = "auto",
     thousands: str = "auto",
-    likely: Marks = PLAIN,
+    likely: Marks | None = None,
     usual: Collection[Marks] = (PLAIN,),
 ) -> Marks:
     """Find the marks of a file's numbers: those by which all of its cells can be read.
@@ -64,7 +65,7 @@ def find_marks(
         columns: of text, those that hold numbers, without spaces around.
         decimal: the parameter: a mark, or ``auto``.
         thousands: the parameter: a mark, ``none``, or ``auto``.
-        likely: the marks to take of several that fit; :data:`PLAIN`: none is known.
+        likely: the marks to take of several that fit; None: not known.
         usual: marks that are taken where all cells of a column have them, or none.
 
     Returns:
@@ -82,28 +83,25 @@ def find_marks(
         raise SourceError(
             f"prepare.decimal and prepare.thousands are both {decimal!r}: expected two marks"
         )
-    misfits = dict.fromkeys(allowed, 0)
     told = {name: column.filter(_told(column)) for name, column in columns.items()}
+    present = {mark for mark in _SIGNS if any(_stands(column, mark) for column in told.values())}
     # A mark that stands nowhere reads like none.
-    present = {
-        mark
-        for mark in (".", ",", *_SPACES, *_APOSTROPHES)
-        if any(
-            pc.any(pc.match_substring(column, mark), min_count=0).as_py()
-            for column in told.values()
-        )
-    }
-    for marks in allowed:
+    effects: dict[Marks, Marks] = {}
+    for decimal_mark, mark in allowed:
+        effect = (decimal_mark if decimal_mark in present else "", mark if mark in present else "")
+        if bool(effect[1]) == bool(mark):
+            effects.setdefault(effect, (decimal_mark, mark))
+    candidates = list(effects.values()) or allowed
+    misfits = dict.fromkeys(candidates, 0)
+    for marks in candidates:
         for column in told.values():
             fits = pc.sum(pc.match_substring_regex(column, _pattern(marks)), min_count=0).as_py()
             misfits[marks] += len(column) - fits
     fewest = min(misfits.values())
-    fitting = [marks for marks in allowed if misfits[marks] == fewest]
-    distinct = {_effect(marks, present): marks for marks in reversed(fitting)}
-    found = list(reversed(distinct.values()))
+    found = [marks for marks in candidates if misfits[marks] == fewest]
     if fewest or len(found) == 1:
         return found[0]
-    if likely in fitting and likely != PLAIN:
+    if likely in found:
         return likely
     for marks in found:
         # Read otherwise, each number would be a thousand times as large, and all of them alike.
@@ -117,10 +115,8 @@ def find_marks(
     )
 
 
-def _effect(marks: Marks, present: set[str]) -> Marks:
-    """The marks of a reading that stand in the file."""
-    decimal, thousands = (mark if mark in present else "" for mark in marks)
-    return decimal, thousands
+def _stands(column: pa.ChunkedArray, mark: str) -> bool:
+    return bool(pc.any(pc.match_substring(column, mark), min_count=0).as_py())
 
 
 def _in_part(told: Mapping[str, pa.ChunkedArray], mark: str) -> bool:

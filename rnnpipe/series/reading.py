@@ -217,7 +217,7 @@ def _marks(
         texts,
         choices.decimal,
         choices.thousands,
-        (likely.decimal, likely.thousands) if likely else PLAIN_MARKS,
+        (likely.decimal, likely.thousands) if likely else None,
         usual,
     )
 
