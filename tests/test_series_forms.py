@@ -10,10 +10,16 @@ from hypothesis import strategies as st
 
 from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError
+from rnnpipe.problems.forecasting.data import prepare
+from rnnpipe.problems.forecasting.facts import series_facts
+from rnnpipe.problems.forecasting.files import REPORTS, SERIES
+from rnnpipe.problems.forecasting.params import ForecastingParams, SeriesValidate
+from rnnpipe.problems.forecasting.stages import windows as stage_windows
 from rnnpipe.series.form import Form
 from rnnpipe.series.reading import Choices, load_series, read_series, write_series
 from rnnpipe.series.table import require_regular
 from rnnpipe.series.windows import WindowedSeries
+from rnnpipe.storage.files import read_json
 
 # Formats with the shortest step that they can tell.
 FORMATS = [
@@ -209,6 +215,13 @@ def test_targets_are_the_columns_of_numbers_less_an_index(tmp_path):
         assert read_series(tmp_path / "series.parquet", "date").names == ("load", "price")
 
 
+def test_a_nameless_index_of_times_is_named_by_nothing(tmp_path):
+    times = pd.date_range("2021-03-01", periods=9, freq="h")
+    pd.DataFrame({"load": range(9)}, index=times).to_csv(tmp_path / "series.csv")
+    series = read_series(tmp_path / "series.csv", "")
+    assert (series.names, str(series.step)) == (("load",), "1 hour")
+
+
 @settings(max_examples=20)
 @given(st.permutations(range(12)))
 def test_the_order_of_rows_changes_nothing_but_a_note(tmp_path_factory, order):
@@ -236,8 +249,44 @@ def test_what_was_found_goes_along_with_the_series_and_its_windows(tmp_path):
     assert series.form.kept() == {
         "time_format": "%Y-%m",
         "step": "1 month on day 1",
-        "notes": ["the newest row came first: they are sorted"],
+        "notes": ["rows came newest first: they are sorted"],
     }
+
+
+def test_months_are_regular_to_validation_and_a_step_that_was_said_decides_what_is_a_gap(tmp_path):
+    months = pd.date_range("2010-01-31", periods=60, freq="ME").strftime("%Y-%m-%d")
+    frame = pd.DataFrame({"date": months, "load": np.arange(60.0)})
+
+    def gaps(table: pd.DataFrame, step: str = "auto") -> int:
+        series = read_series(save(tmp_path, table), "date", choices=Choices(step=step))
+        write_series(series, tmp_path / "series.parquet")
+        facts = series_facts(tmp_path / "series.parquet", SeriesValidate())
+        assert not facts[["is_backward", "is_repeated"]].to_numpy().any()
+        return int((facts["is_gap"] | facts["is_short"]).sum())
+
+    assert gaps(frame) == 0
+    assert gaps(frame.drop(index=20)) == 1
+    assert gaps(frame[::3]) == 0
+    assert gaps(frame[::3], "monthly") == 19
+
+
+def test_the_windows_report_says_step_zone_and_targets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    hours = pd.date_range("2022-10-29", periods=60, freq="h", tz="Europe/Berlin")
+    frame = pd.DataFrame({"date": hours, "load": np.arange(60.0), "note": "ok"})
+    windows = {"train": 0.6, "validation": 0.2, "test": 0.2, "look_back": 6, "season": 3}
+    params = ForecastingParams.model_validate(
+        {"windows": windows | {"horizons": [3]}, "train": {"segment": 3}}
+    )
+    prepare(save(tmp_path, frame), SERIES, params)
+    stage_windows.run(params)
+    report = read_json(REPORTS / "windows.json")
+    assert (report["step"], report["zone"], report["targets"]) == ("1 hour", "+01:00", ["load"])
+    assert report["test"]["last"] == "2022-10-31 10:00:00+01:00"
+    assert [note.split(":")[0] for note in report["notes"]] == [
+        "columns left out",
+        "the offset from UTC changes; forecasts carry the last one, +01",
+    ]
 
 
 def test_a_series_in_the_standard_form_keeps_nothing(tmp_path):

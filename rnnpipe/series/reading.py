@@ -247,9 +247,7 @@ def _series(
         order = np.argsort(utc, kind="stable")
         newest_first = (np.diff(utc) < np.timedelta64(0)).all()
         times, values = times.sorted_by(order), values[order]
-        found = (
-            "the newest row came first" if newest_first else "rows were not in the order of time"
-        )
+        found = "rows came newest first" if newest_first else "rows were not in the order of time"
         notes.append(f"{found}: they are sorted")
     if left_out:
         told = ", ".join(

@@ -1,5 +1,6 @@
 """A registered forecaster on a series' most recent steps: TensorFlow is not needed."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,8 @@ from rnnpipe.series.reading import Choices, read_series
 from rnnpipe.series.table import Scaler, require_regular
 from rnnpipe.series.windows import latest_window, scaler_of
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Forecaster:
         given = self.network.horizon
         if steps is not None and not 1 <= steps <= given:
             raise ParameterError(f"found {steps} steps, expected 1 to {given}: the model's horizon")
-        name = time_column or self.time_name
+        name = self.time_name if time_column is None else time_column
         told = ", ".join(map(quoted, self.names[:20])) + (", …" if len(self.names) > 20 else "")
         choices = Choices(
             self.names,
@@ -98,6 +101,8 @@ class Forecaster:
             advice=f"The model forecasts {told}.".replace("{", "{{").replace("}", "}}"),
         )
         series = read_series(table, name, csv_format, choices)
+        for note in series.form.notes:
+            logger.info("%s: %s", table, note)
         if odd_steps(series.times, self.step):
             require_regular(series, str(table))
             raise SourceError(
@@ -165,5 +170,5 @@ class _Saved(BaseModel):
     step_seconds: Annotated[_Finite, Field(gt=0, le=1e11)]
     scaling: dict[str, _Scaling]
     # Where these are not said, the file was in the standard form.
-    time_column: _Column = "date"
+    time_column: Annotated[str, Field(max_length=1000)] = "date"
     form: Form = STANDARD

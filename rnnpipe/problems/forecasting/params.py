@@ -16,7 +16,10 @@ class SeriesPrepare(CsvKeys):
     """How a table of a time and numbers is read."""
 
     time_column: str = knob(
-        "date", "column that holds the time", "ETTh1: date", min_length=1, max_length=1000
+        "date",
+        'column that holds the time; "" for a nameless one, as pandas writes an index of times',
+        "ETTh1: date",
+        max_length=1000,
     )
     targets: list[Annotated[str, Field(min_length=1, max_length=1000)]] = knob(
         [],
