@@ -18,9 +18,9 @@ from rnnpipe.metrics.curves import calibration_error, curves
 from rnnpipe.metrics.interval import resample
 from rnnpipe.metrics.multiclass import BY_CLASS, ClassFigures, lay_out
 from rnnpipe.metrics.paired import paired_test
-from rnnpipe.problems.classification.drawn_names import drawn_names
 from rnnpipe.problems.classification.evaluate import against_largest_class
 from rnnpipe.problems.classification.plots import draw_evaluation
+from rnnpipe.reporting.drawn_names import drawn_names
 
 SEEDS = st.integers(0, 10_000)
 

@@ -50,20 +50,21 @@ def test_a_table_is_read_as_it_stands(tmp_path, name):
 @pytest.mark.parametrize(
     ("column", "cell", "says"),
     [
-        ("load", "much", r"row 3, column 'load': found 'much', expected a finite number"),
-        ("load", None, r"row 3, column 'load': found nothing, expected a finite number"),
-        ("load", "inf", r"row 3, column 'load': found 'inf', expected a finite number"),
-        ("load", "1e999", r"row 3, column 'load': found '1e999', expected a finite number"),
-        ("date", "2016-13-01", r"row 3, column 'date': found '2016-13-01', expected a time"),
-        ("date", "2016-07-01T00:00Z", r"row 3, column 'date': found .*, expected a time"),
-        ("date", "yesterday", r"row 3, column 'date': found 'yesterday', expected a time"),
-        ("date", None, r"row 3, column 'date': found nothing, expected a time"),
+        ("load", "much", r"PLACE, column 'load': found 'much', expected a finite number"),
+        ("load", None, r"PLACE, column 'load': found nothing, expected a finite number"),
+        ("load", "inf", r"PLACE, column 'load': found 'inf', expected a finite number"),
+        ("load", "1e999", r"PLACE, column 'load': found '1e999', expected a finite number"),
+        ("date", "2016-13-01", r"PLACE, column 'date': found '2016-13-01', expected a time"),
+        ("date", "2016-07-01T00:00Z", r"PLACE, column 'date': found .*, expected a time"),
+        ("date", "yesterday", r"PLACE, column 'date': found 'yesterday', expected a time"),
+        ("date", None, r"PLACE, column 'date': found nothing, expected a time"),
     ],
 )
 def test_a_cell_that_cannot_be_read_is_named(tmp_path, name, column, cell, says):
     frame = table().astype({column: str}).astype({column: object})
     frame.loc[3, column] = cell
-    with pytest.raises(SourceError, match=says):
+    place = {"series.csv": "line 5", "series.parquet": "row 4"}[name]  # as who opens it counts
+    with pytest.raises(SourceError, match=says.replace("PLACE", place)):
         read_series(write(frame, tmp_path / name), "date")
 
 
@@ -95,13 +96,13 @@ def test_times_of_every_kind_are_read_and_parts_of_a_microsecond_dropped(tmp_pat
 
 def test_numbers_are_no_times(tmp_path):
     frame = table().assign(date=range(5))
-    with pytest.raises(SourceError, match="row 0, column 'date': found '0', expected a time"):
+    with pytest.raises(SourceError, match="row 1, column 'date': found '0', expected a time"):
         read_series(write(frame, tmp_path / "series.parquet"), "date")
 
 
 def test_times_are_no_numbers(tmp_path):
     frame = table()[["date"]].assign(load=table()["date"])
-    with pytest.raises(SourceError, match="row 0, column 'load'.*a finite number"):
+    with pytest.raises(SourceError, match="row 1, column 'load'.*a finite number"):
         read_series(write(frame, tmp_path / "series.parquet"), "date")
 
 
@@ -109,7 +110,7 @@ def test_a_bad_cell_far_behind_is_named_by_its_row_in_the_file(tmp_path):
     frame = table(12_000).astype({"load": object})
     frame.loc[11_000, "load"] = "much"
     frame["load"] = frame["load"].astype(str)
-    with pytest.raises(SourceError, match="row 11,000, column 'load': found 'much'"):
+    with pytest.raises(SourceError, match="row 11,001, column 'load': found 'much'"):
         read_series(write(frame, tmp_path / "series.parquet"), "date")
 
 
@@ -137,9 +138,9 @@ def test_the_prepared_table_is_the_same_whatever_it_was_read_from(tmp_path):
 @pytest.mark.parametrize(
     ("row", "time", "says"),
     [
-        (3, "2016-07-01 02:00", "row 3, .*the same time as the row before"),
-        (4, "2016-07-01 09:00", "row 4, .*a gap after 2016-07-01T03:00.*steps of 1 hour"),
-        (4, "2016-07-01 03:20", "row 4, .*a shorter step"),
+        (3, "2016-07-01 02:00", "line 5, .*the same time as the row before"),
+        (4, "2016-07-01 09:00", "line 6, .*a gap after 2016-07-01T03:00.*steps of 1 hour"),
+        (4, "2016-07-01 03:20", "line 6, .*a shorter step"),
     ],
 )
 def test_an_irregular_step_is_named(tmp_path, row, time, says):
@@ -148,6 +149,13 @@ def test_an_irregular_step_is_named(tmp_path, row, time, says):
     frame.loc[row, "date"] = pd.Timestamp(time)
     with pytest.raises(SourceError, match=f"bad.csv, {says}"):
         require_regular(read_series(write(frame, tmp_path / "bad.csv"), "date"), "bad.csv")
+
+
+def test_where_no_step_leads_forward_none_is_expected(tmp_path):
+    still = table().assign(date=table()["date"].iloc[0])
+    series = read_series(write(still, tmp_path / "still.csv"), "date")
+    with pytest.raises(SourceError, match="expected each row to be later than the one before"):
+        require_regular(series, "newest.csv")
 
 
 def test_the_usual_step_of_one_time_is_none():

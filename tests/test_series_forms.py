@@ -99,7 +99,7 @@ def test_a_date_with_two_readings_is_read_by_the_regular_one_or_named(tmp_path):
     days = pd.DataFrame({"date": [f"0{day}.03.2021" for day in range(1, 9)], "load": range(8)})
     with pytest.raises(SourceError) as refused:
         read_series(save(tmp_path, days), "date")
-    for told in ("row 0", "'01.03.2021'", "2021-03-01", "2021-01-03", "prepare.time_order"):
+    for told in ("line 2", "'01.03.2021'", "2021-03-01", "2021-01-03", "prepare.time_order"):
         assert told in str(refused.value)
     for order, first in (("day_first", "2021-03-01"), ("month_first", "2021-01-03")):
         series = read_series(save(tmp_path, days), "date", choices=Choices(time_order=order))
@@ -116,7 +116,7 @@ def test_a_date_with_two_readings_is_read_by_the_regular_one_or_named(tmp_path):
 def test_some_times_with_a_zone_and_some_without_are_refused(tmp_path):
     times = ["2021-03-01T00:00Z", "2021-03-01T01:00", "2021-03-01T02:00Z"]
     path = save(tmp_path, pd.DataFrame({"date": times, "load": range(3)}))
-    with pytest.raises(SourceError, match="row 1, .*in all rows or in none"):
+    with pytest.raises(SourceError, match="line 3, .*in all rows or in none"):
         read_series(path, "date")
 
 
@@ -206,7 +206,7 @@ def test_targets_are_the_columns_of_numbers_less_an_index(tmp_path):
         assert name in series.form.notes[0]
     chosen = read_series(tmp_path / "series.csv", "date", choices=Choices(["price"]))
     assert (chosen.names, chosen.form.notes) == (("price",), ())
-    with pytest.raises(SourceError, match="row 0, column 'note': found 'ok', expected a finite"):
+    with pytest.raises(SourceError, match="line 2, column 'note': found 'ok', expected a finite"):
         read_series(tmp_path / "series.csv", "date", choices=Choices(["note"]))
     with pytest.raises(SourceError, match=r"no column 'prise'; did you mean 'price'.*targets"):
         read_series(tmp_path / "series.csv", "date", choices=Choices(["prise"]))

@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -110,8 +111,11 @@ def test_labels_words_columns_and_errors_are_printed_harmlessly(
     monkeypatch.setattr(generation_module, "generate", lambda *given: found)
     assert main(["generate", "text" if "\udc9b" in harm else harm]) == 0  # that is no text
     times = np.array(["2026-01-01"], "datetime64[us]")
-    forecast = Forecast(times, np.ones((1, 1)), (harm,))
-    monkeypatch.setattr(forecast_module, "load_forecaster", lambda model: Answers(forecast))
+    forecast = Forecast(times, np.ones((1, 1)), (harm,), harm)
+    monkeypatch.setattr(
+        forecast_module, "load_forecaster", lambda model, baseline: Answers(forecast)
+    )
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # elsewhere it reads back alike
     assert main(["forecast", "series.csv", "--time-column", harm]) == 0
 
     def fails(model: str) -> None:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError
-from rnnpipe.series.table import Series
-from rnnpipe.series.windows import WindowedSeries, draw_windows, latest_window
+from rnnpipe.series.table import Scaler, Series
+from rnnpipe.series.windows import WindowedSeries, draw_windows, fit_scaler, latest_window
 
 WINDOWS = Windows(train=60, validation=20, test=20, look_back=10, horizons=[2, 8], season=5)
 
@@ -42,6 +42,36 @@ def test_what_comes_after_train_does_not_change_the_scaling():
         for values in (other.values, changed)
     )
     np.testing.assert_array_equal(one.values[:60], two.values[:60])
+
+
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([0.0, 1e-300, 1e-12, 1e-9, 1e-4, 0.1, 1.0]),
+    st.floats(-1e12, 1e12),
+    st.floats(1e-6, 1e9),
+)
+def test_a_column_that_stands_still_in_train_outweighs_no_other(seed, noise, level, span):
+    random = np.random.default_rng(seed)
+    given = series(seed=seed)
+    values = given.values.copy()
+    values[:60, 0] = level + noise * span * random.normal(size=60)
+    values[60:, 0] = level + span * random.normal(3, 1, 40)
+    splits = WindowedSeries.of(given, WINDOWS).splits
+    scaler, still = fit_scaler(values, splits)
+    scaled = scaler.scale(values)
+    assert np.abs(scaled).max() <= 100
+    assert np.abs(scaled - scaled[:60].mean(axis=0)).max() <= 100
+    if noise < 0.01 or span > 1e-9 * abs(level):
+        assert still.tolist() == [noise < 0.01, False]
+    # Whatever comes after train, a column that moves in it is scaled by it alone.
+    assert scaler.deviation[1] == Scaler.fit(values[:60]).deviation[1]
+
+
+def test_a_column_that_stands_still_throughout_is_left_as_it_is():
+    values = np.full((100, 1), 0.1)
+    scaler, still = fit_scaler(values, WindowedSeries.of(series(), WINDOWS).splits)
+    assert still.all()
+    np.testing.assert_array_equal(scaler.deviation, [1.0])
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])

@@ -36,6 +36,7 @@ class Problem(ABC, Generic[P]):
         inputs: files and folders that decide what the training learns.
         lineage: results that a model's lineage names, the table first.
         validation_reports: reports that the verdict depends on.
+        if_baseline_is_better: what to tell whose model is refused for that.
     """
 
     name: ClassVar[str]
@@ -45,6 +46,7 @@ class Problem(ABC, Generic[P]):
     inputs: ClassVar[Sequence[Path]]
     lineage: ClassVar[Mapping[str, Path]]
     validation_reports: ClassVar[Sequence[Path]]
+    if_baseline_is_better: ClassVar[str] = "the baseline is better on validation"
 
     @property
     def paths(self) -> ProblemPaths:

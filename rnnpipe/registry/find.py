@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from rnnpipe.config.document import Name, parse_document, read_document
 from rnnpipe.config.load import PARAMS_FILE, load_params
 from rnnpipe.errors import RegistryError, quoted
-from rnnpipe.registry.decision import read_decision
+from rnnpipe.registry.decision import Decision, read_decision
 from rnnpipe.registry.folder import MODEL_FILES, check_model
 from rnnpipe.registry.git import dvc
 from rnnpipe.registry.lock import lock_path, locked_model
@@ -42,6 +42,7 @@ def find(
     root: Path = Path(),
     name: str | None = None,
     needed: Sequence[str] = MODEL_FILES,
+    if_refused: str | None = "think twice about its answers",
 ) -> Path:
     """Find a model folder by path, version (``v0.2.0``) or stage (``prod``).
 
@@ -53,6 +54,8 @@ def find(
         root: the project's folder.
         name: the model's name; None: the problem in ``params.yaml``.
         needed: files without which a folder is no model.
+        if_refused: what the log advises where the decision beside the folder refuses the model;
+            None: nothing is said.
 
     Raises:
         RegistryError: there is no such model; known versions are listed.
@@ -60,18 +63,20 @@ def find(
     root = Path(root)
     if model is not None and not VERSION.fullmatch(model) and model not in known_stages(root):
         folder = Path(model)
-        check_model(folder, needed)
+        check_model(folder, needed, paths_of(name).run if name else "dvc repro")
         if name:
             _require_problem(folder, name)
             here = root / paths_of(name).model
             if here.is_dir() and folder.samefile(here):
-                return _of_the_work_tree(root, name, needed)
+                return _of_the_work_tree(root, name, needed, if_refused)
         verify(folder, needed)
+        if name and if_refused:
+            _warn(folder, _beside(folder, name), if_refused)
         return folder
     name = model_name(root, name)
     here = paths_of(name).model
     if model is None and (root / here).is_dir():
-        return _of_the_work_tree(root, name, needed)
+        return _of_the_work_tree(root, name, needed, if_refused)
     wanted = model or STAGES[-1]
     known = versions(root, name)
     for version in known:
@@ -79,12 +84,14 @@ def find(
             folder = fetch(root, version)
             check_model(folder, needed)
             verify(folder, needed, version.decision.model)
+            if if_refused:
+                _warn(folder, version.decision, if_refused)
             return folder
     listed = ", ".join(map(str, known))
     asked = f"no version of {name} is {wanted}" if model else f"{here} is not here"
     raise RegistryError(
         f"{asked}; known versions: {listed or 'none'}."
-        " Run dvc repro to train a model, or git fetch --tags to learn of others'"
+        f" Run {paths_of(name).run} to train a model, or git fetch --tags to learn of others'"
     )
 
 
@@ -93,17 +100,32 @@ def model_name(root: Path, problem: str | None) -> str:
     return paths_of(problem or load_params(root / PARAMS_FILE).problem).model_name
 
 
-def _of_the_work_tree(root: Path, name: str, needed: Sequence[str]) -> Path:
+def _of_the_work_tree(root: Path, name: str, needed: Sequence[str], if_refused: str | None) -> Path:
     """The model that the pipeline built, if it is the one that was judged."""
     paths = paths_of(name)
     folder, decision = root / paths.model, root / paths.decision
-    check_model(folder, needed)
+    check_model(folder, needed, paths.run)
     judged = read_decision(decision) if decision.exists() else None
     verify(folder, needed, judged.model if judged else None)
+    if judged and if_refused:
+        _warn(folder, judged, if_refused)
+    return folder
+
+
+def _beside(folder: Path, name: str) -> Decision | None:
+    """The decision on a copied folder, if it was copied with it."""
+    path = folder.with_name(paths_of(name).decision.name)
+    try:
+        judged = read_decision(path)
+    except RegistryError:
+        return None
+    return judged if judged.model == sha256_directory(folder) else None
+
+
+def _warn(folder: Path, judged: Decision | None, advice: str) -> None:
     if judged and judged.verdict == "refused":
         reasons = "; ".join(str(gate) for gate in judged.reasons if not gate.passed)
-        logger.warning("%s was refused, so think twice about its answers: %s", folder, reasons)
-    return folder
+        logger.warning("%s was refused (%s): %s", folder, reasons, advice)
 
 
 class _Named(BaseModel):

@@ -63,8 +63,13 @@ def assemble(
     return sha256_directory(target)
 
 
-def check_model(path: Path, needed: Sequence[str] = MODEL_FILES) -> None:
+def check_model(path: Path, needed: Sequence[str] = MODEL_FILES, run: str = "dvc repro") -> None:
     """Make sure that a folder is a whole model, or has the files that are needed of it.
+
+    Args:
+        path: the folder.
+        needed: files without which it is none.
+        run: the command that makes it anew.
 
     Raises:
         RegistryError: it is no folder, or files are missing; every one of them is named.
@@ -79,7 +84,7 @@ def check_model(path: Path, needed: Sequence[str] = MODEL_FILES) -> None:
     if missing:
         raise RegistryError(
             f"{path} is no whole model: {', '.join(missing)} missing;"
-            " run dvc repro, or take the model from the registry"
+            f" run {run}, or take the model from the registry"
         )
 
 

@@ -23,6 +23,7 @@ MONTHS = (
     *("October", "November", "December"),
 )
 ZONE_MARK = r"(?:Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)"
+SORTED = "they are sorted"  # a note that ends so
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
 _Text = Annotated[str, Field(max_length=100)]
 
@@ -62,6 +63,11 @@ class Form(Section):
     def kept(self) -> dict[str, Any]:
         """What is not as in the standard form, for JSON."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether rows of the series stand elsewhere than in the file."""
+        return any(note.endswith(SORTED) for note in self.notes)
 
     def step_of(self, times: Times) -> Step:
         """Return the step of a series in this form."""

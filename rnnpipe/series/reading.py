@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.series.calendar import Step, Times, clock_step, find_step, parse_step
-from rnnpipe.series.form import Form
+from rnnpipe.series.form import SORTED, Form
 from rnnpipe.series.numbers import PLAIN as PLAIN_MARKS
 from rnnpipe.series.numbers import find_marks, is_numeric, plain
 from rnnpipe.series.table import Series
@@ -24,7 +24,7 @@ from rnnpipe.storage.csv_format import PLAIN, CsvFormat
 from rnnpipe.storage.files import atomic_file
 from rnnpipe.storage.guess import own_format
 from rnnpipe.storage.reading import reading
-from rnnpipe.storage.table_checks import check_columns
+from rnnpipe.storage.table_checks import check_columns, place_of
 from rnnpipe.storage.tables import column_names, kind_of, read_batches, readable_columns
 
 _TIME = pa.timestamp("us")
@@ -71,7 +71,7 @@ def read_series(
 
     Raises:
         SourceError: there is no such column, or no numbers beside it; a cell is empty, no time, or no
-            finite number: the message names row (from 0, the header not counted) and column; the
+            finite number: the message names line and column; the
             times or numbers have two readings; there are no rows.
     """
     choices = choices or Choices()
@@ -162,7 +162,7 @@ def _counts(column: pa.ChunkedArray) -> bool:
 
 def _times(table: Path, name: str, column: pa.ChunkedArray, choices: Choices) -> TimeColumn:
     def place(row: int) -> str:
-        return f"{shown(table)}, row {row:,}, column {quoted(name)}"
+        return f"{shown(table)}, {place_of(table, row, [name])}, column {quoted(name)}"
 
     kind = column.type
     texts = column.combine_chunks()
@@ -248,7 +248,7 @@ def _series(
         newest_first = (np.diff(utc) < np.timedelta64(0)).all()
         times, values = times.sorted_by(order), values[order]
         found = "rows came newest first" if newest_first else "rows were not in the order of time"
-        notes.append(f"{found}: they are sorted")
+        notes.append(f"{found}: {SORTED}")
     if left_out:
         told = ", ".join(
             f"{quoted(name) if name else 'the first, nameless one'} ({why})"
@@ -305,7 +305,7 @@ def _converted(
         else:
             good = middle + 1
     raise SourceError(
-        f"{shown(table)}, row {bad:,}, column {quoted(name)}: found"
+        f"{shown(table)}, {place_of(table, bad, [name])}, column {quoted(name)}: found"
         f" {_found((column if given is None else given)[bad])}, expected {expected}"
     )
 

@@ -16,6 +16,7 @@ from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError
 from rnnpipe.series.calendar import Step
 from rnnpipe.series.form import STANDARD, Form
+from rnnpipe.storage.table_checks import place_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -69,15 +70,24 @@ def require_regular(series: Series, origin: str) -> None:
     if found == before:
         fault = "the same time as the row before"
     elif found < before:
-        fault = f"a time earlier than the row before, {before}: sort the rows by time"
+        fault = f"a time earlier than the row before, {before}"
     elif found > due[row - 1]:
         fault = f"a gap after {before}"
     else:
         fault = f"a shorter step after {before}"
+    if not step.size:  # no step leads forward
+        expected = "each row to be later than the one before: sort the rows by time"
+    else:
+        expected = (
+            f"steps of {step} without gaps or repetitions, which local time with a summer hour has"
+            f" not ({len(wrong):,} steps are wrong): fill them, write UTC, or say the step by"
+            " prepare.step"
+        )
+    place = place_of(origin, row, series.names)
+    if series.form.is_sorted:
+        place = f"row {row + 1:,} by time"
     raise SourceError(
-        f"{origin}, row {row:,}, column {series.time_name!r}: found {found}, {fault}; expected"
-        f" steps of {step} without gaps or repetitions, which local time with a summer hour has not"
-        f" ({len(wrong):,} steps are wrong): fill them, write UTC, or say the step by prepare.step"
+        f"{origin}, {place}, column {series.time_name!r}: found {found}, {fault}; expected {expected}"
     )
 
 

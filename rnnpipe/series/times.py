@@ -116,7 +116,7 @@ def parse_times(
     """Read a column of times.
 
     Args:
-        place: how an error about a row begins: ``FILE, row 3, column 'NAME'``.
+        place: how an error about a row begins: ``FILE, line 3, column 'NAME'``.
         texts: ``large_string[n]`` without spaces around.
         order: how day, month and year stand, or in what is counted: the parameter; ``auto``: found.
         likely: the order to take of several that fit; empty: the only regular one.
@@ -192,7 +192,7 @@ def _with_one_zone(place: Callable[[int], str], texts: pa.Array, column: TimeCol
     has = "no zone" if with_zone[0] else "a zone"
     raise SourceError(
         f"{place(row)}: found {quoted(texts[row].as_py())}, expected a time with"
-        f" a zone behind it in all rows or in none; it has {has}, row 0 not"
+        f" a zone behind it in all rows or in none; it has {has}, the first one not"
     )
 
 

@@ -16,10 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpipe.config.series import Windows
-from rnnpipe.errors import SourceError
+from rnnpipe.errors import SourceError, quoted
 from rnnpipe.series.form import STANDARD, Form
 from rnnpipe.series.table import Scaler, Series, cut, divide, window_starts
 from rnnpipe.storage.files import atomic_directory, read_json, write_json
+
+# A column stands still in train where it moves by no more than this share of what it moves by in
+# all splits, or of its level (which is what rounding leaves).
+_STILL, _ROUNDING = 0.01, 1e-12
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -29,7 +33,8 @@ class WindowedSeries:
     """A scaled series and all that is needed to cut it.
 
     Attributes:
-        values: ``float32[n, columns]``, each column with mean 0 and deviation 1 in train.
+        values: ``float32[n, columns]``, each column with mean 0 and deviation 1 in train, but for
+            those that stand still there; see :func:`fit_scaler`.
         times: ``datetime64[us][n]``.
         names: of the columns.
         splits: steps of ``train``, ``validation`` and ``test``.
@@ -56,7 +61,7 @@ class WindowedSeries:
             SourceError: it is too short.
         """
         splits = divide(len(series), windows)
-        scaler = Scaler.fit(series.values[splits["train"].start : splits["train"].stop])
+        scaler, _ = fit_scaler(series.values, splits)
         return cls(
             scaler.scale(series.values).astype(np.float32),
             series.times,
@@ -139,6 +144,34 @@ class WindowedSeries:
             ) from error
 
 
+def fit_scaler(
+    values: NDArray[np.float64], splits: Mapping[str, range]
+) -> tuple[Scaler, NDArray[np.bool_]]:
+    """Take mean and deviation of train alone, but for columns that stand still there.
+
+    Divided by next to nothing, such a column would outweigh all others as soon as it moves. Train
+    says nothing of how it moves, so its deviation is a quarter of what it spans in all splits: its
+    errors are small, and nothing is learnt of it.
+
+    Args:
+        values: ``float64[n, columns]``.
+        splits: steps of each.
+
+    Returns:
+        The scaler, by which no value of the splits is farther than 100 from 0, and which columns
+        stand still, ``bool[columns]``.
+    """
+    train = values[splits["train"].start : splits["train"].stop]
+    span = np.ptp(values[: splits["test"].stop], axis=0)
+    level = np.abs(train).max(axis=0)
+    fitted = Scaler.fit(train)
+    moved = np.where(np.ptp(train, axis=0) > 0, train.std(axis=0), 0.0)
+    still = moved <= np.maximum(_STILL * span, _ROUNDING * level)
+    floor = np.maximum(span / 4, _ROUNDING * level)
+    deviation = np.where(still & (span > 0), floor, fitted.deviation)
+    return Scaler(fitted.mean, deviation), still
+
+
 def scaling_of(names: tuple[str, ...], scaler: Scaler) -> dict[str, dict[str, float]]:
     """Lay a scaling out for JSON: mean and deviation by column, to the last digit."""
     return {
@@ -198,4 +231,14 @@ def latest_window(
             " a longer one"
         )
     columns = [series.names.index(name) for name in names]
-    return scaler.scale(series.values[-look_back:, columns]).astype(np.float32)[None]
+    values = series.values[-look_back:, columns]
+    with np.errstate(over="ignore"):
+        past = scaler.scale(values).astype(np.float32)
+    step, column = np.unravel_index(np.argmax(~np.isfinite(past)), past.shape)
+    if not np.isfinite(past[step, column]):
+        raise SourceError(
+            f"column {quoted(names[column])} holds {values[step, column]:g} at"
+            f" {series.times[step - look_back]}: too large a number for the model, which learnt"
+            f" from some {scaler.mean[column]:g}"
+        )
+    return past[None]

@@ -31,5 +31,9 @@ def run(params: Params) -> None:
     )
     write_json(paths.decision, asdict(decision))
     logger.info("%s %s: %s", decision.name, decision.verdict, "; ".join(map(str, decision.reasons)))
+    if any(gate.name == "better_than_baseline" and not gate.passed for gate in decision.reasons):
+        logger.warning("%s", problem.if_baseline_is_better)
     if decision.verdict == "refused":
-        logger.info("%s says what to try (dvc repro writes it next)", paths.reports / "index.html")
+        logger.info(
+            "%s says what to try (%s writes it next)", paths.reports / "index.html", paths.run
+        )

@@ -37,6 +37,17 @@ class ProblemPaths:
         return self.pipeline / "params.yaml"
 
     @property
+    def run(self) -> str:
+        """The command that runs its pipeline.
+
+        >>> paths_of("classification").run, paths_of("forecasting").run
+        ('dvc repro', 'dvc repro pipelines/forecasting/dvc.yaml')
+        """
+        if self.pipeline == Path():
+            return "dvc repro"
+        return f"dvc repro {(self.pipeline / 'dvc.yaml').as_posix()}"
+
+    @property
     def metrics(self) -> Path:
         """The figures of the problem's evaluation."""
         return self.reports / "metrics.json"

@@ -16,6 +16,25 @@ MAX_COLUMNS = 10_000
 _AS_THEY_ARE = ("integer", "floating", "boolean", "null", "temporal")
 
 
+def place_of(table: Path | str, row: int, names: Iterable[str] = ()) -> str:
+    r"""Say where a row stands, as who opens the file counts: lines from 1, the header's among them.
+
+    Args:
+        table: its name, which says what kind of file it is.
+        row: from 0, the header not counted.
+        names: of its columns; one that holds a line break makes the header longer.
+
+    >>> place_of("sales.csv", 0), place_of("sales.parquet", 0), place_of("sales.csv", 999, ["a\nb"])
+    ('line 2', 'row 1', 'line 1,002')
+    """
+    name = str(table).lower()
+    if name.endswith(".parquet"):
+        return f"row {row + 1:,}"
+    if name.endswith((".jsonl", ".jsonl.gz")):
+        return f"line {row + 1:,}"
+    return f"line {row + 2 + sum(name.count(chr(10)) for name in names):,}"
+
+
 def check_unpacked(table: Path, found: int, most: int) -> None:
     """Refuse bytes that come out of a table beyond those it may unfold to."""
     if found > most:

@@ -314,5 +314,5 @@ def _sentence(outcome: Outcome) -> str:
     else:
         found = f"found {outcome.unexpected_count} that break it"
     if outcome.unexpected_ids:
-        found += f", such as {outcome.unexpected_ids[0][:100]!r}"
+        found += f", such as {outcome.unexpected_ids[0][:200]!r}"
     return f"{outcome.name}: expected that {outcome.expected}; {found}"

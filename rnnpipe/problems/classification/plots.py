@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from rnnpipe.problems.classification.drawn_names import drawn_names, write_plainly
+from rnnpipe.reporting.drawn_names import drawn_names, write_plainly
 from rnnpipe.reporting.plots import ACCENT, INK, QUIET, STYLE, new_axes
 
 _MOST_CELLS = 20  # classes whose whole confusion matrix can be read

@@ -9,5 +9,5 @@ from rnnpipe.validation.verdict import Checks
 
 def series_checks(params: ForecastingParams) -> Checks:
     """What must hold of times and values."""
-    facts = series_facts(SERIES, params.validate_)
+    facts = series_facts(SERIES, params.validate_, params.download.source)
     return Checks("series", facts, series_suite(params.validate_, params.windows))

@@ -72,9 +72,10 @@ def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
         draw_error_by_step(steps, folder / "error_by_step.png")
         draw_forecasts(
             examples(forwards, series, "test", params.evaluate.examples),
-            series.names[-_DRAWN_COLUMNS:],
+            series.names,
             folder / "forecasts.png",
             shown_past=min(series.look_back, horizon),
+            most_columns=_DRAWN_COLUMNS,
         )
         history = read_json(NETWORK / "history.json")
         draw_training(

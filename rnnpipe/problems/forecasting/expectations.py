@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from rnnpipe.config.series import Windows
+from rnnpipe.problems.forecasting.facts import MOST
 from rnnpipe.problems.forecasting.params import SeriesValidate
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ SERIES_COLUMNS = (
     "holds_not_finite",
     "holds_out_of_range",
     "holds_far_off",
+    "holds_mark",
 )
 
 
@@ -47,7 +49,10 @@ def series_suite(limits: SeriesValidate, windows: Windows) -> "list[Expectation]
         sum(room.values()),
     )
     ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.ranges.items())
-    far = f"farther than {limits.max_deviations:g} standard deviations from its column's mean"
+    far = (
+        f"farther than {limits.max_deviations:g} deviations from its column's median, nor is -99,"
+        " -999 and so on far below all others (validate.ranges says that a column may)"
+    )
     return [
         has_columns(SERIES_COLUMNS),
         expect(
@@ -66,7 +71,11 @@ def series_suite(limits: SeriesValidate, windows: Windows) -> "list[Expectation]
             "regular_steps",
             "no step is shorter than the usual one (a summer hour of local time is)",
         ),
-        never("is_not_finite", "values_finite", "every value is a finite number"),
+        never(
+            "is_not_finite",
+            "values_finite",
+            f"every value is a finite number, at most {MOST:g} in size",
+        ),
         never("holds_not_finite", "columns_finite", "no column holds anything else"),
         never("is_constant", "no_constant_column", "no column has the same value throughout"),
         never(
@@ -76,5 +85,11 @@ def series_suite(limits: SeriesValidate, windows: Windows) -> "list[Expectation]
         ),
         never("holds_out_of_range", "columns_in_range", "no column holds a value out of its range"),
         never("is_far_off", "values_not_far_off", f"no value lies {far}"),
-        never("holds_far_off", "columns_not_far_off", f"no column holds a value {far}"),
+        never("holds_far_off", "columns_not_far_off", "no column holds a value so far off"),
+        never(
+            "holds_mark",
+            "no_usual_marks",
+            "no column holds a usual mark of a missing value (-999, 9999, 1e20) far from all others",
+            "warning",
+        ),
     ]

@@ -1,6 +1,5 @@
 """Facts about a series, a row a step: what the expectations look at."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +7,31 @@ import pandas as pd
 import pyarrow as pa
 
 from rnnpipe.errors import SourceError, quoted
+from rnnpipe.problems.forecasting.far_off import FarOff, far_off
 from rnnpipe.problems.forecasting.params import SeriesValidate
+from rnnpipe.storage.table_checks import place_of
 from rnnpipe.validation.columns import cast_column, open_table
 
+# Their squares, and the sums of these, are finite numbers with room to spare.
+MOST = 1e100
 
-def series_facts(path: Path, limits: SeriesValidate) -> pd.DataFrame:
+
+def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.DataFrame:
     """Facts about each step, then about each column, of the table that ``prepare`` wrote.
 
     Args:
         path: a parquet table, the time first, then columns of numbers.
         limits: which values are out of range, or far off.
+        source: the file that it was prepared from, whose lines are named.
 
     Returns:
         A row a step in the file's order, its id the time, then a row a column, its id ``column
-        NAME``. Booleans, false where they do not apply: is_step; of a step is_repeated (the time
-        of the row before), is_backward (an earlier one), is_gap (a step longer than the usual
-        one), is_short (shorter), is_not_finite, is_out_of_range, is_far_off (each: some value
-        is); of a column is_constant, holds_not_finite, holds_out_of_range, holds_far_off.
+        NAME``, with the first value that is far off, if there is one. Booleans, false where they do
+        not apply: is_step; of a step is_repeated (the time of the row before), is_backward (an
+        earlier one), is_gap (a step longer than the usual one), is_short (shorter), is_not_finite
+        (or larger than :data:`MOST`), is_out_of_range, is_far_off (each: some value is); of a
+        column is_constant, holds_not_finite, holds_out_of_range, holds_far_off, holds_mark (a
+        usual mark of a missing value, far from all else).
 
     Raises:
         SourceError: the file is no parquet table, its first column holds no times, another no
@@ -50,23 +57,26 @@ def series_facts(path: Path, limits: SeriesValidate) -> pd.DataFrame:
         axis=1,
     )
     steps, columns = values.shape
-    finite = np.isfinite(values)
+    finite = np.abs(values) <= MOST
     out = np.zeros_like(finite)
     for number, name in enumerate(names[1:]):
         if name in limits.ranges:
             least, largest = limits.ranges[name]
             out[:, number] = (values[:, number] < least) | (values[:, number] > largest)
-    with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column may hold no number at all
-        mean, deviation = (
-            take(np.where(finite, values, np.nan), axis=0) for take in (np.nanmean, np.nanstd)
-        )
-        far = np.abs(values - mean) > limits.max_deviations * deviation
-        most = np.nanmax(values, axis=0, initial=-np.inf)
-        constant = ~(most > np.nanmin(values, axis=0, initial=np.inf))
+    known = np.where(finite, values, np.nan)
+    with np.errstate(invalid="ignore"):  # a column may hold no number at all
+        most = np.fmax.reduce(values, axis=0, initial=-np.inf)
+        constant = ~(most > np.fmin.reduce(values, axis=0, initial=np.inf))
+    apart = [
+        far_off(known[:, number], limits.max_deviations, name in limits.ranges)
+        for number, name in enumerate(names[1:])
+    ]
+    far = np.stack([column.far for column in apart], axis=1)
     zero = np.timedelta64(0, "us")
-    step = form_in(table.schema.metadata or {}, path).step_of(times)
-    due = np.concatenate([times[:1], step.after(times[:-1])])
+    form = form_in(table.schema.metadata or {}, path)
+    due = np.concatenate([times[:1], form.step_of(times).after(times[:-1])])
+    if form.is_sorted:  # then rows are those of our table alone
+        source = str(path)
     passed = np.diff(times, prepend=times[:1])
     nowhere, everywhere = np.zeros(steps, bool), np.zeros(columns, bool)
     both = {
@@ -83,14 +93,32 @@ def series_facts(path: Path, limits: SeriesValidate) -> pd.DataFrame:
         "holds_not_finite": ~finite.all(axis=0),
         "holds_out_of_range": out.any(axis=0),
         "holds_far_off": far.any(axis=0),
+        "holds_mark": np.array([column.marked.any() for column in apart]),
     }
     seconds = np.datetime_as_string(times, "s") if len(times) else np.array([], str)
     ids = [text.replace("T", " ") for text in seconds]
     return pd.DataFrame(
         {
-            "id": ids + [f"column {name}" for name in names[1:]],
+            "id": ids
+            + [
+                f"column {name}{_told(values[:, number], column, ids, source, names)}"
+                for number, (name, column) in enumerate(zip(names[1:], apart, strict=True))
+            ],
             "is_step": np.concatenate([~nowhere, everywhere]),
         }
         | {name: np.concatenate([fact, everywhere]) for name, fact in both.items()}
         | {name: np.concatenate([nowhere, fact]) for name, fact in of_columns.items()}
+    )
+
+
+def _told(values: np.ndarray, found: FarOff, ids: list[str], source: str, names: list[str]) -> str:
+    """Say of the first value that stands apart what it is, and where; nothing if none does."""
+    rows = np.flatnonzero(found.far | found.marked)
+    if not len(rows):
+        return ""
+    first = int(rows[0])
+    marked = ", a usual mark of a missing value" if found.marked[first] else ""
+    more = f"; {len(rows):,} such" if len(rows) > 1 else ""
+    return (
+        f": {values[first]:.15g} in {place_of(source, first, names)} ({ids[first]}){marked}{more}"
     )

@@ -1,9 +1,10 @@
 """A registered forecaster on a series' most recent steps: TensorFlow is not needed."""
 
 import logging
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from rnnpipe.config.section import Section
 from rnnpipe.errors import ParameterError, RegistryError, SourceError, quoted
 from rnnpipe.networks.onnx_session import require_size
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
+from rnnpipe.problems.forecasting.files import BASELINE
+from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster
 from rnnpipe.registry.find import find
 from rnnpipe.series.calendar import Step, odd_steps, parse_step
 from rnnpipe.series.form import STANDARD, Form
@@ -21,6 +24,10 @@ from rnnpipe.series.reading import Choices, read_series
 from rnnpipe.series.table import Scaler, require_regular
 from rnnpipe.series.windows import latest_window, scaler_of
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
+from rnnpipe.storage.paths import paths_of
+
+if TYPE_CHECKING:
+    from rnnpipe.problems.forecasting.metrics import Forward
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +66,8 @@ class Forecaster:
         form: how that file wrote its times and numbers.
         scaler: of the columns.
         step: what lies between two times.
-        network: the network.
+        forecaster: the network, or the linear forecaster that was registered with it.
+        forward: its forecast, scaled.
     """
 
     names: tuple[str, ...]
@@ -67,11 +75,12 @@ class Forecaster:
     form: Form
     scaler: Scaler
     step: Step
-    network: ExportedForecaster
+    forecaster: ExportedForecaster | LinearForecaster
+    forward: "Forward"
 
     def forecast(
         self,
-        table: Path,
+        table: str | Path,
         time_column: str | None = None,
         steps: int | None = None,
         csv_format: CsvFormat = PLAIN,
@@ -90,7 +99,8 @@ class Forecaster:
                 of time is longer or shorter than the others.
             ParameterError: the model does not give so many steps.
         """
-        given = self.network.horizon
+        table = Path(table)
+        given = self.forecaster.horizon
         if steps is not None and not 1 <= steps <= given:
             raise ParameterError(f"found {steps} steps, expected 1 to {given}: the model's horizon")
         name = self.time_name if time_column is None else time_column
@@ -109,24 +119,37 @@ class Forecaster:
                 f"{table} has a step of {series.step}, the model was trained on steps of {self.step}:"
                 " bring a series of that step"
             )
-        past = latest_window(series, self.names, self.scaler, self.network.look_back)
-        values = self.network.forecast(past)[0, :steps].astype(np.float64)
+        past = latest_window(series, self.names, self.scaler, self.forecaster.look_back)
+        values = self.forward(past)[0, :steps].astype(np.float64)
         last = np.repeat(series.times[-1:], len(values))
         times = self.step.after(last, np.arange(1, len(values) + 1))
         return Forecast(times, self.scaler.unscale(values), self.names, name, series.form)
 
 
-def load_forecaster(model: str | Path | None = None, root: Path = Path()) -> Forecaster:
+def load_forecaster(
+    model: str | Path | None = None, root: str | Path = Path(), *, baseline: bool = False
+) -> Forecaster:
     """Load a model by path, version (``v0.2.0``) or stage (``prod``).
+
+    Where the model was refused at its registration, a warning in the log says so.
 
     Args:
         model: which; None takes the work tree's, else the one in stage ``prod``.
         root: the project's folder, where versions and stages are looked up.
+        baseline: forecast by the linear forecaster beside the network, which is at times the better
+            one.
 
     Raises:
         RegistryError: there is no such model, or its folder is not whole.
     """
-    folder = find(None if model is None else str(model), root, "forecasting")
+    folder = find(
+        None if model is None else str(model),
+        Path(root),
+        "forecasting",
+        if_refused=None
+        if baseline
+        else "think twice about its answers; --baseline has the linear forecaster's",
+    )
     path = folder / "params.json"
     what = f"{path} is of no forecaster"
     advice = (
@@ -137,21 +160,60 @@ def load_forecaster(model: str | Path | None = None, root: Path = Path()) -> For
     if missing or len(set(saved.columns)) < len(saved.columns):
         fault = f"no scaling of {quoted(missing[0])}" if missing else "a column is named twice"
         raise RegistryError(f"{what} ({fault}): {advice}")
-    network = ExportedForecaster(folder / "network.onnx")
-    for word, found, expected in (
-        ("columns", network.columns, len(saved.columns)),
-        ("steps of look-back", network.look_back, saved.look_back),
-        ("steps ahead", network.horizon, saved.horizons and saved.horizons[-1]),
-    ):
-        if expected is not None:
-            require_size(folder / "network.onnx", word, found, expected)
-    network.require_bounded()
     scaling = {name: each.model_dump() for name, each in saved.scaling.items()}
     scaler = scaler_of(saved.columns, scaling)
     step = Step("clock", max(1, round(saved.step_seconds * 1_000_000)))
     if saved.form.step:
         step = parse_step(saved.form.step)
-    return Forecaster(saved.columns, saved.time_column, saved.form, scaler, step, network)
+    of = (saved.columns, saved.time_column, saved.form, scaler, step)
+    if baseline:
+        linear = _baseline(folder, saved)
+        return Forecaster(*of, linear, linear.predict)
+    network = _network(folder, saved)
+    return Forecaster(*of, network, network.forecast)
+
+
+def _network(folder: Path, saved: "_Saved") -> ExportedForecaster:
+    network = ExportedForecaster(folder / "network.onnx")
+    _require_sizes(folder / "network.onnx", network, saved)
+    require_size(folder / "network.onnx", "columns", network.columns, len(saved.columns))
+    network.require_bounded()
+    return network
+
+
+def _baseline(folder: Path, saved: "_Saved") -> LinearForecaster:
+    path = folder / BASELINE.name
+    if not path.is_file():
+        raise RegistryError(
+            f"{path} is missing, as from models of before it was kept, and --baseline forecasts by"
+            f" it: train it again with `{paths_of('forecasting').run}`, or leave --baseline out"
+        )
+    try:
+        with zipfile.ZipFile(path) as packed:  # ours is not compressed: it unfolds to no more
+            if sum(part.file_size for part in packed.infolist()) > path.stat().st_size:
+                raise ValueError("it unfolds")
+        linear = LinearForecaster.load(path)
+        finite = np.isfinite(linear.weights).all() and np.isfinite(linear.bias).all()
+    except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise RegistryError(
+            f"{path} is no linear forecaster ({type(error).__name__}): take the folder anew from"
+            " where it came from"
+        ) from error
+    require_size(path, "weights", linear.weights.shape, (linear.look_back, linear.horizon))
+    require_size(path, "finite weights", bool(finite), True)
+    _require_sizes(path, linear, saved)
+    return linear
+
+
+def _require_sizes(
+    path: Path, forecaster: ExportedForecaster | LinearForecaster, saved: "_Saved"
+) -> None:
+    for word, found, expected in (
+        ("steps of look-back", forecaster.look_back, saved.look_back),
+        ("steps ahead", forecaster.horizon, saved.horizons and saved.horizons[-1]),
+    ):
+        if expected is not None:
+            require_size(path, word, found, expected)
 
 
 _Column = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -169,6 +231,5 @@ class _Saved(BaseModel):
     horizons: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
     step_seconds: Annotated[_Finite, Field(gt=0, le=1e11)]
     scaling: dict[str, _Scaling]
-    # Where these are not said, the file was in the standard form.
-    time_column: Annotated[str, Field(max_length=1000)] = "date"
+    time_column: Annotated[str, Field(max_length=1000)] = "date"  # older folders do not say it
     form: Form = STANDARD

@@ -34,6 +34,16 @@ class LinearForecaster:
     weights: NDArray[np.float64]
     bias: NDArray[np.float64]
 
+    @property
+    def look_back(self) -> int:
+        """Steps that it reads."""
+        return len(self.weights)
+
+    @property
+    def horizon(self) -> int:
+        """Steps ahead that it tells."""
+        return len(self.bias)
+
     def predict(self, past: NDArray[Any]) -> NDArray[np.float64]:
         """Map ``[batch, look_back, columns]`` to ``float64[batch, horizon, columns]``."""
         last = past[:, -1:].astype(np.float64)

@@ -63,8 +63,11 @@ class SeriesValidate(Section):
 
     max_deviations: Real = knob(
         20.0,
-        "farthest that a value may lie from its column's mean, in standard deviations",
-        "stops a run on a sensor's error value, such as -9999",
+        "farthest that a value may lie from its column's median, in deviations taken without what is"
+        " far itself: of the distinct values, each once, the largest of their median deviation and the"
+        " middle nine tenths (as a normal column has them) and the spread of those within reach; at"
+        " least a billionth of the level",
+        "stops a run on an error value, such as -9999, and on a spike; larger: lets more pass",
         gt=0.0,
     )
     ranges: dict[str, list[Real]] = knob(

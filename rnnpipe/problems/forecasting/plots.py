@@ -13,28 +13,38 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from rnnpipe.problems.forecasting.metrics import Example
 
+from rnnpipe.reporting.drawn_names import drawn_names, write_plainly
 from rnnpipe.reporting.plots import ACCENT, LAYERS, QUIET, SECOND, STYLE
 
 
 def draw_forecasts(
-    examples: "Sequence[Example]", names: Sequence[str], path: Path, shown_past: int
+    examples: "Sequence[Example]",
+    names: Sequence[str],
+    path: Path,
+    *,
+    shown_past: int,
+    most_columns: int,
 ) -> None:
     """Forecasts against the truth: a row a window, a column of panels a column of the series.
 
     Args:
         examples: windows in the columns' own units; the first forecast of each is ours.
-        names: of the series' columns that are drawn.
+        names: of the series' columns.
         path: the PNG to write.
         shown_past: steps of the past before the first step ahead.
+        most_columns: how many are drawn at most, the last ones.
     """
+    titles = drawn_names(names, "column")[-most_columns:]
+    first = len(names) - len(titles)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.8 * len(names), 2.3 * len(examples) + 0.4), layout="constrained")
-        grid = figure.subplots(len(examples), len(names), squeeze=False)
+        figure = Figure(
+            figsize=(4.8 * len(titles), 2.3 * len(examples) + 0.4), layout="constrained"
+        )
+        grid = figure.subplots(len(examples), len(titles), squeeze=False)
         for row, example in zip(grid, examples, strict=True):
-            for number, axes in enumerate(row):
+            for number, axes in enumerate(row, start=first):
                 _draw_forecast(axes, example, number, shown_past)
-        for axes, name in zip(grid[0], names, strict=True):
-            axes.set_title(name)
+        write_plainly([axes.set_title("") for axes in grid[0]], titles)
         lines, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(lines, labels, loc="outside upper right", ncols=len(labels))
         figure.savefig(path)

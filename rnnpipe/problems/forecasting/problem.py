@@ -29,6 +29,9 @@ class Forecasting(Problem[ForecastingParams]):
     inputs = (WINDOWS,)
     lineage = MappingProxyType({"series": SERIES, "windows": WINDOWS, "network": NETWORK})
     validation_reports = (REPORTS / "validation.json",)
+    if_baseline_is_better = (
+        "the linear forecaster is better on validation: `rnnpipe forecast FILE --baseline` uses it"
+    )
 
     def wording(self) -> Wording:
         from rnnpipe.problems.forecasting.wording import WORDING

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
-from rnnpipe.problems.forecasting.files import NETWORK, REPORTS, WINDOWS
+from rnnpipe.problems.forecasting.files import BASELINE, NETWORK, REPORTS, SERIES, WINDOWS
 from rnnpipe.problems.forecasting.metrics import forecast_metrics
 from rnnpipe.problems.forecasting.params import ForecastingParams
 from rnnpipe.registry.card import card
@@ -20,6 +20,7 @@ from rnnpipe.series.form import Form
 from rnnpipe.series.windows import WindowedSeries, scaling_of
 from rnnpipe.storage.files import atomic_file, read_json
 from rnnpipe.storage.paths import paths_of
+from rnnpipe.storage.tables import column_names
 
 
 def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
@@ -33,9 +34,11 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             "network.keras": NETWORK / "network.keras",
             "network.onnx": NETWORK / "network.onnx",
             "metrics.json": REPORTS / "metrics.json",
+            BASELINE.name: BASELINE,
         },
         params={
             "problem": "forecasting",
+            "time_column": column_names(SERIES)[0],
             "columns": list(series.names),
             "look_back": series.look_back,
             "step_seconds": usual_step(series.times) / np.timedelta64(1, "s"),
@@ -43,7 +46,7 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             "scaling": scaling_of(series.names, series.scaler),
             "train": params.train.model_dump(mode="json"),
         }
-        | _reading(params.prepare.time_column, series.form),
+        | _reading(series.form),
         card=card(
             "forecasting",
             f"A recurrent neural network that reads the last {series.look_back} steps of"
@@ -60,6 +63,7 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             ),
             loading=(
                 "    rnnpipe forecast --model PATH series.csv\n\n"
+                "With `--baseline`, the linear map of `baseline.npz` forecasts instead.\n\n"
                 "`network.onnx` computes it: `past`, `float32[batch, look_back, columns]`, scaled"
                 " as `params.json` says, to `future`, `float32[batch, horizon, columns]`."
             ),
@@ -68,11 +72,10 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
     )
 
 
-def _reading(time_column: str, form: Form) -> dict[str, Any]:
-    """How the file was read, where that is not as in the standard form."""
+def _reading(form: Form) -> dict[str, Any]:
+    """How the file writes times and numbers, where that is not as in the standard form."""
     kept = form.model_copy(update={"notes": ()}).kept()
-    column = {"time_column": time_column} if time_column != "date" else {}
-    return column | ({"form": kept} if kept else {})
+    return {"form": kept} if kept else {}
 
 
 def _write_scores(target: Path, series: WindowedSeries) -> None:

@@ -16,6 +16,12 @@ WORDING = Wording(
         "validation_mse": "MSE on validation, shortest horizon",
         "suite_series": "Expectations on the series",
     },
+    advice={
+        "better_than_baseline": "The linear forecaster is the better one so far, and registered beside"
+        " the network: rnnpipe forecast FILE --baseline forecasts with it. As long as the loss on"
+        " validation still falls at the end of training, train longer (train.epochs); else give the"
+        " network a longer series, or more series of the kind.",
+    },
     captions={
         "forecasts": ("Forecasts", "Beside the truth, in the columns' own units."),
         "error_by_step": ("Error by step ahead", "How it grows the farther a forecast looks."),

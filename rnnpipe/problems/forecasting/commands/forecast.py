@@ -4,7 +4,8 @@ import argparse
 import csv
 import json
 import sys
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
 
 from rnnpipe.errors import printable
 from rnnpipe.runtime.arguments import add_csv_arguments, path, path_or_name
@@ -21,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", type=path_or_name, help="folder, version or stage; default: the work tree's"
     )
+    parser.add_argument(
+        "--baseline", action="store_true", help="by the linear forecaster beside the network"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, not CSV")
 
 
@@ -28,18 +32,35 @@ def run(options: Any) -> None:
     """Print a line for each step ahead."""
     from rnnpipe.problems.forecasting.forecast import load_forecaster
     from rnnpipe.storage.csv_format import CsvFormat
-    from rnnpipe.storage.spreadsheet import plain_cell
 
-    model = load_forecaster(options.model)
+    model = load_forecaster(options.model, baseline=options.baseline)
     csv_format = CsvFormat(options.quoting, options.escape, options.encoding)
     found = model.forecast(options.file, options.time_column, options.steps, csv_format)
-    if not options.json:
-        names = (printable(plain_cell(name)) for name in (found.time_name, *found.names))
-        csv.writer(sys.stdout, lineterminator="\n").writerow(names)
-    for moment, values in zip(found.shown_times, found.values, strict=True):
-        numbers = [float(f"{value:.6g}") for value in values]
-        if options.json:
-            row = dict(zip(found.names, numbers, strict=True))
-            print(json.dumps({found.time_name: moment} | row))
-        else:
-            print(moment, *numbers, sep=",")
+    names = (found.time_name, *found.names)
+    # Python writes a number as the shortest text that reads back as the same.
+    rows = (
+        (moment, *values)
+        for moment, values in zip(found.shown_times, found.values.tolist(), strict=True)
+    )
+    if options.json:
+        for row in rows:
+            print(json.dumps(dict(zip(names, row, strict=True))))
+    else:
+        _write_csv(sys.stdout, names, rows)
+
+
+def _write_csv(file: TextIO, names: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table that reads back alike; what a terminal shows, is shown harmlessly.
+
+    All names but the time's stand in the user's own file: they are no news to her spreadsheet.
+    """
+    from rnnpipe.storage.spreadsheet import plain_cell
+
+    if file.isatty():
+        names = [printable(plain_cell(name)) for name in names]
+    # Of line breaks Python quotes by itself none but the one that it ends lines with.
+    ends = any("\r" in name for name in names)
+    csv.writer(
+        file, lineterminator="\n", quoting=csv.QUOTE_ALL if ends else csv.QUOTE_MINIMAL
+    ).writerow(names)
+    csv.writer(file, lineterminator="\n").writerows(rows)

@@ -16,17 +16,21 @@ _JOINED = frozenset(
 )  # written from the right, and joined: Matplotlib does neither
 
 
-def drawn_names(names: Sequence[str]) -> list[str]:
+def drawn_names(names: Sequence[str], kind: str = "class") -> list[str]:
     """Return what a picture calls each class: its name, not too long, else ``class 3``.
 
     Names that are cut to one and the same, or that the font lacks signs for, are told apart by
     the number of the label; the report's table by class has the names beside the numbers.
 
+    Args:
+        names: as they came.
+        kind: what they are names of.
+
     >>> drawn_names(["good", "坏", "$5_"])
     ['good', 'class 1', '$5_']
     """
     cut = [_cut(printable(name)) for name in names]
-    numbered = [f"class {label}" for label in range(len(names))]
+    numbered = [f"{kind} {label}" for label in range(len(names))]
     shown = [
         name if _can_be_drawn(name) and cut.count(name) == 1 else number
         for name, number in zip(cut, numbered, strict=True)
