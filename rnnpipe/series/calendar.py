@@ -184,7 +184,8 @@ def find_step(times: Times) -> Step:
 
 def odd_steps(times: Times, step: Step) -> int:
     """How many times are not one step after the one before."""
-    return int(np.count_nonzero(times[1:] != step.after(times[:-1])))
+    odd = (times[1:] != step.after(times[:-1])) | (times[1:] == times[:-1])
+    return int(np.count_nonzero(odd))
 
 
 def _best(times: Times, candidates: list[Step]) -> Step:

@@ -62,7 +62,7 @@ def require_regular(series: Series, origin: str) -> None:
     """
     times, step = series.times, series.step
     due = step.after(times[:-1])
-    wrong = np.flatnonzero(times[1:] != due)
+    wrong = np.flatnonzero((times[1:] != due) | (times[1:] == times[:-1]))
     if not len(wrong):
         return
     row = int(wrong[0]) + 1
