@@ -109,8 +109,13 @@ def test_a_date_with_two_readings_is_read_by_the_regular_one_or_named(tmp_path):
         str(read_series(save(tmp_path, days), "date", choices=known).times[1])[:10] == "2021-03-02"
     )
     hours = written(pd.date_range("2021-03-01", periods=100, freq="h"), "%d.%m.%Y %H:%M")
-    series = read_series(save(tmp_path, pd.DataFrame({"date": hours, "load": range(100)})), "date")
-    assert "day first: only so one step is as long as another" in series.form.notes[0]
+    frame = pd.DataFrame({"date": hours, "load": range(100)})
+    for table, why in (
+        (frame, "only so are steps regular"),
+        (frame.drop(index=30), "read otherwise, more steps are odd"),
+    ):
+        series = read_series(save(tmp_path, table), "date")
+        assert series.form.notes == (f"times are read day first: {why}",)
 
 
 def test_some_times_with_a_zone_and_some_without_are_refused(tmp_path):

@@ -165,10 +165,11 @@ def _one_of(
         odd.append(odd_steps(times, find_step(times)) if len(times) > 2 else 0)
     regular = [reading for reading, count in zip(distinct, odd, strict=True) if count == min(odd)]
     others = [count for count in odd if count > min(odd)]
-    if len(regular) == 1 and min(others) >= 10 * min(odd):
+    if len(regular) == 1 and min(others) > 2 * min(odd):  # there may be gaps in either
         found = regular[0]
         words = found.order.replace("_", " ")
-        note = f"times are read {words}: only so one step is as long as another"
+        why = "read otherwise, more steps are odd" if min(odd) else "only so are steps regular"
+        note = f"times are read {words}: {why}"
         return replace(found, column=replace(found.column, notes=(*found.column.notes, note)))
     row = int(np.flatnonzero(distinct[0].column.wall != distinct[1].column.wall)[0])
     told = " or ".join(
