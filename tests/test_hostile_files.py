@@ -27,7 +27,7 @@ from rnnpipe.problems.classification.archive import prepare_archive
 from rnnpipe.problems.classification.own_table import prepare_table
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.predict_input import read_texts
-from rnnpipe.series.table import load_series, read_series
+from rnnpipe.series.reading import load_series, read_series
 from rnnpipe.storage.card import read_card
 from rnnpipe.storage.download import fetch
 from rnnpipe.storage.files import atomic_directory, atomic_file
@@ -287,7 +287,8 @@ def test_a_number_or_a_time_that_is_none(
         table.write_text("date,load\n{date},{load}\n".format(**row))
     else:
         pq.write_table(pa.table({name: [value] for name, value in row.items()}), table)
-    assert f"row 0, column '{column}': found" in refused(lambda: read_series(table, "date"))
+    place = {".csv": "line 2", ".parquet": "row 1"}[suffix]
+    assert f"{place}, column '{column}': found" in refused(lambda: read_series(table, "date"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from rnnpipe.problems.forecasting.generated import NAMES, write_series_corpus
 from rnnpipe.problems.forecasting.linear_forecaster import choose_linear_forecaster, seasonal_naive
 from rnnpipe.problems.forecasting.metrics import forecast_metrics
 from rnnpipe.problems.forecasting.params import SeriesValidate
-from rnnpipe.series.table import read_series, require_regular, write_series
+from rnnpipe.series.reading import read_series, write_series
+from rnnpipe.series.table import require_regular
 from rnnpipe.series.windows import WindowedSeries
 from rnnpipe.storage.files import sha256_file
 

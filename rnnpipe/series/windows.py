@@ -1,10 +1,12 @@
 """A series ready to be learnt from: scaled, divided in time, cut into windows when asked.
 
 In a folder: ``values.npy`` (``float32[n, columns]``, scaled), ``times.npy`` (``int64[n]``,
-microseconds since 1970) and ``series.json`` (names, splits, scaling, look-back, horizons). Windows
+microseconds since 1970) and ``series.json`` (names, splits, scaling, look-back, horizons, and the
+form of the file's times, where it is not the standard one). Windows
 overlap and would be a thousand times as large, so they are cut from it batch by batch.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError, quoted
+from rnnpipe.series.form import STANDARD, Form
 from rnnpipe.series.table import Scaler, Series, cut, divide, window_starts
 from rnnpipe.storage.files import atomic_directory, read_json, write_json
 
@@ -38,6 +41,7 @@ class WindowedSeries:
         scaler: back to the columns' own units.
         look_back: steps of a past.
         horizons: steps ahead that are judged, rising.
+        form: how the file that it came from writes its times.
     """
 
     values: NDArray[np.float32]
@@ -47,6 +51,7 @@ class WindowedSeries:
     scaler: Scaler
     look_back: int
     horizons: tuple[int, ...]
+    form: Form = STANDARD
 
     @classmethod
     def of(cls, series: Series, windows: Windows) -> "WindowedSeries":
@@ -65,6 +70,7 @@ class WindowedSeries:
             scaler,
             windows.look_back,
             tuple(windows.horizons),
+            series.form,
         )
 
     @property
@@ -93,6 +99,7 @@ class WindowedSeries:
 
     def save(self, folder: Path) -> None:
         """Write the folder, whole or not at all."""
+        kept = self.form.kept()
         with atomic_directory(folder) as partial:
             np.save(partial / "values.npy", self.values)
             np.save(partial / "times.npy", self.times.astype("datetime64[us]").astype(np.int64))
@@ -106,7 +113,8 @@ class WindowedSeries:
                     "look_back": self.look_back,
                     "horizons": list(self.horizons),
                     "scaling": scaling_of(self.names, self.scaler),
-                },
+                }
+                | ({"form": kept} if kept else {}),
             )
 
     @classmethod
@@ -127,6 +135,7 @@ class WindowedSeries:
                 scaler_of(names, facts["scaling"]),
                 facts["look_back"],
                 tuple(facts["horizons"]),
+                Form.model_validate_json(json.dumps(facts.get("form", {}))),
             )
         except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
             raise SourceError(

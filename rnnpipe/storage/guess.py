@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rnnpipe.errors import SourceError, shown
@@ -167,11 +167,17 @@ def _pieces(table: Path, most: int | None = None) -> Iterator[bytes]:
             yield piece
 
 
-def _told(table: Path, csv_format: CsvFormat) -> str:
+def own_format(table: Path, csv_format: CsvFormat) -> CsvFormat:
+    """Return a CSV's format with what the file says itself: its encoding and its separator."""
     start = b"".join(_pieces(table, most=_HEAD))
     encoding = encoding_of(start, csv_format)
-    text = start.decode(encoding, "replace")
-    own = resolved(csv_format, table, text)
+    own = resolved(csv_format, table, start.decode(encoding, "replace"))
+    return replace(own, encoding=encoding)
+
+
+def _told(table: Path, csv_format: CsvFormat) -> str:
+    own = own_format(table, csv_format)
+    encoding = own.encoding
     packed = ", packed by gzip" if table.suffix.lower() == ".gz" else ""
     sep = f", as its first line says (sep={own.separator})" if own.lines_before else ""
     separator = _SEPARATORS.get(own.separator, repr(own.separator))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rnnpipe.problems.classification.own_table import prepare_table
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.predict_input import read_texts
-from rnnpipe.series.table import load_series, read_series, write_series
+from rnnpipe.series.reading import load_series, read_series, write_series
 from rnnpipe.storage.download import fetch
 
 

@@ -37,7 +37,7 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
         SourceError: the file is no parquet table, its first column holds no times, another no
             numbers, or a range is given for a column that is not there.
     """
-    from rnnpipe.series.table import usual_step
+    from rnnpipe.series.reading import form_in
 
     table = open_table(path).read()
     where = f"{path}: column {{}}"
@@ -73,14 +73,17 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
     ]
     far = np.stack([column.far for column in apart], axis=1)
     zero = np.timedelta64(0, "us")
-    usual = usual_step(times)
-    passed = np.diff(times, prepend=times[:1] - usual)
+    form = form_in(table.schema.metadata or {}, path)
+    due = np.concatenate([times[:1], form.step_of(times).after(times[:-1])])
+    if form.is_sorted:  # then rows are those of our table alone
+        source = str(path)
+    passed = np.diff(times, prepend=times[:1])
     nowhere, everywhere = np.zeros(steps, bool), np.zeros(columns, bool)
     both = {
         "is_repeated": (passed == zero) & (np.arange(steps) > 0),
         "is_backward": passed < zero,
-        "is_gap": passed > usual,
-        "is_short": (passed > zero) & (passed < usual),
+        "is_gap": times > due,
+        "is_short": (passed > zero) & (times < due),
         "is_not_finite": ~finite.all(axis=1),
         "is_out_of_range": out.any(axis=1),
         "is_far_off": far.any(axis=1),

@@ -1,5 +1,6 @@
 """A registered forecaster on a series' most recent steps: TensorFlow is not needed."""
 
+import logging
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,18 @@ from rnnpipe.problems.forecasting.exported import ExportedForecaster
 from rnnpipe.problems.forecasting.files import BASELINE
 from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster
 from rnnpipe.registry.find import find
-from rnnpipe.series.table import Scaler, read_series, require_regular, usual_step
+from rnnpipe.series.calendar import Step, odd_steps, parse_step
+from rnnpipe.series.form import STANDARD, Form
+from rnnpipe.series.reading import Choices, read_series
+from rnnpipe.series.table import Scaler, require_regular
 from rnnpipe.series.windows import latest_window, scaler_of
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
 from rnnpipe.storage.paths import paths_of
 
 if TYPE_CHECKING:
     from rnnpipe.problems.forecasting.metrics import Forward
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,19 @@ class Forecast:
         values: ``float64[steps, columns]``, in the columns' own units.
         names: of the columns.
         time_name: of the column of times.
+        form: how the file writes them.
     """
 
     times: NDArray[np.datetime64]
     values: NDArray[np.float64]
     names: tuple[str, ...]
     time_name: str = "date"
+    form: Form = STANDARD
+
+    @property
+    def shown_times(self) -> list[str]:
+        """The times as the file writes them."""
+        return self.form.shown(self.times)
 
 
 @dataclass(frozen=True)
@@ -50,16 +63,18 @@ class Forecaster:
     Attributes:
         names: of the columns that it forecasts.
         time_name: what the column of times was called that it learnt from.
+        form: how that file wrote its times and numbers.
         scaler: of the columns.
-        step_seconds: one step of time.
+        step: what lies between two times.
         forecaster: the network, or the linear forecaster that was registered with it.
         forward: its forecast, scaled.
     """
 
     names: tuple[str, ...]
     time_name: str
+    form: Form
     scaler: Scaler
-    step_seconds: float
+    step: Step
     forecaster: ExportedForecaster | LinearForecaster
     forward: "Forward"
 
@@ -74,7 +89,7 @@ class Forecaster:
 
         Args:
             table: a ``.csv`` or ``.parquet`` file with the time, regular, and the columns that the
-                model knows, at least as many steps as it looks back.
+                model knows, at least as many steps as it looks back; further columns are not read.
             time_column: the file's column of times; None: called as the model knows it.
             steps: how many to tell; None for all that the model gives.
             csv_format: how quotes are written in a CSV.
@@ -84,23 +99,31 @@ class Forecaster:
                 of time is longer or shorter than the others.
             ParameterError: the model does not give so many steps.
         """
-        table, time_column = Path(table), time_column or self.time_name
+        table = Path(table)
         given = self.forecaster.horizon
         if steps is not None and not 1 <= steps <= given:
             raise ParameterError(f"found {steps} steps, expected 1 to {given}: the model's horizon")
-        series = read_series(table, time_column, csv_format)
-        require_regular(series, str(table))
-        step = usual_step(series.times) / np.timedelta64(1, "s")
-        if step != self.step_seconds:
+        name = self.time_name if time_column is None else time_column
+        told = ", ".join(map(quoted, self.names[:20])) + (", …" if len(self.names) > 20 else "")
+        choices = Choices(
+            self.names,
+            likely=self.form,
+            advice=f"The model forecasts {told}.".replace("{", "{{").replace("}", "}}"),
+        )
+        series = read_series(table, name, csv_format, choices)
+        for note in series.form.notes:
+            logger.info("%s: %s", table, note)
+        if odd_steps(series.times, self.step):
+            require_regular(series, str(table))
             raise SourceError(
-                f"{table} has a step of {step:g} s, the model was trained on steps of"
-                f" {self.step_seconds:g} s: bring a series of that step"
+                f"{table} has a step of {series.step}, the model was trained on steps of {self.step}:"
+                " bring a series of that step"
             )
         past = latest_window(series, self.names, self.scaler, self.forecaster.look_back)
         values = self.forward(past)[0, :steps].astype(np.float64)
-        ahead = np.arange(1, len(values) + 1)
-        times = series.times[-1] + ahead * usual_step(series.times)
-        return Forecast(times, self.scaler.unscale(values), self.names, time_column)
+        last = np.repeat(series.times[-1:], len(values))
+        times = self.step.after(last, np.arange(1, len(values) + 1))
+        return Forecast(times, self.scaler.unscale(values), self.names, name, series.form)
 
 
 def load_forecaster(
@@ -139,7 +162,10 @@ def load_forecaster(
         raise RegistryError(f"{what} ({fault}): {advice}")
     scaling = {name: each.model_dump() for name, each in saved.scaling.items()}
     scaler = scaler_of(saved.columns, scaling)
-    of = (saved.columns, saved.time_column, scaler, saved.step_seconds)
+    step = Step("clock", max(1, round(saved.step_seconds * 1_000_000)))
+    if saved.form.step:
+        step = parse_step(saved.form.step)
+    of = (saved.columns, saved.time_column, saved.form, scaler, step)
     if baseline:
         linear = _baseline(folder, saved)
         return Forecaster(*of, linear, linear.predict)
@@ -200,9 +226,10 @@ class _Scaling(Section):
 
 
 class _Saved(BaseModel):
-    time_column: _Column = "date"  # older folders do not say it
     columns: Annotated[tuple[_Column, ...], Field(min_length=1, max_length=100_000)]
     look_back: int | None = None
     horizons: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
-    step_seconds: Annotated[_Finite, Field(gt=0)]
+    step_seconds: Annotated[_Finite, Field(gt=0, le=1e11)]
     scaling: dict[str, _Scaling]
+    time_column: Annotated[str, Field(max_length=1000)] = "date"  # older folders do not say it
+    form: Form = STANDARD

@@ -9,6 +9,7 @@ from rnnpipe.config.section import Real, Section, Source, knob
 from rnnpipe.config.series import Windows
 from rnnpipe.config.table import CsvKeys
 from rnnpipe.config.training import Recurrence, Training
+from rnnpipe.series.calendar import STEP_PATTERN
 
 
 class SeriesPrepare(CsvKeys):
@@ -16,9 +17,44 @@ class SeriesPrepare(CsvKeys):
 
     time_column: str = knob(
         "date",
-        "column that holds the time; all others must hold numbers",
+        'column that holds the time; "" for a nameless one, as pandas writes an index of times',
         "ETTh1: date",
-        min_length=1,
+        max_length=1000,
+    )
+    targets: list[Annotated[str, Field(min_length=1, max_length=1000)]] = knob(
+        [],
+        "columns to forecast; empty: all that hold numbers, but for a nameless one that counts rows",
+        "each further one is learnt, forecast, and averaged into the figures",
+        max_length=10_000,
+    )
+    time_order: Literal[
+        "auto",
+        "year_first",
+        "day_first",
+        "month_first",
+        "seconds",
+        "milliseconds",
+        "microseconds",
+        "nanoseconds",
+    ] = knob(
+        "auto",
+        "how day, month and year stand in a time, or in what it counts since 1970; auto: found",
+        "auto refuses a column with two readings, unless steps are regular by one of them alone",
+    )
+    step: str = knob(
+        "auto",
+        "what lies between two times: hourly, 15 minutes, daily, business-daily, weekly, monthly,"
+        " quarterly, yearly, 1 month on the last day; auto: found",
+        "months, quarters and years are steps of the calendar; decides what is a gap",
+        pattern=f"^auto$|{STEP_PATTERN}",
+    )
+    decimal: Literal["auto", ".", ","] = knob(
+        "auto", "mark before a fraction; auto: found", "auto refuses numbers with two readings"
+    )
+    thousands: Literal["auto", "none", ".", ",", " ", "\u00a0", "\u202f", "'", "\u2019"] = knob(
+        "auto",
+        "mark within a whole number, or none; auto: found",
+        "auto refuses numbers with two readings",
     )
 
 

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,8 @@ from rnnpipe.problems.forecasting.params import ForecastingParams
 from rnnpipe.registry.card import card
 from rnnpipe.registry.decision import Lineage
 from rnnpipe.registry.folder import assemble
-from rnnpipe.series.table import usual_step
+from rnnpipe.series.calendar import usual_step
+from rnnpipe.series.form import Form
 from rnnpipe.series.windows import WindowedSeries, scaling_of
 from rnnpipe.storage.files import atomic_file, read_json
 from rnnpipe.storage.paths import paths_of
@@ -43,7 +45,8 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             "horizons": list(series.horizons),
             "scaling": scaling_of(series.names, series.scaler),
             "train": params.train.model_dump(mode="json"),
-        },
+        }
+        | _reading(series.form),
         card=card(
             "forecasting",
             f"A recurrent neural network that reads the last {series.look_back} steps of"
@@ -67,6 +70,12 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
         ),
         scores=lambda target: _write_scores(target, series),
     )
+
+
+def _reading(form: Form) -> dict[str, Any]:
+    """How the file writes times and numbers, where that is not as in the standard form."""
+    kept = form.model_copy(update={"notes": ()}).kept()
+    return {"form": kept} if kept else {}
 
 
 def _write_scores(target: Path, series: WindowedSeries) -> None:

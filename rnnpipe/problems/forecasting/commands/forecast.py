@@ -39,8 +39,8 @@ def run(options: Any) -> None:
     names = (found.time_name, *found.names)
     # Python writes a number as the shortest text that reads back as the same.
     rows = (
-        (str(time).replace("T", " ").removesuffix(".000000"), *values)
-        for time, values in zip(found.times, found.values.tolist(), strict=True)
+        (moment, *values)
+        for moment, values in zip(found.shown_times, found.values.tolist(), strict=True)
     )
     if options.json:
         for row in rows:

@@ -3,13 +3,11 @@
 import logging
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rnnpipe.errors import quoted
 from rnnpipe.problems.forecasting.files import REPORTS, SERIES, WINDOWS
 from rnnpipe.problems.forecasting.params import ForecastingParams
-from rnnpipe.series.table import load_series, require_regular
+from rnnpipe.series.reading import load_series
+from rnnpipe.series.table import Series, require_regular
 from rnnpipe.series.windows import WindowedSeries, fit_scaler
 from rnnpipe.storage.files import write_json
 
@@ -22,22 +20,27 @@ def run(params: ForecastingParams) -> None:
     require_regular(series, str(SERIES))
     windowed = WindowedSeries.of(series, params.windows)
     windowed.save(WINDOWS)
-    report = {
-        name: _steps(series.times[split.start : split.stop])
-        for name, split in windowed.splits.items()
+    splits = {name: _steps(series, split) for name, split in windowed.splits.items()}
+    report: dict[str, Any] = {
+        "step": str(series.step),
+        "zone": series.form.zone.strip(),
+        "targets": list(series.names),
+        "notes": list(series.form.notes),
+        **splits,
     }
     logger.info(
-        "%d columns; steps: %s",
+        "%d columns; a step is %s; steps: %s",
         len(series.names),
-        ", ".join(f"{name} {facts['steps']:,}" for name, facts in report.items()),
+        series.step,
+        ", ".join(f"{name} {facts['steps']:,}" for name, facts in splits.items()),
     )
-    if len(behind := series.times[windowed.splits["test"].stop :]):
-        report["behind"] = _steps(behind)
+    if behind := range(windowed.splits["test"].stop, len(series)):
+        report["behind"] = _steps(series, behind)
         logger.warning(
             "%s steps, from %s on, lie behind the splits: they are neither learnt from nor judged;"
             " give windows.train, windows.validation and windows.test as shares, or raise them",
             f"{len(behind):,}",
-            behind[0],
+            report["behind"]["first"],
         )
     scaler, still = fit_scaler(series.values, windowed.splits)
     if still.any():
@@ -56,5 +59,6 @@ def run(params: ForecastingParams) -> None:
     write_json(REPORTS / "windows.json", report)
 
 
-def _steps(times: NDArray[np.datetime64]) -> dict[str, Any]:
-    return {"steps": len(times), "first": str(times[0]), "last": str(times[-1])}
+def _steps(series: Series, steps: range) -> dict[str, Any]:
+    first, last = series.form.shown(series.times[[steps[0], steps[-1]]])
+    return {"steps": len(steps), "first": first, "last": last}

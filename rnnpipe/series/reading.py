@@ -1,0 +1,392 @@
+"""From a file to a series: a person's own table, and the one that ``prepare`` makes of it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from rnnpipe.errors import SourceError, quoted, shown
+from rnnpipe.series.calendar import Step, Times, clock_step, find_step, parse_step
+from rnnpipe.series.form import SORTED, Form
+from rnnpipe.series.numbers import PLAIN as PLAIN_MARKS
+from rnnpipe.series.numbers import find_marks, is_numeric, plain
+from rnnpipe.series.table import Series
+from rnnpipe.series.times import EXPECTED, TimeColumn, order_of, parse_times
+from rnnpipe.storage.csv_format import PLAIN, CsvFormat
+from rnnpipe.storage.files import atomic_file
+from rnnpipe.storage.guess import own_format
+from rnnpipe.storage.reading import reading
+from rnnpipe.storage.table_checks import check_columns, place_of
+from rnnpipe.storage.tables import column_names, kind_of, read_batches, readable_columns
+
+_TIME = pa.timestamp("us")
+# What a calendar has; beyond, whoever shows a time fails.
+_FIRST_TIME, _LAST_TIME = (
+    np.datetime64("0001-01-01", "us"),
+    np.datetime64("9999-12-31T23:59:59", "us"),
+)
+_ADVICE = "Name it by prepare.time_column in the pipeline's params.yaml, or by --time-column."
+_INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # as pandas writes and reads a nameless one
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person says of a table, where it could be read in several ways.
+
+    Attributes:
+        targets: names of the columns of numbers; empty: all that hold numbers, but for an index.
+        time_order: how day, month and year stand, or in what is counted since 1970; auto: found.
+        step: as :func:`rnnpipe.series.calendar.parse_step` reads it; auto: found.
+        decimal: mark before a fraction; auto: found.
+        thousands: mark within a whole number, or ``none``; auto: found.
+        likely: the form of tables like this one, which decides where several readings fit.
+        advice: what to do where one of the targets is missing.
+    """
+
+    targets: Sequence[str] = ()
+    time_order: str = "auto"
+    step: str = "auto"
+    decimal: str = "auto"
+    thousands: str = "auto"
+    likely: Form | None = None
+    advice: str = "Name the columns to forecast by prepare.targets in the pipeline's params.yaml."
+
+
+def read_series(
+    table: Path, time_column: str, csv_format: CsvFormat = PLAIN, choices: Choices | None = None
+) -> Series:
+    """Read a table with a column of times and columns of numbers.
+
+    Rows are put in the order of time. Whether the times follow one another regularly is the business
+    of :func:`rnnpipe.series.table.require_regular` and of the validation. What else was made of the
+    file is said in the notes of the series' form.
+
+    Raises:
+        SourceError: there is no such column, or no numbers beside it; a cell is empty, no time, or no
+            finite number: the message names line and column; the
+            times or numbers have two readings; there are no rows.
+    """
+    choices = choices or Choices()
+    found = column_names(table, csv_format)
+    check_columns(table, found, {name: name for name in choices.targets}, choices.advice)
+    asked = [name for name in choices.targets or found if name != time_column]
+    asked = list(dict.fromkeys(asked))
+    left_out: dict[str, str] = {}
+    if not choices.targets and kind_of(table) != ".csv":
+        readable = set(readable_columns(table))
+        left_out = {n: "no numbers" for n in asked if found.count(n) == 1 and n not in readable}
+        asked = [name for name in asked if name not in left_out]
+    columns = _columns(table, time_column, asked, csv_format)
+    if not asked and not left_out:
+        raise SourceError(
+            f"{shown(table)} has only the column {quoted(time_column)}: expected numbers beside it"
+        )
+    if not len(columns[""]):
+        raise SourceError(
+            f"{shown(table)} has a header and no rows: expected one for each step of time"
+        )
+    if not choices.targets:
+        left_out |= _no_targets(columns, found, asked)
+        if len(left_out) == len(asked):  # the first cell is to be named
+            left_out = {}
+        asked = [name for name in asked if name not in left_out]
+    times = _times(table, time_column, columns[""], choices)
+    marks = _marks(table, {name: columns[f"={name}"] for name in asked}, csv_format, choices)
+    parts = [_numbers(table, name, columns[f"={name}"], marks) for name in asked]
+    return _series(times, np.stack(parts, axis=1), asked, time_column, choices, marks, left_out)
+
+
+def _columns(
+    table: Path, time_column: str, names: list[str], csv_format: CsvFormat
+) -> dict[str, pa.ChunkedArray]:
+    """Read columns by their roles; texts without spaces around."""
+    # The time comes first under a role of its own: a column of numbers may have any name.
+    asked = {"": time_column} | {f"={name}": name for name in names}
+    parts: dict[str, list[pa.Array]] = {role: [] for role in asked}
+    for batch in read_batches(table, asked, advice=_ADVICE, times=True, csv_format=csv_format):
+        for role, column in batch.items():
+            if pa.types.is_large_string(column.type):
+                column = pc.utf8_trim_whitespace(pc.fill_null(column, ""))
+            parts[role].append(column)
+    return {role: _one_kind(arrays) for role, arrays in parts.items()}
+
+
+def _one_kind(arrays: list[pa.Array]) -> pa.ChunkedArray:
+    """Put the parts of a column together; of JSON lines each may have a kind of its own."""
+    kinds = {array.type for array in arrays if not pa.types.is_null(array.type)}
+    if len(kinds) < 2:
+        kind = kinds.pop() if kinds else pa.large_string()
+    elif any(map(pa.types.is_large_string, kinds)):
+        kind = pa.large_string()
+    else:
+        kind = pa.float64()
+    return pa.chunked_array([array.cast(kind) for array in arrays], kind)
+
+
+def _no_targets(
+    columns: dict[str, pa.ChunkedArray], found: list[str], asked: list[str]
+) -> dict[str, str]:
+    """The columns that are no targets unless they are named, and why."""
+    left_out: dict[str, str] = {}
+    for name in asked:
+        column = columns[f"={name}"]
+        if pa.types.is_large_string(column.type):
+            if not is_numeric(column):
+                left_out[name] = "no numbers"
+        elif pa.types.is_temporal(column.type) or column.null_count == len(column):
+            left_out[name] = "no numbers"
+    first = found[0]
+    asked_first = first in _INDEX_NAMES and first in asked and first not in left_out
+    if asked_first and _counts(columns[f"={first}"]):
+        left_out[first] = "an index"
+    return left_out
+
+
+def _counts(column: pa.ChunkedArray) -> bool:
+    """Whether a column counts its rows, from 0 or 1 on."""
+    numbers = _cast(column.combine_chunks(), pa.float64())
+    if numbers is None:
+        return False
+    first = numbers[0].as_py()
+    counted = np.arange(len(numbers)) + first
+    return first in (0, 1) and np.array_equal(numbers.to_numpy(zero_copy_only=False), counted)
+
+
+def _times(table: Path, name: str, column: pa.ChunkedArray, choices: Choices) -> TimeColumn:
+    def place(row: int) -> str:
+        return f"{shown(table)}, {place_of(table, row, [name])}, column {quoted(name)}"
+
+    kind = column.type
+    texts = column.combine_chunks()
+    if pa.types.is_temporal(kind):
+        utc = _converted(table, name, texts, _TIME, EXPECTED)
+        moments = np.asarray(utc.to_numpy(zero_copy_only=False), "datetime64[us]")
+        if getattr(kind, "tz", None):
+            return _zoned(table, name, texts, moments)
+        if pa.types.is_date(kind):
+            return TimeColumn(moments, None, "%Y-%m-%d")
+        return TimeColumn(moments, None)
+    if pa.types.is_floating(kind):
+        whole = _cast(texts, pa.int64())
+        texts = texts if whole is None else whole
+    if not pa.types.is_large_string(kind):
+        texts = pc.fill_null(texts.cast(pa.large_string()), "")
+    likely = order_of(choices.likely.time_format) if choices.likely else ""
+    return parse_times(place, texts, choices.time_order, likely)
+
+
+def _zoned(table: Path, name: str, column: pa.Array, utc: Times) -> TimeColumn:
+    zone = column.type.tz
+    try:
+        wall = pc.cast(pc.local_timestamp(column), _TIME, safe=False)
+        if zone.upper() in ("UTC", "GMT", "ETC/UTC", "ZULU"):
+            zone = "+00:00"
+        Form(zone=zone)
+    except (pa.ArrowException, ValidationError):
+        raise SourceError(
+            f"{shown(table)}: column {quoted(name)} is of the zone {quoted(zone)}, which nobody knows;"
+            " expected one such as Europe/Berlin or UTC"
+        ) from None
+    local = np.asarray(wall.to_numpy(zero_copy_only=False), "datetime64[us]")
+    return TimeColumn(local, (local - utc).astype(np.int64), zones=zone)
+
+
+def _marks(
+    table: Path,
+    columns: dict[str, pa.ChunkedArray],
+    csv_format: CsvFormat,
+    choices: Choices,
+) -> tuple[str, str]:
+    texts = {
+        name: column for name, column in columns.items() if pa.types.is_large_string(column.type)
+    }
+    usual = [PLAIN_MARKS]
+    if kind_of(table) == ".csv" and own_format(table, csv_format).separator == ";":
+        usual.append((",", ""))  # it stands between the columns since a comma stands within
+    likely = choices.likely
+    return find_marks(
+        shown(table),
+        texts,
+        choices.decimal,
+        choices.thousands,
+        (likely.decimal, likely.thousands) if likely else None,
+        usual,
+    )
+
+
+def _numbers(
+    table: Path, name: str, column: pa.ChunkedArray, marks: tuple[str, str]
+) -> NDArray[np.float64]:
+    texts = column.combine_chunks()
+    written = plain(texts, marks) if pa.types.is_large_string(column.type) else texts
+    parsed = _converted(table, name, written, pa.float64(), "a finite number", texts)
+    return np.asarray(parsed.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _series(
+    times: TimeColumn,
+    values: NDArray[np.float64],
+    names: list[str],
+    time_column: str,
+    choices: Choices,
+    marks: tuple[str, str],
+    left_out: dict[str, str],
+) -> Series:
+    """Put rows in the order of time, count their steps, and say what was made of the file."""
+    notes = list(times.notes)
+    utc = times.utc
+    if (np.diff(utc) < np.timedelta64(0)).any():
+        order = np.argsort(utc, kind="stable")
+        newest_first = (np.diff(utc) < np.timedelta64(0)).all()
+        times, values = times.sorted_by(order), values[order]
+        found = "rows came newest first" if newest_first else "rows were not in the order of time"
+        notes.append(f"{found}: {SORTED}")
+    if left_out:
+        told = ", ".join(
+            f"{quoted(name) if name else 'the first, nameless one'} ({why})"
+            for name, why in list(left_out.items())[:20]
+        )
+        notes.append(f"columns left out: {told}; prepare.targets names those to forecast")
+    if marks != PLAIN_MARKS:
+        within = f", {marks[1]!r} within thousands" if marks[1] else ""
+        notes.append(f"numbers are read with {marks[0]!r} before the fraction{within}")
+    moments, step = _counted(times, choices.step)
+    zone = times.zones if isinstance(times.zones, str) else times.zones[-1]
+    if not isinstance(times.zones, str) and len(set(times.zones)) > 1:
+        notes.append(f"the offset from UTC changes; forecasts carry the last one, {zone.strip()}")
+    text = str(step)
+    form = Form(
+        time_format=times.time_format,
+        zone=zone,
+        step=text if zone or text != str(clock_step(moments)) else "",
+        decimal=marks[0],
+        thousands=marks[1],
+        notes=tuple(note[:2000] for note in notes),
+    )
+    return Series(moments, values, tuple(names), time_column, form)
+
+
+def _counted(times: TimeColumn, asked: str) -> tuple[Times, Step]:
+    """The times by which steps are counted, and the step: by days on the wall, by hours in UTC."""
+    step = find_step(times.wall) if asked == "auto" else parse_step(asked, times.wall)
+    if times.offsets is None or step.whole_days:
+        return times.wall, step
+    return times.utc, find_step(times.utc) if asked == "auto" else step
+
+
+def _converted(
+    table: Path,
+    name: str,
+    column: pa.Array,
+    kind: pa.DataType,
+    expected: str,
+    given: pa.Array | None = None,
+) -> pa.Array:
+    """Convert a column; if that fails, find the first cell that is to blame, and say so.
+
+    The cells are shown as they were ``given``, where they were changed since.
+    """
+    parsed = _cast(column, kind)
+    if parsed is not None:
+        return parsed
+    good, bad = 0, len(column)
+    while good < bad:
+        middle = (good + bad) // 2
+        if _cast(column[good : middle + 1], kind) is None:
+            bad = middle
+        else:
+            good = middle + 1
+    raise SourceError(
+        f"{shown(table)}, {place_of(table, bad, [name])}, column {quoted(name)}: found"
+        f" {_found((column if given is None else given)[bad])}, expected {expected}"
+    )
+
+
+def _found(cell: pa.Scalar) -> str:
+    try:
+        value = cell.as_py()
+    except (ValueError, OverflowError):
+        return f"a {cell.type} that no calendar has"
+    return "nothing" if value in (None, "") else quoted(value)
+
+
+def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    try:
+        # Parts of a microsecond may go; parts of a number may not.
+        options = pc.CastOptions(kind, allow_time_truncate=pa.types.is_temporal(column.type))
+        parsed = pc.cast(column, options=options)
+    except pa.ArrowException:
+        return None
+    if kind == _TIME and len(parsed):
+        span = pc.min_max(parsed)
+        first, last = (span[end].value for end in ("min", "max"))
+        if first is not None and not (
+            _FIRST_TIME.astype(int) <= first and last <= _LAST_TIME.astype(int)
+        ):
+            return None
+    if parsed.null_count or (
+        pa.types.is_floating(kind) and not pc.all(pc.is_finite(parsed), min_count=0).as_py()
+    ):
+        return None
+    return parsed
+
+
+def write_series(series: Series, path: Path) -> None:
+    """Write the prepared table: the time first, then the columns in their order.
+
+    Its metadata hold ``content_digest``, the same for the same times and numbers however the
+    source wrote them, and ``form``, where that is not the standard one.
+    """
+    arrays = [pa.array(series.times, _TIME), *map(pa.array, series.values.T.copy())]
+    table = pa.table(arrays, names=[series.time_name, *series.names])
+    metadata = {"content_digest": content_digest(series)}
+    if kept := series.form.kept():
+        metadata["form"] = json.dumps(kept, sort_keys=True)
+    with atomic_file(path) as partial:
+        pq.write_table(table.replace_schema_metadata(metadata), partial)
+
+
+def load_series(path: Path) -> Series:
+    """Read the table that :func:`write_series` wrote.
+
+    Raises:
+        SourceError: the file is missing or no such table.
+    """
+    names = column_names(path)
+    if not names:
+        raise SourceError(f"{path} has no columns: run `dvc repro pipelines/forecasting/dvc.yaml`")
+    series = read_series(path, names[0], choices=Choices(names[1:]))
+    with reading(path):
+        metadata = pq.read_schema(path).metadata or {} if kind_of(path) == ".parquet" else {}
+    return replace(series, form=form_in(metadata, path))
+
+
+def form_in(metadata: dict[bytes, bytes], path: Path) -> Form:
+    """Return the form that stands in the metadata of a prepared table.
+
+    Raises:
+        SourceError: it makes no sense.
+    """
+    try:
+        return Form.model_validate_json(metadata.get(b"form", b"{}"))
+    except ValidationError:
+        raise SourceError(
+            f"{path} says nothing sensible of how its times are written: run"
+            " `dvc repro pipelines/forecasting/dvc.yaml`"
+        ) from None
+
+
+def content_digest(series: Series) -> str:
+    """SHA-256 over names, times and numbers of a series, in hex."""
+    digest = hashlib.sha256("\0".join([series.time_name, *series.names]).encode())
+    digest.update(np.ascontiguousarray(series.times.astype("<M8[us]")).tobytes())
+    digest.update(np.ascontiguousarray(series.values.astype("<f8")).tobytes())
+    return digest.hexdigest()
