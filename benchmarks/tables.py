@@ -287,6 +287,7 @@ TABLES: Tables = {
     "transfer": (("seeds_transfer", "seeds_wide"), transfer_paragraph),
     "forecasting": (("forecasting/metrics",), forecasting_table),
     "seeds_forecasting": (("seeds_forecasting",), seeds_table),
+    "seeds_language_model": (("seeds_language_model",), seeds_table),
     "bench": (("bench",), bench_table),
     "cells": (("cells",), cells_table),
     "growth": (("growth",), growth_table),
