@@ -209,8 +209,8 @@ def broken(name: str, table: pd.DataFrame) -> pd.DataFrame:
     [
         ("a gap", "no step is longer"),
         ("a time twice", "no time comes twice"),
-        ("text among numbers", "row 7, column 'oil': found 'hot'"),
-        ("an empty cell", "row 7, column 'oil': found nothing"),
+        ("text among numbers", "line 9, column 'oil': found 'hot'"),
+        ("an empty cell", "line 9, column 'oil': found nothing"),
         ("a constant column", "column oil"),
         ("an error value", "standard deviations"),
         ("too short", "at least"),
