@@ -227,14 +227,17 @@ def test_a_column_that_is_mostly_one_value_may_be_another_one_at_times(
         ([400.0, 10.0, 300.0, 250.0, 0.0], -999.0, True),
         ([499.0, 549.0, 599.0, 649.0, 449.0], 999.0, False),  # a price
         ([1.0, 4.0, 9.0, 2.0], 1e20, True),
+        ([0.0, 1.0, 0.0, 0.0], 9999.0, True),
+        ([5.0, 5.2, 5.0, 5.0], 30.0, None),  # no mark, and too few values to say what is far
+        ([0.0, 1.0, 2.0, 3.0, 0.0, 4.0], -7777.0, "unmarked"),
         ([-500.0, 4.0, 400.0, 20.0], -99.0, None),  # within what the column spans
     ],
 )
 def test_a_usual_mark_of_a_missing_value_is_suspected_where_it_stands_apart(
-    values: list[float], mark: float, far: bool | None
+    values: list[float], mark: float, far: bool | str | None
 ) -> None:
     found = far_off(np.array([*values, mark]), 20.0)
-    assert (found.marked[-1], found.far[-1]) == (far is not None, bool(far))
+    assert (found.marked[-1], found.far[-1]) == (isinstance(far, bool), bool(far))
     assert not found.far[:-1].any()
     assert not found.marked[:-1].any()
     assert not far_off(np.array([*values, mark]), 20.0, ranged=True).marked.any()

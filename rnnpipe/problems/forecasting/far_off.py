@@ -22,6 +22,8 @@ USUAL_MARKS = np.array(
 # Of a normal column the median deviation, and the middle nine tenths, in standard deviations.
 _MEDIAN_DEVIATION, _MIDDLE = 0.67449, 3.28971
 _LEAST_SHARE_OF_LEVEL = 1e-9  # less is what rounding leaves of a column that stands still
+# So many values say nothing of how far the next one may lie; so many, little.
+_NOTHING, _LITTLE = 4, 10
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def far_off(values: NDArray[np.float64], max_deviations: float, ranged: bool = F
     """Find them.
 
     A negative mark that stands apart is far, whatever the deviation; a positive one (a price of
-    999) need not be an error.
+    999) only where it is farther than so many times what all else spans.
 
     Args:
         values: ``float64[n]``; what is no finite number is neither.
@@ -56,13 +58,13 @@ def far_off(values: NDArray[np.float64], max_deviations: float, ranged: bool = F
     known = np.isin(distinct, USUAL_MARKS)
     rest = distinct[~known] if not known.all() else distinct
     median, deviation = measure(rest, max_deviations)
-    marked = none
-    if not ranged and not known.all():
-        width = rest[-1] - rest[0]
-        apart = (values > rest[-1] + width) | (values < rest[0] - width)
-        marked = finite & apart & np.isin(values, USUAL_MARKS)
     far = finite & (np.abs(values - median) > max_deviations * deviation)
-    return FarOff(far | (marked & (values < 0)), marked)
+    if ranged or known.all():
+        return FarOff(far, none)
+    width = rest[-1] - rest[0]
+    beyond = np.maximum(values - rest[-1], rest[0] - values)
+    marked = finite & (beyond > width) & np.isin(values, USUAL_MARKS)
+    return FarOff(far | (marked & ((values < 0) | (beyond > max_deviations * width))), marked)
 
 
 def measure(distinct: NDArray[np.float64], max_deviations: float) -> tuple[float, float]:
@@ -71,7 +73,9 @@ def measure(distinct: NDArray[np.float64], max_deviations: float) -> tuple[float
     The deviation is the largest of: the median deviation from the median, and the span of the
     middle nine tenths, both as a normal column has them (the second keeps a column that stands
     still for long, and moves then); a billionth of the level; and the standard deviation of those
-    that are not far by it, so that what rises slowly to its extremes (rain, sales) may do so.
+    that are not far by it, so that what rises slowly to its extremes (rain, sales) may do so. Few
+    values (a seldom rain, small counts) say less: of ten or fewer it is at least half of what they
+    span without the farthest; of four or fewer the standard deviation of all, so that none is far.
 
     Args:
         distinct: ``float64[n]``, rising, one or more.
@@ -85,9 +89,18 @@ def measure(distinct: NDArray[np.float64], max_deviations: float) -> tuple[float
         float(np.median(away)) / _MEDIAN_DEVIATION,
         float(middle[-1] - middle[0]) / _MIDDLE,
         _LEAST_SHARE_OF_LEVEL * abs(median),
+        _of_few(distinct, away),
     )
     near = 0
     while (found := int((away <= max_deviations * deviation).sum())) > near:
         near = found
         deviation = max(deviation, float(distinct[away <= max_deviations * deviation].std()))
     return median, deviation
+
+
+def _of_few(distinct: NDArray[np.float64], away: NDArray[np.float64]) -> float:
+    if len(distinct) <= _NOTHING:
+        return float(distinct.std())
+    if len(distinct) <= _LITTLE:
+        return float(np.ptp(np.delete(distinct, np.argmax(away)))) / 2
+    return 0.0
