@@ -33,14 +33,20 @@ def results(metrics: Mapping[str, Any], notebook: Mapping[str, Any]) -> str:
         )
     ]
     head = [f"IMDB, {metrics['n']:,} test reviews", "accuracy", "95 % interval", "F1", "AUC"]
-    test = baseline["mcnemar"]
+    test, validation = baseline["mcnemar"], metrics["validation"]
+    sentences = validation["sentences"]
     return (
         f"{markdown_table(head, rows)}\n\nOn test the network alone is right about {test['model_only_correct']}"
         f" reviews, the linear model alone about {test['baseline_only_correct']}\n(McNemar's test:"
         f" p = {test['p_value']:.2g}); on validation their accuracies are"
-        f" {metrics['validation']['accuracy']:.4f} and {baseline['validation']['accuracy']:.4f}."
+        f" {validation['accuracy']:.4f} and {baseline['validation']['accuracy']:.4f}."
         f"\nLeaving out the {metrics['n'] - unshared['n']} test reviews whose text also stands in"
         f" train changes the network's accuracy\nto {unshared['accuracy']:.4f}."
+        "\n\nHow sure it is was fitted on validation ([ADR 16](docs/adr/0016-as-sure-as-the-words-allow.md)), and"
+        f" measured on films\nthat nothing was fitted on: expected calibration error {validation['ece']:.3f} of whole"
+        f" reviews, {sentences['ece']:.3f} of their {sentences['n']:,}\nsentences, which alone are told rightly in"
+        f" {sentences['accuracy']:.3f} (label of the review). On test, of whole reviews, it is"
+        f"\n{metrics['calibration_error']:.3f}."
     )
 
 
