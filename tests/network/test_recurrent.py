@@ -195,7 +195,7 @@ def test_gives_the_same_bytes_on_any_number_of_cores():
     code = (
         "import os, sys, hashlib; cores = int(sys.argv[1])\n"
         "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])\n"
-        "sys.path.insert(0, 'tests')\n"
+        "sys.path[:0] = ['tests', 'tests/network']\n"
         "from test_recurrent import *\n"
         "case = draw('lstm', 70, 30, 24, 40, 5)\n"
         "run = lambda case, weights: fused.recurrent('lstm', case.inputs, case.lengths, weights,"
