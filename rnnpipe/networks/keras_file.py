@@ -46,6 +46,7 @@ _OUR_CLASSES = {
     for name in (
         "DirectForecaster",
         "LanguageModel",
+        "MeanForecaster",
         "NgramEmbedding",
         "Pooling",
         "Recurrent",
