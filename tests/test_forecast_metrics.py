@@ -70,8 +70,9 @@ def test_the_figures_are_laid_out_flat_and_by_column():
     errors = forecast_metrics(naive, WindowedSeries.of(series(), WINDOWS), "test")
     flat = flatten_errors(errors)
     assert list(flat) == [
-        "mse", "mae", "mse_2", "mae_2", "windows_2", "mse_8", "mae_8", "windows_8",
+        "mse", "mae", "mse_mean", "mae_mean", "mse_2", "mae_2", "windows_2", "mse_8", "mae_8", "windows_8",
     ]  # fmt: skip
+    assert flat["mse_mean"] == pytest.approx((flat["mse_2"] + flat["mse_8"]) / 2, abs=2e-6)
     assert (flat["windows_2"], flat["windows_8"]) == (19, 13)
     table = column_table(errors, ("load", "oil"))
     assert table["column"].tolist() == ["load", "oil"] * 2

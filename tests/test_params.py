@@ -12,7 +12,7 @@ from rnnpipe.config.series import Windows
 from rnnpipe.errors import ParameterError
 from rnnpipe.problems.classification.labels import label_key, labels_of
 from rnnpipe.problems.classification.params import ClassificationParams
-from rnnpipe.problems.forecasting.params import ForecastTrain, SeriesValidate
+from rnnpipe.problems.forecasting.params import ForecastingParams, ForecastTrain, SeriesValidate
 from rnnpipe.storage.paths import paths_of, problem_names
 
 ROOT = Path(__file__).parents[1]
@@ -200,6 +200,19 @@ def test_the_notebooks_knobs_are_all_here():
 def test_a_forecasting_value_out_of_range_is_refused(section, values, says):
     with pytest.raises(ValidationError, match=says):
         section(**values)
+
+
+@pytest.mark.parametrize(
+    ("train", "says"),
+    [
+        ({"level_steps": 721}, "level_steps is 721, but windows.look_back only 720"),
+        ({"members": 2, "linear_members": 3}, "linear_members is 3, but train.members only 2"),
+        ({"segment": 721}, "segment is 721, but windows.look_back only 720"),
+    ],
+)
+def test_forecasting_values_that_do_not_fit_each_other_are_refused(train, says):
+    with pytest.raises(ValidationError, match=says):
+        ForecastingParams(train=ForecastTrain(**train))
 
 
 def test_a_series_may_be_divided_by_shares_or_numbers():

@@ -173,10 +173,15 @@ def test_the_card_of_imdb_is_right() -> None:
     assert card.reviews == 100_000
 
 
-def test_the_card_of_etth1_is_right() -> None:
-    card = read_card(ROOT / "data/etth1.json")
-    assert (card.kind, card.file_name, card.bytes) == ("table", "ETTh1.csv", 2_589_657)
-    assert card.sha256.startswith("f18de3ad269cef59")
+@pytest.mark.parametrize(
+    ("name", "size", "digest"),
+    [("ETTh1", 2_589_657, "f18de3ad269cef59"), ("ETTh2", 2_417_960, "a3dc2c597b9218c7")],
+)
+def test_the_cards_of_the_series_are_right(name: str, size: int, digest: str) -> None:
+    card = read_card(ROOT / f"data/{name.lower()}.json")
+    assert (card.kind, card.file_name, card.bytes) == ("table", f"{name}.csv", size)
+    assert card.address.endswith(f"/{name}.csv")
+    assert card.sha256.startswith(digest)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ _OUR_CLASSES = {
         "Calibration",
         "DirectForecaster",
         "LanguageModel",
+        "MeanForecaster",
         "NgramEmbedding",
         "Pooling",
         "Recurrent",

@@ -286,7 +286,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(
         ("Add", "Div", "Equal", "Less", "Max", "Min", "Mod", "Mul", "Sub", "Where"), _broadcast
     ),
-    **dict.fromkeys(("ReduceMax", "ReduceSum"), _reduce),
+    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceSum"), _reduce),
     **dict.fromkeys(_GATES, _recurrent),
     "Concat": _concat,
     "Expand": _expand,

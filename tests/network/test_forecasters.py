@@ -15,18 +15,17 @@ from rnnpipe.networks.saving import load_network, save_network
 from rnnpipe.problems.classification.export import save_classifier
 from rnnpipe.problems.forecasting.export import save_forecaster
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
-from rnnpipe.problems.forecasting.network import build_forecaster, forecast_loss
+from rnnpipe.problems.forecasting.network import build_forecaster, each_forecast, forecast_loss
 from rnnpipe.problems.forecasting.params import ForecastTrain
 from rnnpipe.storage.files import sha256_file
 
 DECODERS = ["segments", "direct"]
 
 
-def build(decoder="segments", look_back=11, horizon=7, columns=3, seed=1, **changes):
-    params = ForecastTrain(
-        decoder=decoder, **{"hidden_size": 4, "segment": 3, "dropout_rate": 0.0, **changes}
-    )
-    windows = Windows(look_back=look_back, horizons=[horizon], season=1)
+def build(decoder="segments", look_back=11, horizon=7, columns=3, seed=1, season=4, **changes):
+    small = {"hidden_size": 4, "segment": 3, "dropout_rate": 0.0, "members": 1}
+    params = ForecastTrain(decoder=decoder, **small | changes)
+    windows = Windows(look_back=look_back, horizons=[horizon], season=season)
     model = build_forecaster(params, windows, columns)
     random = np.random.default_rng(seed)
     for weight in model.trainable_variables:  # biases start at zero: fill everything
@@ -50,22 +49,41 @@ def run(cell, x, weights, states):
     return x, finals
 
 
-def by_hand(model, decoder, window, cell, layers):
-    layer = model.get_layer("future")
+def by_hand(layer, decoder, window, cell, layers):
+    level = window[-layer.level_steps :].astype(np.float64).mean(axis=0)
+    moved = window - level
+    future = recurrence_by_hand(layer, decoder, moved, cell, layers)
+    if layer.linear:
+        future += map_by_hand(layer.linear, moved)
+    return future + level
+
+
+def map_by_hand(layer, moved):
+    """A period ahead from whole past ones, the oldest steps left out: mean and shape apart."""
+    size, (steps, columns) = layer.period, moved.shape
+    read = steps // size
+    periods = moved[steps - read * size :].reshape(read, size, columns)
+    means = periods.mean(axis=1, keepdims=True)
+    future = np.tensordot(layer.means / np.sqrt(read), np.broadcast_to(means, periods.shape), 1)
+    if size > 1:
+        future += np.tensordot(layer.shapes / np.sqrt(read), periods - means, 1)
+    return future.reshape(-1, columns)[: layer.horizon]
+
+
+def recurrence_by_hand(layer, decoder, moved, cell, layers):
     weights = [
         [np.array(part, np.float64) for part in (c.kernel, c.recurrent_kernel, c.bias)]
         for c in (recurrent.forward.cell for recurrent in layer.stack)
     ]
     begin = [first_states(cell, 4) for _ in range(layers)]
     head, bias = (np.array(part, np.float64) for part in (layer.head.kernel, layer.head.bias))
-    level = window.astype(np.float64) - window[-1]
     if decoder == "direct":
-        states, _ = run(cell, level, weights, begin)
-        return (states[-1] @ head + bias).reshape(7, 3) + window[-1]
+        states, _ = run(cell, moved, weights, begin)
+        return (states[-1] @ head + bias).reshape(7, 3)
     kernel, offset = (np.array(part) for part in (layer.projection.kernel, layer.projection.bias))
     columns = []
     for number in range(3):
-        segments = level[2:, number].reshape(3, 3)  # the two oldest steps fill no segment
+        segments = moved[2:, number].reshape(3, 3)  # the two oldest steps fill no segment
         _, finals = run(cell, np.maximum(segments @ kernel + offset, 0), weights, begin)
         told = []
         for place in np.array(layer.places):
@@ -73,20 +91,30 @@ def by_hand(model, decoder, window, cell, layers):
             answer, _ = run(cell, [question], weights, finals)
             told.append(answer[0] @ head + bias)
         columns.append(np.concatenate(told)[:7])
-    return np.stack(columns, axis=1) + window[-1]
+    return np.stack(columns, axis=1)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("layers", [1, 2])
-def test_a_forecaster_computes_what_its_equations_say(cell, decoder, layers):
-    model = build(decoder, cell=cell, num_layers=layers)
+@pytest.mark.parametrize(
+    ("layers", "parts"),
+    [
+        (1, {"season": 1}),  # the look-back is then one period a step
+        (2, {"linear_members": 0, "season": 5}),
+        (1, {"season": 4, "level_steps": 11, "members": 2}),
+    ],
+)
+def test_a_forecaster_computes_what_its_equations_say(cell, decoder, layers, parts):
+    model = build(decoder, cell=cell, num_layers=layers, **parts)
+    top = model.get_layer("future")
+    members = getattr(top, "members", [top])
+    assert len(members) == parts.get("members", 1)
     windows = past()
     future = model(windows, training=False).numpy()
     assert future.shape == (5, 7, 3)
     for window, forecast in zip(windows, future, strict=True):
-        wanted = by_hand(model, decoder, window, cell, layers)
-        np.testing.assert_allclose(forecast, wanted, atol=1e-5)
+        wanted = [by_hand(member, decoder, window, cell, layers) for member in members]
+        np.testing.assert_allclose(forecast, np.mean(wanted, axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -111,7 +139,7 @@ def test_a_level_is_added_to_the_forecast_as_it_stands_and_a_window_speaks_for_i
 def test_in_segments_each_column_is_read_by_itself():
     model, windows = build("segments"), past()
     changed = windows.copy()
-    changed[:, :-1, 1] += 1
+    changed[:, :-4, 1] += 1
     before, after = (model(each, training=False).numpy() for each in (windows, changed))
     np.testing.assert_array_equal(before[..., [0, 2]], after[..., [0, 2]])
     assert np.abs(before[..., 1] - after[..., 1]).max() > 1e-3
@@ -129,6 +157,10 @@ def test_in_segments_each_column_is_read_by_itself():
             "look_back": st.integers(5, 20),
             "horizon": st.integers(1, 20),
             "columns": st.integers(1, 4),
+            "season": st.integers(1, 5),
+            "level_steps": st.sampled_from([None, 1, 5]),
+            "linear_members": st.integers(0, 1),
+            "members": st.sampled_from([1, 1, 2]),
         }
     ),
     batch=st.integers(1, 6),
@@ -151,7 +183,14 @@ def test_an_exported_forecaster_answers_like_keras(tmp_path_factory, shape, batc
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_forecaster_of_real_size_agrees(tmp_path, cell, decoder):
     model = build(
-        decoder, look_back=720, horizon=720, columns=7, cell=cell, hidden_size=128, segment=24
+        decoder,
+        look_back=720,
+        horizon=720,
+        columns=7,
+        cell=cell,
+        hidden_size=128,
+        segment=24,
+        season=24,
     )
     save_forecaster(model, tmp_path / "network.onnx")
     windows = past(2, 720, 7)
@@ -164,7 +203,7 @@ def test_a_forecaster_of_real_size_agrees(tmp_path, cell, decoder):
 def test_a_saved_forecaster_comes_back_and_its_bytes_are_its_own(tmp_path, decoder):
     hashes = set()
     for name in ("one", "two"):
-        model = build(decoder, num_layers=2)
+        model = build(decoder, num_layers=2, members=2)
         save_network(model, tmp_path / name / "network.keras")
         save_forecaster(model, tmp_path / name / "network.onnx")
         hashes |= {sha256_file(path) for path in (tmp_path / name).iterdir()}
@@ -229,6 +268,36 @@ def test_steps_of_another_split_count_nowhere(kind):
     assert float(loss(tf.constant(changed), tf.constant(truth))) == pytest.approx(float(found))
 
 
+def test_a_season_is_forecast_before_anything_is_learnt():
+    """The linear map begins as the mean over past seasons, the recurrence as no correction of it."""
+    windows = Windows(look_back=31, horizons=[17], season=7)
+    model = build_forecaster(ForecastTrain(hidden_size=4, segment=5, level_steps=1), windows, 2)
+    season = np.random.default_rng(1).normal(size=(7, 2)).astype(np.float32)
+    wave = np.tile(season, (7, 1))[:48]
+    found = model(wave[None, :31], training=False)[0]
+    np.testing.assert_allclose(found, wave[31:], atol=1e-6)
+
+
+@pytest.mark.parametrize("season", [1, 5])
+def test_members_learn_each_by_itself(season):
+    """A step's gradient of one of them does not depend on what the others say."""
+    model = build(season=season, members=2)
+    loss, future = forecast_loss("mae", (7,)), past(look_back=7, seed=2)
+
+    def gradient():
+        own = model.get_layer("future").members[0].trainable_variables
+        with tf.GradientTape() as tape:
+            found = [loss(forecast, future) for forecast in each_forecast(model)(past())]
+            total = tf.add_n(found)
+        return np.concatenate([np.ravel(part) for part in tape.gradient(total, own)])
+
+    before = gradient()
+    for weight in model.get_layer("future").members[1].trainable_variables:
+        weight.assign(weight + 1)
+    np.testing.assert_array_equal(gradient(), before)
+    assert np.abs(before).max() > 0
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_wave_is_learnt(decoder, cell):
@@ -237,8 +306,10 @@ def test_a_wave_is_learnt(decoder, cell):
     starts = np.arange(24, 380)
     pasts = np.stack([wave[start - 24 : start] for start in starts])
     futures = np.stack([wave[start : start + 6] for start in starts])
-    windows = Windows(look_back=24, horizons=[6])
-    params = ForecastTrain(decoder=decoder, cell=cell, hidden_size=16, segment=6, dropout_rate=0.0)
+    windows = Windows(look_back=24, horizons=[6], season=1)
+    params = ForecastTrain(
+        decoder=decoder, cell=cell, hidden_size=16, segment=6, dropout_rate=0.0, linear_members=0
+    )
     model = build_forecaster(params, windows, 2)
     loss, optimizer = forecast_loss("mse", (6,)), keras.optimizers.Adam(0.01)
 

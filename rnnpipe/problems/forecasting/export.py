@@ -1,6 +1,8 @@
 """A forecaster as ONNX."""
 
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper
@@ -8,7 +10,12 @@ from onnx import TensorProto, helper
 from rnnpipe.networks.backend import keras
 from rnnpipe.networks.onnx_graph import Graph, dense, save_graph, scanned
 from rnnpipe.networks.recurrent import Recurrent
-from rnnpipe.problems.forecasting.network import DirectForecaster, SegmentForecaster
+from rnnpipe.problems.forecasting.network import (
+    DirectForecaster,
+    MeanForecaster,
+    SegmentForecaster,
+)
+from rnnpipe.problems.forecasting.period_map import PeriodMap
 
 
 def save_forecaster(model: keras.Model, path: Path) -> None:
@@ -23,13 +30,14 @@ def save_forecaster(model: keras.Model, path: Path) -> None:
         TypeError: there is no rule for its layer.
     """
     graph = Graph()
-    match layer := model.layers[-1]:
-        case SegmentForecaster():
-            value = _segment_forecast(graph, layer, "past")
-        case DirectForecaster():
-            value = _direct_forecast(graph, layer, "past")
-        case _:
-            raise TypeError(f"found a layer {type(layer).__name__}, which has no ONNX rule yet")
+    layer = model.layers[-1]
+    shape = model.input.shape[1:]
+    if isinstance(layer, MeanForecaster):
+        told = [_forecast(graph, member, shape, "past") for member in layer.members]
+        total = reduce(lambda one, other: graph.add("Add", one, other), told)
+        value = graph.add("Mul", total, graph.weight(1 / len(told)))
+    else:
+        value = _forecast(graph, layer, shape, "past")
     graph.nodes.append(helper.make_node("Identity", [value], ["future"]))
     save_graph(
         graph,
@@ -48,14 +56,63 @@ def save_forecaster(model: keras.Model, path: Path) -> None:
     )
 
 
-def _segment_forecast(graph: Graph, layer: SegmentForecaster, past: str) -> str:
-    """Do as :class:`SegmentForecaster`."""
-    _, look_back, columns = layer.input.shape
+def _forecast(graph: Graph, layer: keras.layers.Layer, shape: tuple[int, int], past: str) -> str:
+    """Do as one forecaster on pasts of a look-back and so many columns."""
+    look_back, _ = shape
+    begin, end, time = (graph.constant([n]) for n in (-layer.level_steps, look_back, 1))
+    recent = graph.add("Slice", past, begin, end, time)
+    level = graph.add("ReduceMean", recent, axes=[1], keepdims=1)
+    moved = graph.add("Sub", past, level)
+    match layer:
+        case SegmentForecaster():
+            future = _segment_forecast(graph, layer, shape, moved)
+        case DirectForecaster():
+            future = _direct_forecast(graph, layer, shape, moved)
+        case _:
+            raise TypeError(f"found a layer {type(layer).__name__}, which has no ONNX rule yet")
+    if layer.linear:
+        future = graph.add("Add", future, _mapped(graph, layer.linear, shape, moved))
+    return graph.add("Add", future, level)
+
+
+def _mapped(graph: Graph, layer: PeriodMap, shape: tuple[int, int], moved: str) -> str:
+    """Do as :class:`PeriodMap` on each column."""
+    look_back, columns = shape
+    oldest, end, time = (graph.constant([n]) for n in (look_back % layer.period, look_back, 1))
+    whole = graph.add("Slice", moved, oldest, end, time)
+    periods = graph.add("Reshape", whole, graph.constant([-1, layer.read, layer.period, columns]))
+    means = graph.add("ReduceMean", periods, axes=[2], keepdims=1)
+
+    def weighted(weights: Any, values: str, width: int) -> str:
+        """Map ``[batch, read, width, columns]`` to ``[batch, columns, ahead, width]``."""
+        rows = graph.add("Transpose", values, perm=[0, 3, 2, 1])
+        rows = graph.add("Reshape", rows, graph.constant([-1, layer.read]))
+        future = graph.add("Gemm", rows, graph.weight(weights * layer.unit), transB=1)
+        future = graph.add("Reshape", future, graph.constant([-1, columns, width, layer.ahead]))
+        return graph.add("Transpose", future, perm=[0, 1, 3, 2])
+
+    future = weighted(layer.means, means, 1)
+    if layer.shapes is not None:
+        varied = graph.add("Sub", periods, means)
+        future = graph.add("Add", future, weighted(layer.shapes, varied, layer.period))
+    return _first_steps(graph, future, columns, layer.ahead * layer.period, layer.horizon)
+
+
+def _first_steps(graph: Graph, told: str, columns: int, steps: int, horizon: int) -> str:
+    """Lay steps that were told a column out as a future: ``float32[batch, horizon, columns]``."""
+    told = graph.add("Reshape", told, graph.constant([-1, columns, steps]))
+    bounds = [graph.constant([bound]) for bound in (0, horizon, 2)]
+    return graph.add("Transpose", graph.add("Slice", told, *bounds), perm=[0, 2, 1])
+
+
+def _segment_forecast(
+    graph: Graph, layer: SegmentForecaster, shape: tuple[int, int], moved: str
+) -> str:
+    """Do as the recurrence of :class:`SegmentForecaster`."""
+    look_back, columns = shape
     read, ahead = look_back // layer.segment, layer.segments_ahead
-    last = _last_step(graph, past)
-    level = graph.add("Sub", past, last)
     oldest, end, time = (graph.constant([n]) for n in (look_back % layer.segment, look_back, 1))
-    each = graph.add("Transpose", graph.add("Slice", level, oldest, end, time), perm=[0, 2, 1])
+    each = graph.add("Transpose", graph.add("Slice", moved, oldest, end, time), perm=[0, 2, 1])
     segments = graph.add("Reshape", each, graph.constant([-1, layer.segment]))
     inputs = graph.add("Relu", dense(graph, layer.projection, segments))
     rows = graph.add("Reshape", inputs, graph.constant([-1, read, layer.hidden_size]))
@@ -71,7 +128,7 @@ def _segment_forecast(graph: Graph, layer: SegmentForecaster, past: str) -> str:
     questions = np.concatenate(
         [np.tile(places, (columns, 1)), np.repeat(own, ahead, axis=0)], axis=1
     )
-    batch = graph.add("Slice", graph.add("Shape", past), graph.constant([0]), graph.constant([1]))
+    batch = graph.add("Slice", graph.add("Shape", moved), graph.constant([0]), graph.constant([1]))
     copies = graph.add("Concat", batch, graph.constant([1, 1]), axis=0)
     asked = graph.add("Expand", graph.weight(questions[None]), copies)
     asked = graph.add("Reshape", asked, graph.constant([1, -1, layer.hidden_size]))
@@ -80,26 +137,18 @@ def _segment_forecast(graph: Graph, layer: SegmentForecaster, past: str) -> str:
     )
     answers = graph.add("Reshape", answers, graph.constant([-1, layer.hidden_size]))
     told = dense(graph, layer.head, answers)
-    told = graph.add("Reshape", told, graph.constant([-1, columns, ahead * layer.segment]))
-    bounds = [graph.constant([bound]) for bound in (0, layer.horizon, 2)]
-    future = graph.add("Transpose", graph.add("Slice", told, *bounds), perm=[0, 2, 1])
-    return graph.add("Add", future, last)
+    return _first_steps(graph, told, columns, ahead * layer.segment, layer.horizon)
 
 
-def _direct_forecast(graph: Graph, layer: DirectForecaster, past: str) -> str:
-    """Do as :class:`DirectForecaster`."""
-    columns = layer.input.shape[2]
-    last = _last_step(graph, past)
-    level = graph.add("Transpose", graph.add("Sub", past, last), perm=[1, 0, 2])
-    states, _ = _stacked(graph, layer.stack, level)
+def _direct_forecast(
+    graph: Graph, layer: DirectForecaster, shape: tuple[int, int], moved: str
+) -> str:
+    """Do as the recurrence of :class:`DirectForecaster`."""
+    _, columns = shape
+    states, _ = _stacked(graph, layer.stack, graph.add("Transpose", moved, perm=[1, 0, 2]))
     state = graph.add("Gather", states, graph.constant(-1), axis=0)
     future = dense(graph, layer.head, state)
-    shape = graph.constant([-1, layer.horizon, columns])
-    return graph.add("Add", graph.add("Reshape", future, shape), last)
-
-
-def _last_step(graph: Graph, past: str) -> str:
-    return graph.add("Gather", past, graph.constant([-1]), axis=1)
+    return graph.add("Reshape", future, graph.constant([-1, layer.horizon, columns]))
 
 
 def _stacked(

@@ -11,7 +11,12 @@ from rnnpipe.networks.optimizers import Optimizer
 from rnnpipe.networks.training import StepResult, TrainingTask, draw_fraction, tensorflow_variables
 from rnnpipe.problems.forecasting.files import WINDOWS
 from rnnpipe.problems.forecasting.metrics import Forward, forecast_metrics
-from rnnpipe.problems.forecasting.network import build_forecaster, count_known, forecast_loss
+from rnnpipe.problems.forecasting.network import (
+    build_forecaster,
+    count_known,
+    each_forecast,
+    forecast_loss,
+)
 from rnnpipe.problems.forecasting.params import ForecastingParams, ForecastTrain
 from rnnpipe.series.windows import WindowedSeries, draw_windows
 
@@ -73,10 +78,12 @@ def compile_step(
     """
     variables = tensorflow_variables(network)
     loss = forecast_loss(params.loss, horizons)
+    forecasts = each_forecast(network)
 
     def step(past: Any, future: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
-            found = loss(network(past, training=True), future)
+            losses = [loss(forecast, future) for forecast in forecasts(past)]
+            found = tf.add_n(losses) / len(losses)
         gradients, found, _ = optimizer.team.average(
             tf.reduce_sum(count_known(future, horizons)),
             tape.gradient(found, variables),

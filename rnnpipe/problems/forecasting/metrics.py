@@ -105,11 +105,14 @@ def flatten_errors(errors: ForecastErrors) -> dict[str, float | int]:
     """Lay the scaled figures out as ``mse_96``, ``mae_96``, …, ``windows_96``, and ``mse``, ``mae``.
 
     The last two are the shortest horizon's, by which models are compared: of what lies farther
-    ahead a split holds too few windows that share no target.
+    ahead a split holds too few windows that share no target. ``mse_mean`` and ``mae_mean`` are the
+    means over the horizons, as papers give them.
     """
     flat: dict[str, float | int] = {
         "mse": round(float(errors.mse[0]), 6),
         "mae": round(float(errors.mae[0]), 6),
+        "mse_mean": round(errors.mean_mse, 6),
+        "mae_mean": round(float(errors.mae.mean()), 6),
     }
     for horizon, windows, mse, mae in zip(
         errors.horizons, errors.windows, errors.mse, errors.mae, strict=True

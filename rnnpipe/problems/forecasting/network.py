@@ -1,22 +1,26 @@
 """Forecasting networks as Keras models: a past goes in, all steps ahead come out at once.
 
-Each is one layer that holds its recurrent layers. A window's last value is taken off every column
-before and put back behind (Zeng et al. 2023, NLinear), so that a level that drifts is no news.
+Each is one layer that holds its recurrent layers. A window's level, the mean of its last steps, is
+taken off every column before and put back behind, so that one that drifts is no news (of one step:
+Zeng et al. 2023, NLinear). What it says is the sum of a linear map over periods, where there is one,
+and of what the recurrent layers say.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rnnpipe.config.series import Windows
 from rnnpipe.networks.backend import keras, tf
 from rnnpipe.networks.recurrent import Recurrent
 from rnnpipe.problems.forecasting.params import ForecastTrain
+from rnnpipe.problems.forecasting.period_map import PeriodMap
 
 Loss = Callable[[Any, Any], Any]
 
 
 class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
-    """What both decoders share: a stack of recurrent layers, dropout, and a head."""
+    """What both decoders share: level and linear map, a stack of recurrent layers, dropout, a head."""
 
     def __init__(
         self,
@@ -26,6 +30,8 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
         num_layers: int,
         dropout_rate: float,
         precision: str,
+        level_steps: int = 1,
+        period: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -35,6 +41,9 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
         self.num_layers = num_layers
         self.dropout_rate = dropout_rate
         self.precision = precision
+        self.level_steps = level_steps
+        self.period = period
+        self.linear = PeriodMap(period, horizon, name="linear") if period else None
         self.stack = [
             Recurrent(cell, hidden_size, False, precision, name=f"recurrent_{number + 1}")
             for number in range(num_layers)
@@ -45,10 +54,23 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
             for number in range(num_layers)
         ]
 
-    def _build_stack(self, width: int) -> None:
+    def _build(self, look_back: int, width: int, head: int) -> None:
+        """Create the weights that both decoders have.
+
+        Args:
+            look_back: steps of the past.
+            width: of what the first recurrent layer reads.
+            head: values that the head gives.
+        """
         for recurrent in self.stack:
             recurrent.build((None, None, width), (None,))
             width = self.hidden_size
+        # Beside a linear map the recurrence begins as no correction at all.
+        start = "zeros" if self.linear else "glorot_uniform"
+        self.head = keras.layers.Dense(head, kernel_initializer=start, name="head")
+        self.head.build((None, self.hidden_size))
+        if self.linear:
+            self.linear.build((None, look_back))
 
     def _scan(self, inputs: Any, training: bool | None) -> tuple[Any, list[Any]]:
         """Run all layers over ``float32[batch, time, width]``, none of it padding.
@@ -66,6 +88,22 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
             finals.append(final)
         return inputs, finals
 
+    def call(self, past: Any, training: bool | None = None) -> Any:
+        """Map ``float32[batch, look_back, columns]`` to ``float32[batch, horizon, columns]``."""
+        _, look_back, columns = past.shape
+        level = tf.reduce_mean(past[:, -self.level_steps :], axis=1, keepdims=True)
+        moved = past - level
+        future = self._recur(moved, training)
+        if self.linear:
+            each = tf.reshape(tf.transpose(moved, [0, 2, 1]), [-1, look_back])
+            mapped = tf.reshape(self.linear(each), [-1, columns, self.horizon])
+            future += tf.transpose(mapped, [0, 2, 1])
+        return future + level
+
+    def _recur(self, moved: Any, training: bool | None) -> Any:
+        """Map ``float32[batch, look_back, columns]``, the level taken off, as :meth:`call` does."""
+        raise NotImplementedError
+
     def compute_output_shape(self, past_shape: Any) -> Any:
         """Return the shape of the future."""
         return past_shape[0], self.horizon, past_shape[2]
@@ -80,6 +118,8 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
             "num_layers": self.num_layers,
             "dropout_rate": self.dropout_rate,
             "precision": self.precision,
+            "level_steps": self.level_steps,
+            "period": self.period,
         }
 
 
@@ -89,17 +129,13 @@ class DirectForecaster(_Forecaster):
 
     def build(self, past_shape: Any) -> None:
         """Create the weights."""
-        _, _, columns = past_shape
-        self._build_stack(columns)
-        self.head = keras.layers.Dense(self.horizon * columns, name="head")
-        self.head.build((None, self.hidden_size))
+        _, look_back, columns = past_shape
+        self._build(look_back, columns, self.horizon * columns)
 
-    def call(self, past: Any, training: bool | None = None) -> Any:
-        """Map ``float32[batch, look_back, columns]`` to ``float32[batch, horizon, columns]``."""
-        last = past[:, -1:]
-        states, _ = self._scan(past - last, training)
+    def _recur(self, moved: Any, training: bool | None) -> Any:
+        states, _ = self._scan(moved, training)
         future = self.head(self.dropouts[-1](states[:, -1], training=training))
-        return tf.reshape(future, [-1, self.horizon, past.shape[2]]) + last
+        return tf.reshape(future, [-1, self.horizon, moved.shape[2]])
 
 
 @keras.saving.register_keras_serializable("rnnpipe")
@@ -129,7 +165,7 @@ class SegmentForecaster(_Forecaster):
             raise ValueError(f"a look-back of {look_back} holds no segment of {self.segment} steps")
         self.projection = keras.layers.Dense(self.hidden_size, "relu", name="projection")
         self.projection.build((None, None, self.segment))
-        self._build_stack(self.hidden_size)
+        self._build(look_back, self.hidden_size, self.segment)
         half = self.hidden_size // 2
         # As wide as the inputs of the recurrence are: the usual 0.05 would be drowned.
         start = keras.initializers.RandomNormal(stddev=1.0)
@@ -139,15 +175,11 @@ class SegmentForecaster(_Forecaster):
         self.columns = self.add_weight(
             shape=(columns, self.hidden_size - half), initializer=start, name="columns"
         )
-        self.head = keras.layers.Dense(self.segment, name="head")
-        self.head.build((None, self.hidden_size))
 
-    def call(self, past: Any, training: bool | None = None) -> Any:
-        """Map ``float32[batch, look_back, columns]`` to ``float32[batch, horizon, columns]``."""
-        _, look_back, columns = past.shape
+    def _recur(self, moved: Any, training: bool | None) -> Any:
+        _, look_back, columns = moved.shape
         read, ahead = look_back // self.segment, self.segments_ahead
-        last = past[:, -1:]
-        each = tf.transpose((past - last)[:, look_back - read * self.segment :], [0, 2, 1])
+        each = tf.transpose(moved[:, look_back - read * self.segment :], [0, 2, 1])
         segments = tf.reshape(each, [-1, read, self.segment])  # a row a window and column
         _, finals = self._scan(self.projection(segments), training)
         # The same for every window: [columns, ahead, hidden_size].
@@ -166,11 +198,53 @@ class SegmentForecaster(_Forecaster):
             answers, _ = recurrent.step(answers, state)
         told = self.head(self.dropouts[-1](answers, training=training))
         future = tf.reshape(told, [-1, columns, ahead * self.segment])[:, :, : self.horizon]
-        return tf.transpose(future, [0, 2, 1]) + last
+        return tf.transpose(future, [0, 2, 1])
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "segment": self.segment}
+
+
+@keras.saving.register_keras_serializable("rnnpipe")
+class MeanForecaster(keras.layers.Layer):  # type: ignore[misc]
+    """Several forecasters side by side, each learning by itself; their mean answers.
+
+    Those with a linear map and those without err differently, so the mean errs less than either; of
+    one kind they differ by their first weights and by what dropout hides from each.
+    """
+
+    def __init__(self, members: list[Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.members = members
+
+    def build(self, past_shape: Any) -> None:
+        """Create the weights."""
+        for member in self.members:
+            if not member.built:  # each of a file's comes built
+                member.build(past_shape)
+
+    def call(self, past: Any, training: bool | None = None) -> Any:
+        """Map ``float32[batch, look_back, columns]`` to ``float32[batch, horizon, columns]``."""
+        return tf.add_n(self.each(past, training)) / len(self.members)
+
+    def each(self, past: Any, training: bool | None = None) -> list[Any]:
+        """Return each member's own forecast, as :meth:`call` does the mean."""
+        return [member(past, training=training) for member in self.members]
+
+    def compute_output_shape(self, past_shape: Any) -> Any:
+        """Return the shape of the future."""
+        return self.members[0].compute_output_shape(past_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        members = [keras.saving.serialize_keras_object(member) for member in self.members]
+        return {**super().get_config(), "members": members}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "MeanForecaster":
+        """Build it from what :meth:`get_config` gave."""
+        members = [keras.saving.deserialize_keras_object(each) for each in config["members"]]
+        return cls(**config | {"members": members})
 
 
 def build_forecaster(params: ForecastTrain, windows: Windows, columns: int) -> keras.Model:
@@ -196,15 +270,32 @@ def build_forecaster(params: ForecastTrain, windows: Windows, columns: int) -> k
         "num_layers": params.num_layers,
         "dropout_rate": params.dropout_rate,
         "precision": params.precision,
-        "name": "future",
+        "level_steps": params.level_steps or windows.season,
     }
-    layer = (
-        SegmentForecaster(params.segment, **shape)
+    kind: Callable[..., _Forecaster] = (
+        partial(SegmentForecaster, params.segment)
         if params.decoder == "segments"
-        else DirectForecaster(**shape)
+        else DirectForecaster
     )
+    periods = [windows.season if n < params.linear_members else None for n in range(params.members)]
+    if len(periods) == 1:
+        layer = kind(period=periods[0], name="future", **shape)
+    else:
+        members = [
+            kind(period=period, name=f"member_{number + 1}", **shape)
+            for number, period in enumerate(periods)
+        ]
+        layer = MeanForecaster(members, name="future")
     past = keras.Input((windows.look_back, columns), dtype="float32", name="past")
     return keras.Model(past, layer(past), name="forecaster")
+
+
+def each_forecast(network: keras.Model) -> Callable[[Any], list[Any]]:
+    """Return how a network forecasts in training: one forecast for each that learns by itself."""
+    layer = network.get_layer("future")
+    if isinstance(layer, MeanForecaster):
+        return lambda past: layer.each(past, training=True)
+    return lambda past: [layer(past, training=True)]
 
 
 def forecast_loss(kind: str, horizons: tuple[int, ...]) -> Loss:

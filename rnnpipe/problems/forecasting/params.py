@@ -103,6 +103,29 @@ class ForecastTrain(Training, Recurrence):
         ge=1,
         le=10_000,
     )
+    level_steps: int | None = knob(
+        None,
+        "last steps whose mean is taken off a window before and put back behind; null:"
+        " windows.season of them; no more than windows.look_back",
+        "1: forecasts begin at the last value; more: they are less drawn to one step's noise",
+        ge=1,
+        le=100_000,
+    )
+    members: int = knob(
+        1,
+        "networks that learn side by side and answer by their mean",
+        "more: steadier forecasts, as many times slower",
+        ge=1,
+        le=32,
+    )
+    linear_members: int = knob(
+        1,
+        "how many of them correct a linear map from past periods, of windows.season steps, to those"
+        " ahead, learnt with the rest (after SparseTSF, Lin et al. 2024); the others recur alone",
+        "these are better far ahead, the others near",
+        ge=0,
+        le=32,
+    )
     cell: Literal["simple_rnn", "lstm", "gru"] = knob(
         "gru", "kind of recurrent cell", "gru and lstm keep a long past; simple_rnn forgets it"
     )
@@ -222,6 +245,24 @@ class ForecastingParams(Params):
     train: ForecastTrain = ForecastTrain()
     evaluate: ForecastEvaluate = ForecastEvaluate()
     register_: ForecastRegister = Field(ForecastRegister(), alias="register")
+
+    @model_validator(mode="after")
+    def _members_fit(self) -> "ForecastingParams":
+        if self.train.linear_members > self.train.members:
+            raise ValueError(
+                f"train.linear_members is {self.train.linear_members}, but train.members only"
+                f" {self.train.members}: lower the first, or raise the second"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _level_fits(self) -> "ForecastingParams":
+        if (self.train.level_steps or 1) > self.windows.look_back:
+            raise ValueError(
+                f"train.level_steps is {self.train.level_steps}, but windows.look_back only"
+                f" {self.windows.look_back}: lower the first, or set it to null"
+            )
+        return self
 
     @model_validator(mode="after")
     def _segment_fits(self) -> "ForecastingParams":

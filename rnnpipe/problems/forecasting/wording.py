@@ -9,6 +9,8 @@ WORDING = Wording(
     metrics={
         "mse": ("MSE, shortest horizon", False),
         "mae": ("MAE, shortest horizon", False),
+        "mse_mean": ("MSE, mean over the horizons", False),
+        "mae_mean": ("MAE, mean over the horizons", False),
         "mse_*": ("MSE, {} steps ahead", False),
         "mae_*": ("MAE, {} steps ahead", False),
     },
