@@ -118,7 +118,9 @@ def test_examples_are_in_the_columns_own_units_and_the_pictures_are_their_own(tm
     assert (chosen[0].times[0], chosen[-1].times[-1]) == (given.times[80], given.times[99])
     hashes = set()
     for name in ("a", "b"):
-        draw_forecasts(chosen, ("load", "oil"), tmp_path / f"{name}.png", 6)
+        draw_forecasts(
+            chosen, ("load", "oil"), tmp_path / f"{name}.png", shown_past=6, most_columns=3
+        )
         draw_error_by_step({"ours": np.arange(8.0)}, tmp_path / f"{name}_step.png")
         hashes |= {
             sha256_file(tmp_path / f"{name}.png"),
