@@ -7,6 +7,15 @@ from pydantic import field_validator, model_validator
 
 from rnnpipe.config.section import Section, knob
 
+# How a person names the step of a series.
+STEP_PATTERN = (
+    r"^(?:(?P<word>hourly|daily|business-daily|weekly|monthly|quarterly|yearly)"
+    r"|(?:(?P<size>[1-9][0-9]{0,11}) )?"
+    r"(?P<unit>microsecond|second|minute|hour|day|week|business day|month|quarter|year)s?)"
+    r"(?: on (?:day (?P<day>[1-9]|[12][0-9]|3[01])"
+    r"|the (?P<place>last day|first business day|last business day)))?$"
+)
+
 
 class Windows(Section):
     """How a series is divided in time and cut into windows of a past and a future."""

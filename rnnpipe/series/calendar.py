@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnpipe.config.series import STEP_PATTERN
 from rnnpipe.errors import SourceError, quoted
 
 Times = NDArray[Any]  # of datetime64; NumPy knows no arithmetic of these by their kinds
@@ -35,13 +36,6 @@ _PLACES = {
     "first business day": (1, True),
     "last business day": (31, True),
 }
-STEP_PATTERN = (
-    r"^(?:(?P<word>hourly|daily|business-daily|weekly|monthly|quarterly|yearly)"
-    r"|(?:(?P<size>[1-9][0-9]{0,11}) )?"
-    r"(?P<unit>microsecond|second|minute|hour|day|week|business day|month|quarter|year)s?)"
-    r"(?: on (?:day (?P<day>[1-9]|[12][0-9]|3[01])"
-    r"|the (?P<place>last day|first business day|last business day)))?$"
-)
 _SHORTEST_MONTH = np.timedelta64(28, "D")
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from rnnpipe.config.section import Section
-from rnnpipe.series.calendar import STEP_PATTERN, Step, Times, clock_step, parse_step
+from rnnpipe.config.series import STEP_PATTERN
+from rnnpipe.series.calendar import Step, Times, clock_step, parse_step
 
 ISO = "%Y-%m-%d %H:%M:%S"
 # Parts of a second since 1970, and how many microseconds each has.

@@ -6,10 +6,9 @@ from pydantic import Field, field_validator, model_validator
 
 from rnnpipe.config.load import Params
 from rnnpipe.config.section import Real, Section, Source, knob
-from rnnpipe.config.series import Windows
+from rnnpipe.config.series import STEP_PATTERN, Windows
 from rnnpipe.config.table import CsvKeys
 from rnnpipe.config.training import Recurrence, Training
-from rnnpipe.series.calendar import STEP_PATTERN
 
 
 class SeriesPrepare(CsvKeys):
