@@ -91,7 +91,7 @@ class ForecastTrain(Training, Recurrence):
         "gru", "kind of recurrent cell", "gru and lstm keep a long past; simple_rnn forgets it"
     )
     hidden_size: int = knob(
-        128,
+        64,
         "units of each recurrent layer; even",
         "larger: more memory of the past, slower",
         ge=2,
@@ -99,7 +99,7 @@ class ForecastTrain(Training, Recurrence):
         multiple_of=2,
     )
     dropout_rate: Real = knob(
-        0.1,
+        0.3,
         "share of the last states, and of those between layers, dropped in training",
         "higher: less learnt by heart",
         ge=0.0,
@@ -111,9 +111,9 @@ class ForecastTrain(Training, Recurrence):
         "mixed_bfloat16: faster where the processor multiplies it",
     )
     loss: Literal["mae", "mse", "huber"] = knob(
-        "mae",
+        "huber",
         "what is made small: distances, their squares, or squares up to 1 and distances beyond",
-        "mae: less drawn to outliers; the judges' MSE gains too",
+        "mae and huber: less drawn to outliers; mse: what forecasts are judged by",
     )
     batch_size: int = knob(
         128,
