@@ -42,7 +42,7 @@ def results(metrics: Mapping[str, Any], notebook: Mapping[str, Any]) -> str:
         f" {validation['accuracy']:.4f} and {baseline['validation']['accuracy']:.4f}."
         f"\nLeaving out the {metrics['n'] - unshared['n']} test reviews whose text also stands in"
         f" train changes the network's accuracy\nto {unshared['accuracy']:.4f}."
-        "\n\nHow sure it is was fitted on validation ([ADR 16](docs/adr/0016-as-sure-as-the-words-allow.md)), and"
+        "\n\nHow sure it is was fitted on validation ([ADR 15](docs/adr/0015-as-sure-as-the-words-allow.md)), and"
         f" measured on films\nthat nothing was fitted on: expected calibration error {validation['ece']:.3f} of whole"
         f" reviews, {sentences['ece']:.3f} of their {sentences['n']:,}\nsentences, which alone are told rightly in"
         f" {sentences['accuracy']:.3f} (label of the review). On test, of whole reviews, it is"
