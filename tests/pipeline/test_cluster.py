@@ -45,9 +45,11 @@ def test_a_cluster_of_another_size_is_refused(monkeypatch):
 def steps(tmp_path_factory) -> dict[int, dict]:
     """What the toy's training gave with one worker and with three."""
     folder = tmp_path_factory.mktemp("steps")
+    tests = SCRIPT.parent  # its toy is that of the tests of training
+    path = os.pathsep.join(map(str, (ROOT, tests, tests / "network")))
     for workers in (1, 3):
         command = [sys.executable, str(SCRIPT), str(folder / f"{workers}.json"), str(workers)]
-        subprocess.run(command, env=environment(), check=True, timeout=300)
+        subprocess.run(command, env=environment(PYTHONPATH=path), check=True, timeout=300)
     return {workers: read_json(folder / f"{workers}.json") for workers in (1, 3)}
 
 
