@@ -1,9 +1,18 @@
-"""A small network with every weight filled, and its equations once more in NumPy, in float64."""
+"""A small network with every weight filled, its equations once more in NumPy, in float64, and its folder."""
+
+from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
 
+from rnnpipe.config.load import Params
+from rnnpipe.problems.classification.export import save_classifier
 from rnnpipe.problems.classification.network import build_classifier
+from rnnpipe.registry.folder import MODEL_FILES
+from rnnpipe.registry.manifest import write_manifest
+from rnnpipe.storage.files import write_json
+from rnnpipe.text.tokens import FIRST_WORD_ID
+from rnnpipe.text.vocabulary import Vocabulary
 
 VOCABULARY = 20
 BATCH = np.array([[3, 4, 5, 6, 7], [8, 9, 0, 0, 0], [2, 0, 0, 0, 0]], np.int32)
@@ -63,3 +72,26 @@ def pool(states, how, bidirectional):
         return np.concatenate([states[-1, :half], states[0, half:]])
     parts = {"max": states.max(0), "mean": states.mean(0)}
     return np.concatenate([parts[part] for part in how.split("_")])
+
+
+WORDS = tuple(f"word{number}" for number in range(VOCABULARY - FIRST_WORD_ID))
+FILES = (*MODEL_FILES, "vocabulary.json")
+
+
+def register(params: Params, made: Path) -> Path:
+    """Make a model folder as ``register`` leaves it, as far as ``predict`` looks."""
+    made.mkdir()
+    for name in MODEL_FILES:
+        (made / name).write_text(name)
+    save_classifier(small_network(params), made / "network.onnx")
+    Vocabulary(WORDS).save(made / "vocabulary.json")
+    padding = {"length": 5, "side": "right", "truncation_side": "left", "fixed": False}
+    saved = {
+        "problem": "classification",
+        "label_names": ["neg", "pos"],
+        "padding": padding,
+        "train": {"sequence_length": 5, "padding_side": "right", "truncation_side": "left"},
+    }
+    write_json(made / "params.json", saved)
+    write_manifest(made)
+    return made

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fuzzing import damaged, ends_well, fuzz
 from hypothesis import strategies as st
-from test_altered_models import FILES, register
+from networks import FILES, register
 
 from rnnpipe.config.load import Params
 from rnnpipe.errors import RnnpipeError

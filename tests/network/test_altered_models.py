@@ -13,38 +13,14 @@ from hypothesis import strategies as st
 from rnnpipe.__main__ import main
 from rnnpipe.config.load import Params
 from rnnpipe.errors import RegistryError
-from rnnpipe.problems.classification.export import save_classifier
 from rnnpipe.problems.classification.predict import load_model
 from rnnpipe.registry.comparison import compare
 from rnnpipe.registry.decision import Decision, Lineage, parse_decision
-from rnnpipe.registry.folder import MODEL_FILES, VALIDATION_PREDICTIONS
+from rnnpipe.registry.folder import VALIDATION_PREDICTIONS
 from rnnpipe.registry.manifest import MANIFEST, verify, write_manifest
 from rnnpipe.storage.files import read_json, sha256_directory, write_json
-from rnnpipe.text.tokens import FIRST_WORD_ID
 from rnnpipe.text.vocabulary import Vocabulary
-from tests.networks import VOCABULARY, small_network
-
-WORDS = tuple(f"word{number}" for number in range(VOCABULARY - FIRST_WORD_ID))
-FILES = (*MODEL_FILES, "vocabulary.json")
-
-
-def register(params: Params, made: Path) -> Path:
-    """Make a model folder as ``register`` leaves it, as far as ``predict`` looks."""
-    made.mkdir()
-    for name in MODEL_FILES:
-        (made / name).write_text(name)
-    save_classifier(small_network(params), made / "network.onnx")
-    Vocabulary(WORDS).save(made / "vocabulary.json")
-    padding = {"length": 5, "side": "right", "truncation_side": "left", "fixed": False}
-    saved = {
-        "problem": "classification",
-        "label_names": ["neg", "pos"],
-        "padding": padding,
-        "train": {"sequence_length": 5, "padding_side": "right", "truncation_side": "left"},
-    }
-    write_json(made / "params.json", saved)
-    write_manifest(made)
-    return made
+from tests.networks import FILES, WORDS, register
 
 
 @pytest.fixture(scope="module")
