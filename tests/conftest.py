@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from rnnpipe.config.load import Params, load_params
 
 # How long an example takes is the machine's affair; each run draws other ones.
 settings.register_profile(
-    "rnnpipe", deadline=None, max_examples=int(os.environ.get("RNNPIPE_EXAMPLES", "50"))
+    "rnnpipe", deadline=None, max_examples=int(os.environ.get("RNNPIPE_EXAMPLES", "30"))
 )
 settings.load_profile("rnnpipe")
+
+# Several processes share the cores: threads of TensorFlow's that wait for one another only take them.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 Executed = dict[tuple[str, ...], set[Path]]
 # What runs pipelines, flows and servers.
@@ -87,6 +91,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
+def made_once(folder: Path, make: Callable[[Path], object]) -> ProjectCopy:
+    """A project that the first of this session's processes makes, and all of them copy."""
+    done = folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return ProjectCopy(folder.resolve(), environment())
+
+
 @pytest.fixture(scope="session")
 def finished_and_executed(shared: Path) -> tuple[ProjectCopy, Executed]:
     """The project after one ``dvc repro -P`` on small data, committed; what each stage executed.
@@ -94,15 +108,15 @@ def finished_and_executed(shared: Path) -> tuple[ProjectCopy, Executed]:
     All pipelines: ``dvc exp apply`` and ``dvc push`` want the outputs of each. Tests copy it, none
     changes it.
     """
-    folder, notes = shared / "finished", shared / "notes"
-    with FileLock(shared / "finished.lock"):
-        if not (shared / "finished.done").exists():
-            notes.mkdir()
-            sandbox = make_small(folder)
-            stage_code.noting(sandbox, notes).reproduce("--all-pipelines")
-            sandbox.commit("Run the pipelines")
-            (shared / "finished.done").touch()
-    sandbox = ProjectCopy(folder.resolve(), environment())
+    notes = shared / "notes"
+
+    def make(folder: Path) -> None:
+        notes.mkdir()
+        sandbox = make_small(folder)
+        stage_code.noting(sandbox, notes).reproduce("--all-pipelines")
+        sandbox.commit("Run the pipelines")
+
+    sandbox = made_once(shared / "finished", make)
     return sandbox, stage_code.executed(sandbox, notes)
 
 
@@ -113,20 +127,18 @@ def finished(finished_and_executed: tuple[ProjectCopy, Executed]) -> ProjectCopy
 
 
 @pytest.fixture(scope="session")
-def finished_root(finished: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
+def finished_root(finished: ProjectCopy, shared: Path) -> ProjectCopy:
     """The finished project with the root's pipeline alone: DVC reads half as much each time."""
-    sandbox = copy(finished, tmp_path_factory.mktemp("root") / "project")
-    keep_root(sandbox)
-    return sandbox
+    return made_once(shared / "root", lambda folder: keep_root(copy(finished, folder)))
 
 
 @pytest.fixture(scope="session")
-def quick(finished_root: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
+def quick(finished_root: ProjectCopy, shared: Path) -> ProjectCopy:
     """The root's pipeline with stages that take a moment (``tests/projects.py``); to be copied."""
-    return make_quick(finished_root, tmp_path_factory.mktemp("quick") / "project")
+    return made_once(shared / "quick", lambda folder: make_quick(finished_root, folder))
 
 
 @pytest.fixture(scope="session")
-def quick_pipelines(finished: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
+def quick_pipelines(finished: ProjectCopy, shared: Path) -> ProjectCopy:
     """All pipelines with such stages; to be copied."""
-    return make_quick(finished, tmp_path_factory.mktemp("quick") / "project")
+    return made_once(shared / "quick_all", lambda folder: make_quick(finished, folder))

@@ -3,28 +3,13 @@
 import getpass
 import os
 import pwd
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from projects import ROOT
 
 from rnnpipe.runtime.home import FOLDER, ensure_home
 
 NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
-
-# As python -m runs it, for a user id that no list knows.
-NAMELESS = """
-import pwd, runpy, sys
-
-def unknown(uid):
-    raise KeyError(f"getpwuid(): uid not found: {uid}")
-
-pwd.getpwuid = unknown
-sys.argv.pop(0)
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
 
 
 @pytest.fixture
@@ -61,24 +46,3 @@ def test_a_place_where_no_home_can_be_made_is_left_to_who_writes_there(tmp_path)
     (tmp_path / FOLDER.parts[0]).write_text("a file")
     ensure_home(tmp_path)
     assert Path.home() == tmp_path / FOLDER
-
-
-@pytest.mark.parametrize(
-    ("module", "arguments", "says"),
-    [
-        ("rnnpipe", ("predict", "good", "--model", "no/model"), "rnnpipe: "),
-        ("flows.search", ("show", "nothing"), "rnnpipe: there is no search nothing"),
-        ("flows.run", ("--set", "x"), "expected PARAMETER=VALUE"),
-    ],
-)
-def test_commands_need_neither(tmp_path, module, arguments, says):
-    kept = {name: value for name, value in os.environ.items() if name not in ("HOME", *NAMES)}
-    done = subprocess.run(
-        [sys.executable, "-c", NAMELESS, module, *arguments],
-        env={**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "prefect")},
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-    )
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr

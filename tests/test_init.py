@@ -467,7 +467,7 @@ TEXTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(
     texts=TEXTS,
     separator=st.sampled_from(",;\t|"),
@@ -533,7 +533,7 @@ LAYOUTS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(
     layout=st.sampled_from(LAYOUTS),
     column=st.text(min_size=1, max_size=8).filter(lambda text: "\0" not in text)

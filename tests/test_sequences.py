@@ -266,7 +266,7 @@ def divided_plainly(rows) -> dict[str, list[str]]:
     return fates
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(REVIEWS, st.integers(1, 7), st.integers(1, 3), st.booleans())
 def test_words_set_aside_come_back_as_if_they_had_been_kept(drawn, size, min_count, use_unlabelled):
     rows = [

@@ -244,15 +244,6 @@ def test_cancelling_ends_the_whole_tree(up, killed):
     assert up.finished(run.id, 20).state_type == StateType.CANCELLED
 
 
-def test_a_killed_engine_is_noticed_by_its_worker(up):
-    run = up.run(overrides=LONG)
-    training(up)
-    for pid in engines(up):
-        os.kill(pid, signal.SIGKILL)
-    assert seconds_until_idle(up) < STOP_SECONDS
-    assert up.finished(run.id, 30).state_type == StateType.CRASHED
-
-
 @pytest.fixture(scope="module")
 def skipped(up: Up, applied: None) -> FlowRun:
     """A run with nothing left to do, after others that were ended in every way."""

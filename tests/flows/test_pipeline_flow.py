@@ -21,7 +21,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
 from projects import DVC, is_stage, processes, trains
-from s3_server import BUCKET, KEY_ID, SECRET, credentials, serving
+from s3_server import KEY_ID, SECRET, credentials, serving
 
 import flows.pipeline
 from flows.dag import read_dag
@@ -117,7 +117,21 @@ def standing(project: ProjectCopy) -> tuple[str, ...]:
     )
 
 
-def test_an_unchanged_project_is_a_few_skipped_tasks(project):
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """Stages for which a flow of this process starts DVC, as they come."""
+    found: list[str] = []
+    real = flows.pipeline.run_stage
+
+    def run_stage(stage, *arguments, **more):
+        found.append(stage)
+        return real(stage, *arguments, **more)
+
+    monkeypatch.setattr(flows.pipeline, "run_stage", run_stage)
+    return found
+
+
+def test_an_unchanged_project_is_a_few_skipped_tasks_and_no_process(project, asked):
     before = standing(project)
     state = run(project)
     dag = read_dag(project.folder)
@@ -134,25 +148,8 @@ def test_an_unchanged_project_is_a_few_skipped_tasks(project):
     ids = {task.id: name for name, task in tasks.items()}
     for name, task in tasks.items():
         assert {ids[need.id] for need in task.task_inputs.get("wait_for", ())} == set(dag[name])
-
-
-@pytest.fixture
-def asked(monkeypatch) -> list[str]:
-    """Stages for which a flow of this process starts DVC, as they come."""
-    found: list[str] = []
-    real = flows.pipeline.run_stage
-
-    def run_stage(stage, *arguments, **more):
-        found.append(stage)
-        return real(stage, *arguments, **more)
-
-    monkeypatch.setattr(flows.pipeline, "run_stage", run_stage)
-    return found
-
-
-def test_what_is_unchanged_needs_no_process_and_what_a_stage_changes_is_asked_about(project, asked):
-    assert run(project).is_completed()
     assert asked == []
+
     state = run(project, force=["gradient_flow"])
     # It wrote what was there before; but it wrote, so those that read it are looked at.
     assert states(story_of(state))["gradient_flow"] == "Ran"
@@ -337,48 +334,20 @@ def test_two_runs_at_once_leave_a_dirty_tree_alone_and_come_back_by_name(project
         assert f"dvc exp apply {name}" in output
         assert "register            Ran" in output
         assert "download            Skipped" in output
-        project.run(*DVC, "exp", "apply", name)
-        params = (project.folder / "params.yaml").read_text()
-        assert yaml.safe_load(params)["register"]["min_validation_accuracy"] == least
-        assert params.count("\n") == comments
-        assert project.run(*DVC, "status", "dvc.yaml").strip().endswith("up to date.")
-        decision = Path("models/registration.json")
-        there = read_json(project.folder / RUNS / name / decision)
-        assert read_json(project.folder / decision) == there
-        project.run("git", "checkout", "--quiet", ".")
+    project.run(*DVC, "exp", "apply", name)
+    params = (project.folder / "params.yaml").read_text()
+    assert yaml.safe_load(params)["register"]["min_validation_accuracy"] == least
+    assert params.count("\n") == comments
+    assert project.run(*DVC, "status", "dvc.yaml").strip().endswith("up to date.")
+    decision = Path("models/registration.json")
+    assert read_json(project.folder / decision) == read_json(
+        project.folder / RUNS / name / decision
+    )
 
 
-def test_a_run_publishes_on_a_branch_of_its_own_and_a_refused_model_says_so(project, tmp_path):
-    project.run("git", "init", "--quiet", "--bare", str(tmp_path / "origin"))
-    project.run("git", "remote", "add", "origin", "../origin")
-    project.run(*DVC, "remote", "add", "--default", "store", "../store")
-    project.commit("Add remotes by relative paths")
-    before = standing(project)
-    state = run(project, publish=True)
-    assert state.is_completed(), state.message
-    assert "published sentiment v0.1.0" in state.message
-    assert standing(project) == before
-    (branch,) = project.run("git", "ls-remote", "--heads", "origin").split()[1::2]
-    assert branch == f"refs/heads/runs/{story_of(state).name}"
-    assert "sentiment@v0.1.0" in project.run("git", "ls-remote", "--tags", "origin")
-    assert list((tmp_path / "store").rglob("*.dir"))
-    assert "publish" in flow_run(state).name
-
-    state = run(project, publish=True)
-    assert state.is_completed()
-    assert "nothing new: this very model is sentiment v0.1.0" in state.message
-
-    state = run(project, {"register.min_validation_accuracy": 1.0}, publish=True)
-    assert state.is_completed()
-    assert "the model is refused: validation_accuracy" in state.message
-    tasks = task_runs(state)
-    assert tasks["publish"].state_name == "Refused"
-    assert tasks["register"].state_name == "Ran"
-    assert tasks["train"].state_name == "Skipped"
-    assert refusals(state) == [story_of(state).name]
-
-
-def test_a_run_publishes_to_s3_or_not_at_all_and_tells_no_secret(project, tmp_path, monkeypatch):
+def test_a_run_publishes_on_a_branch_of_its_own_or_not_at_all_and_tells_no_secret(
+    project, tmp_path, monkeypatch
+):
     (tmp_path / "home").mkdir()
     environment = {**project.environment}
     for name, value in credentials(tmp_path / "home").items():
@@ -395,25 +364,43 @@ def test_a_run_publishes_to_s3_or_not_at_all_and_tells_no_secret(project, tmp_pa
         project.run(*DVC, "remote", "modify", "store", "endpointurl", server.address)
         project.commit("Add a remote whose bucket is not there")
         failed = run(project, publish=True)
-        assert failed.is_failed()
-        assert "publishing failed: " in failed.message
-        assert "nothing was published, since the DVC remote store" in failed.message
-        assert "bucket does not exist" in failed.message
-        assert project.run("git", "ls-remote", "origin") == ""
+    assert failed.is_failed()
+    assert "publishing failed: " in failed.message
+    assert "nothing was published, since the DVC remote store" in failed.message
+    assert "bucket does not exist" in failed.message
+    assert project.run("git", "ls-remote", "origin") == ""
 
-        project.run(*DVC, "remote", "modify", "store", "url", f"s3://{BUCKET}/store")
-        project.commit("Name the right bucket")
-        state = run(project, publish=True)
-        assert state.is_completed(), state.message
-        assert "published sentiment v0.1.0" in state.message
-        assert server.objects("store/files/md5/")
-
+    project.run(*DVC, "remote", "add", "--default", "--force", "store", "../store")
+    project.commit("Name a folder by a relative path")
+    before = standing(project)
+    state = run(project, publish=True)
+    assert state.is_completed(), state.message
+    assert "published sentiment v0.1.0" in state.message
+    assert standing(project) == before
+    (branch,) = project.run("git", "ls-remote", "--heads", "origin").split()[1::2]
+    assert branch == f"refs/heads/runs/{story_of(state).name}"
+    assert "sentiment@v0.1.0" in project.run("git", "ls-remote", "--tags", "origin")
+    assert list((tmp_path / "store").rglob("*.dir"))
+    assert "publish" in flow_run(state).name
     for run_state in (failed, state):
         told = [flow_run(run_state), *task_runs(run_state).values(), *artifacts_of(run_state)]
         shown = [record.model_dump_json() for record in told] + logs_of(run_state)
         assert any("publish" in line for line in shown)
         for secret in (SECRET, KEY_ID):
             assert not [line for line in shown if secret in line]
+
+    state = run(project, publish=True)
+    assert state.is_completed()
+    assert "nothing new: this very model is sentiment v0.1.0" in state.message
+
+    state = run(project, {"register.min_validation_accuracy": 1.0}, publish=True)
+    assert state.is_completed()
+    assert "the model is refused: validation_accuracy" in state.message
+    tasks = task_runs(state)
+    assert tasks["publish"].state_name == "Refused"
+    assert tasks["register"].state_name == "Ran"
+    assert tasks["train"].state_name == "Skipped"
+    assert refusals(state) == [story_of(state).name]
 
 
 def test_data_of_ones_own_that_git_does_not_know_come_along(project):
@@ -476,7 +463,8 @@ def start(project: ProjectCopy, server: str, *arguments: str) -> "subprocess.Pop
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
-@pytest.mark.parametrize("way", ["cancelled", "killed", "engine told"])
+# That one is cancelled, its whole group told to end: test_end_to_end.py.
+@pytest.mark.parametrize("way", ["killed", "told"])
 def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect_server, way):
     longer = [f"train.{name}=1000" for name in ("epochs", "patience")]
     child = start(project, prefect_server, *(word for text in longer for word in ("--set", text)))
@@ -486,13 +474,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_a_usable_dvc(project, prefect
         assert child.poll() is None, child.communicate()[0]
         time.sleep(0.3)
     began = time.monotonic()
-    match way:
-        case "cancelled":
-            os.killpg(child.pid, signal.SIGTERM)
-        case "killed":
-            child.kill()
-        case "engine told":
-            child.terminate()
+    child.kill() if way == "killed" else child.terminate()
     while list(processes(project.folder)) and time.monotonic() < began + 30:
         time.sleep(0.1)
     assert not list(processes(project.folder)), "an orphan goes on working"

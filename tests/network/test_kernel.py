@@ -280,18 +280,22 @@ def test_a_full_disk_costs_the_kept_kernel_alone(compiler, cache, compiled, monk
     assert "No space left on device" in said
 
 
-def test_keras_reads_no_settings_of_anybody(tmp_path):
+def test_keras_comes_lean_without_anybodys_settings_and_with_slow_layers_if_asked(tmp_path):
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text('{"floatx": "float64", "epsilon": 0.5}')
     code = (
-        "from rnnpipe.networks.backend import keras;"
-        "print(keras.config.floatx(), keras.config.epsilon(), keras.config.backend())"
+        "import sys; from rnnpipe.networks.backend import keras;"
+        "print({'matplotlib', 'sklearn', 'pandas'} & set(sys.modules));"
+        "from rnnpipe.networks.recurrent import fused;"
+        "print(keras.config.floatx(), keras.config.epsilon(), keras.config.backend(),"
+        " fused.available())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "HOME": str(tmp_path), "KERAS_BACKEND": "torch"},
+        env={**os.environ, "HOME": str(tmp_path), "KERAS_BACKEND": "torch", "RNNPIPE_FUSED": "0"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.split() == ["float32", "1e-07", "tensorflow"]
+    assert done.stdout.split() == ["set()", "float32", "1e-07", "tensorflow", "False"]
+    assert "several times slower" not in done.stderr

@@ -200,19 +200,21 @@ def test_gives_the_same_bytes_on_any_number_of_cores():
         "case = draw('lstm', 70, 30, 24, 40, 5)\n"
         "run = lambda case, weights: fused.recurrent('lstm', case.inputs, case.lengths, weights,"
         " case.initial)\n"
-        "made = b''.join(tf.convert_to_tensor(a).numpy().tobytes()"
+        "for _ in range(2):\n"
+        "    made = b''.join(tf.convert_to_tensor(a).numpy().tobytes()"
         " for a in with_gradients(run, case)[1:])\n"
-        "print(hashlib.sha256(made).hexdigest())"
+        "    print(hashlib.sha256(made).hexdigest())"
     )
 
-    def hash_on(count):
-        return subprocess.run(
-            [sys.executable, "-c", code, str(count)], capture_output=True, text=True, check=True
-        ).stdout
+    def hashes_on(count):
+        command = [sys.executable, "-c", code, str(count)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one core here")
-    assert len({hash_on(1), hash_on(2), hash_on(2)}) == 1  # twice on two: nor does it vary there
+    found = hashes_on(1) + hashes_on(2)  # twice on two: nor does it vary there
+    assert len(found) == 4
+    assert len(set(found)) == 1
 
 
 @pytest.mark.parametrize("lengths", [[-1, 3], [3, 6]])
@@ -253,26 +255,6 @@ def test_judging_is_float32_whatever_the_training(monkeypatch):
     if fused.bfloat16_available():
         trained = np.asarray(layers[1](case.inputs, case.lengths, training=True))
         assert 0 < distance(trained, judged[0]) < TOLERANCE["mixed_bfloat16"]
-
-
-@pytest.mark.parametrize(
-    ("environment", "available"),
-    [({"RNNPIPE_FUSED": "0"}, "False"), ({"CC": "/no/compiler"}, "False"), ({}, "True")],
-)
-def test_falls_back_where_it_cannot_be_compiled(environment, available, tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from rnnpipe.networks.recurrent import fused; print(fused.available())",
-        ],
-        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == available
-    assert ("several times slower" in done.stderr) == ("CC" in environment)
 
 
 @pytest.mark.parametrize("fused_runs", [True, False])

@@ -305,7 +305,7 @@ class _Killed(BaseException):
     """Stands for a death that no handler may catch."""
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])  # with most state, and without
 def test_a_training_that_was_cut_off_ends_in_the_same_bytes(train_params, tmp_path, optimizer):
     params = train_params.model_copy(update={"optimizer": optimizer})
 

@@ -67,11 +67,9 @@ def test_the_loss_of_every_step_is_that_of_one_process(steps):
 
 @pytest.fixture(scope="module")
 def sandbox(finished_root, tmp_path_factory) -> ProjectCopy:
-    """All that training needs, and a network trained by one process."""
+    """All that a training of a moment needs."""
     made = copy(finished_root, tmp_path_factory.mktemp("parallel") / "project")
-    # So few that rounding, which grows from step to step, stays small.
-    set_train(made, epochs=2, dropout_rate=0.0, fraction=0.2)
-    made.reproduce("train")
+    set_train(made, fraction=0.2)
     return made
 
 
@@ -128,18 +126,6 @@ def gone(pid: int, seconds: float) -> bool:
     return False
 
 
-def test_two_workers_train_the_network_of_one(sandbox):
-    alone = history(sandbox)
-    set_train(sandbox, workers=2)
-    process = train(sandbox)
-    printed, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, printed
-    assert len(FIRST_EPOCH.findall(printed)) == 1  # the chief alone speaks
-    for one, two in zip(alone, history(sandbox), strict=True):
-        # In bfloat16 the shares' sums differ by more than a rounding of float32.
-        assert two["validation_loss"] == pytest.approx(one["validation_loss"], rel=2e-2)
-
-
 def test_a_killed_worker_ends_the_run_and_the_same_command_goes_on(sandbox):
     set_train(sandbox, workers=2, epochs=12, patience=12)
     process = train(sandbox)
@@ -148,6 +134,7 @@ def test_a_killed_worker_ends_the_run_and_the_same_command_goes_on(sandbox):
     os.kill(worker, signal.SIGKILL)
     killed = time.monotonic()
     printed += process.communicate(timeout=120)[0]
+    assert len(FIRST_EPOCH.findall(printed)) == 1  # the chief alone speaks
     assert time.monotonic() - killed < 60
     assert process.returncode == TrainingError.exit_code
     said = re.search(

@@ -255,8 +255,8 @@ def test_sentiment_starts_from_the_language_model(project):
         assert start in shown
         assert "Traceback" not in shown
     change(project, "classification", "pretrained", sha256=start)
-    seconds = project.reproduce("evaluate")
-    assert {"pretrained", "train", "evaluate"} <= set(seconds)
+    seconds = project.reproduce("train")
+    assert {"pretrained", "train"} <= set(seconds)
     assert "validate" not in seconds
     change(project, "classification", "train", hidden_size=16)
     shown = fails(project, sys.executable, "-m", "rnnpipe", "train")
@@ -264,34 +264,43 @@ def test_sentiment_starts_from_the_language_model(project):
     assert "Traceback" not in shown
 
 
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_model_is_published_found_and_fetched_by_its_name(
-    quick_project, tmp_path, monkeypatch, capfd, problem
+def test_models_are_published_found_promoted_and_fetched_by_their_names(
+    quick_project, tmp_path, monkeypatch, capfd
 ):
-    def rnnpipe(*command: str, code: int = 0) -> str:
-        assert main([*command, "--problem", problem]) == code
+    def rnnpipe(*command: str, where: ProjectCopy = quick_project, code: int = 0) -> str:
+        monkeypatch.chdir(where.folder)
+        assert main(command) == code
         said = capfd.readouterr()
         return said.out + said.err
 
-    quick_project.run(
-        "git", "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "o")
-    )
-    quick_project.run("git", "remote", "add", "origin", str(tmp_path / "o"))
-    quick_project.run(*DVC, "remote", "add", "--default", "store", str(tmp_path / "store"))
-    quick_project.commit("Add the remotes")
-    monkeypatch.chdir(quick_project.folder)
     for name, value in quick_project.environment.items():
         monkeypatch.setenv(name, value)
-    assert f"{problem} v0.1.0" in rnnpipe("publish")
-    assert "baseline" in rnnpipe("models")
-    rnnpipe("promote", "v0.1.0")
-    assert "nothing new" in rnnpipe("publish", code=1)
-    quick_project.run("git", "clone", "--quiet", str(tmp_path / "o"), str(tmp_path / "clone"))
+    origin = str(tmp_path / "origin")
+    quick_project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", origin)
+    quick_project.run("git", "remote", "add", "origin", origin)
+    quick_project.run(*DVC, "remote", "add", "--default", "store", str(tmp_path / "store"))
+    quick_project.commit("Add the remotes")
+    for problem in problem_names():
+        known = ("--problem", problem)
+        assert "no version yet" in rnnpipe("models", *known)
+        assert f"{paths_of(problem).model_name} v0.1.0" in rnnpipe("publish", *known)
+        assert "baseline" in rnnpipe("models", *known)
+        rnnpipe("promote", "v0.1.0", *known)
+        assert "nothing new" in rnnpipe("publish", *known, code=1)
+
+    quick_project.run("git", "clone", "--quiet", origin, str(tmp_path / "clone"))
     clone = ProjectCopy(tmp_path / "clone", quick_project.environment)
-    clone.run(*DVC, "artifacts", "get", ".", problem, "--stage", "prod", "--out", "got")
-    assert sha256_directory(clone.folder / "got") == sha256_directory(
-        quick_project.folder / paths_of(problem).model
-    )
+    for problem in problem_names():
+        name = paths_of(problem).model_name
+        get = (*DVC, "artifacts", "get", ".", name, "--stage", "prod", "--out", f"got/{name}")
+        clone.run(*get)
+        assert sha256_directory(clone.folder / "got" / name) == sha256_directory(
+            quick_project.folder / paths_of(problem).model
+        )
+    for version in ("v0.1.0", "prod"):
+        assert rnnpipe("predict", "--model", version, "A superb film.", where=clone) == rnnpipe(
+            "predict", "A superb film."
+        )
 
 
 @pytest.fixture
