@@ -118,6 +118,20 @@ def test_a_date_with_two_readings_is_read_by_the_regular_one_or_named(tmp_path):
         assert series.form.notes == (f"times are read day first: {why}",)
 
 
+@given(row=st.integers(0, 19), junk=st.text(min_size=1).filter(lambda text: text.strip(" \t\r\n")))
+def test_a_time_with_something_behind_it_is_named_or_is_a_time(tmp_path_factory, row, junk):
+    times = [str(time) for time in pd.date_range("2021-03-01", periods=20, freq="h")]
+    times[row] += junk
+    path = tmp_path_factory.mktemp("series") / "series.parquet"
+    pd.DataFrame({"date": times, "load": range(20)}).to_parquet(path, index=False)
+    try:
+        series = read_series(path, "date")
+    except SourceError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+    else:  # a part of a second, or a zone
+        assert len(series) == 20
+
+
 def test_some_times_with_a_zone_and_some_without_are_refused(tmp_path):
     times = ["2021-03-01T00:00Z", "2021-03-01T01:00", "2021-03-01T02:00Z"]
     path = save(tmp_path, pd.DataFrame({"date": times, "load": range(3)}))

@@ -200,7 +200,9 @@ def _with_one_zone(place: Callable[[int], str], texts: pa.Array, column: TimeCol
 def _read(texts: pa.Array, order: str, pattern: str) -> _Reading:
     """Read all cells by one shape; what cannot be read so is 1970."""
     fields = pc.extract_regex(texts, f"^(?:{pattern})$")
-    valid = np.asarray(fields.is_valid().to_numpy(zero_copy_only=False), bool)
+    # The parts do not say it: of a cell that does not match they are empty.
+    matched = fields.is_valid()
+    valid = np.array(matched.to_numpy(zero_copy_only=False), bool)
     fields = {field.name: fields.field(at) for at, field in enumerate(fields.type)}
     if "e" in fields:
         number = _integers(fields["e"], valid, 0)
@@ -220,7 +222,7 @@ def _read(texts: pa.Array, order: str, pattern: str) -> _Reading:
         zones = marks[0] if len(marks) == 1 else [marks[code] for code in codes.tolist()]
         offsets = np.array([offset_of(mark) for mark in marks], np.int64)[codes]
     bad = np.flatnonzero(~valid)
-    time_format = _format_of(texts, pattern, fields) if len(bad) < len(valid) else ISO
+    time_format = _format_of(texts, pattern, fields, matched) if len(bad) < len(valid) else ISO
     return _Reading(order, TimeColumn(wall, offsets, time_format, zones), bad)
 
 
@@ -278,9 +280,11 @@ def _integers(texts: pa.Array, valid: NDArray[np.bool_], lone: int) -> NDArray[n
     return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
 
 
-def _format_of(texts: pa.Array, pattern: str, fields: dict[str, pa.Array]) -> str:
+def _format_of(
+    texts: pa.Array, pattern: str, fields: dict[str, pa.Array], matched: pa.Array
+) -> str:
     """The format of a column's longest cell; without zeros before numbers where some cell has none."""
-    lengths = pc.if_else(fields["y"].is_valid(), pc.utf8_length(texts), 0)
+    lengths = pc.if_else(matched, pc.utf8_length(texts), 0)
     cell = texts[int(pc.index(lengths, pc.max(lengths)).as_py())].as_py()
     match = re.fullmatch(pattern, cell)
     assert match is not None
