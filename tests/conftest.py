@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(PIPELINE_FOLDERS):
             item.add_marker(pytest.mark.pipeline)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep what costs seconds to import out of ``make check``."""
+    elsewhere = (*PIPELINE_FOLDERS, NETWORK_FOLDER, "tests/fuzz/")
+    if not any(item.nodeid.startswith(elsewhere) for item in session.items):
+        for name in {"tensorflow", "prefect"} & sys.modules.keys():
+            raise pytest.UsageError(f"a test beside tests/network and tests/flows imports {name}")
 
 
 class FilesInOrder(LoadScopeScheduling):

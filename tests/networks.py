@@ -1,13 +1,16 @@
-"""A small network with every weight filled, its equations once more in NumPy, in float64, and its folder."""
+"""Small networks with every weight filled; a classifier's equations once more in NumPy, and its folder."""
 
 from pathlib import Path
 
+import language
 import numpy as np
 from scipy.special import expit
 
 from rnnpipe.config.load import Params
 from rnnpipe.problems.classification.export import save_classifier
 from rnnpipe.problems.classification.network import build_classifier
+from rnnpipe.problems.language_model.network import build_language_model
+from rnnpipe.problems.language_model.params import LanguageTrain
 from rnnpipe.registry.folder import MODEL_FILES
 from rnnpipe.registry.manifest import write_manifest
 from rnnpipe.storage.files import write_json
@@ -95,3 +98,14 @@ def register(params: Params, made: Path) -> Path:
     write_json(made / "params.json", saved)
     write_manifest(made)
     return made
+
+
+def small_language_model(fill=True, **changes):
+    """Build a language model of 4 units each way whose weights, biases too, are random."""
+    shape = {"hidden_size": 4, "embedding_size": 3, "bidirectional": True}
+    settings = {**shape, "embedding": "uniform", **changes}
+    model = build_language_model(LanguageTrain(**settings), language.VOCABULARY, None)
+    random = np.random.default_rng(1)
+    for weight in model.trainable_variables if fill else ():
+        weight.assign(random.normal(0, 0.7, weight.shape))
+    return model

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.search.command import _parser as search_parser
 from rnnpipe.__main__ import _parser, main
 from rnnpipe.config.load import check_params
 from rnnpipe.errors import ParameterError
@@ -36,10 +35,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(("given", "name"), arguments(), ids=lambda value: str(value))
 def test_every_command_knows_the_home_folder(home, given, name):
     assert Path(getattr(_parser().parse_args(given), name)) == home / "mine"
-
-
-def test_a_search_does_too(home):
-    assert search_parser().parse_args(["run", "--space=~/mine"]).space == str(home / "mine")
 
 
 def test_no_argument_that_takes_a_path_is_left_out():

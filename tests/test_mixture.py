@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from language import VOCABULARY_SIZE, drawn, texts
 
 from rnnpipe.errors import RegistryError
 from rnnpipe.problems.language_model.mixture import (
@@ -14,7 +15,6 @@ from rnnpipe.problems.language_model.mixture import (
 )
 from rnnpipe.text.ngrams import learn_ngrams, prune_ngrams
 from rnnpipe.text.text_cache import AGES, cached_probabilities, judge_by_cache
-from tests.language import VOCABULARY_SIZE, drawn, texts
 
 NETWORK = np.random.default_rng(3).dirichlet(np.ones(VOCABULARY_SIZE))  # knows no context
 NGRAMS = prune_ngrams(learn_ngrams(drawn(300), np.arange(300), VOCABULARY_SIZE, 3))

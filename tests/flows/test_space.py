@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from flows.dag import read_dag as read_dag_anew
+from flows.search.command import _parser
 from flows.search.space import Space, check_space, divide_stages, read_space, training_stage
 from rnnpipe.errors import ParameterError
 from rnnpipe.storage.paths import paths_of, problem_names
@@ -153,3 +154,8 @@ def test_what_the_training_does_not_see_cannot_be_searched():
     dag = read_dag(ROOT, paths_of("classification").pipeline / "dvc.yaml")
     with pytest.raises(ParameterError, match="evaluate"):
         divide_stages(space(space={"evaluate.seed": [1, 2]}), dag, ROOT)
+
+
+def test_a_space_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert _parser().parse_args(["run", "--space=~/mine"]).space == str(tmp_path / "mine")

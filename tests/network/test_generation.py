@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from language import CELLS, VOCABULARY, VOCABULARY_SIZE
+from networks import small_language_model
 
 from rnnpipe.errors import ParameterError, RegistryError
 from rnnpipe.problems.language_model.export import save_language_model
@@ -19,7 +21,6 @@ from rnnpipe.problems.language_model.generation import (
     generate,
 )
 from rnnpipe.text.vocabulary import Vocabulary
-from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
 
 @pytest.fixture

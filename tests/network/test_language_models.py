@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from language import CELLS, VOCABULARY, VOCABULARY_SIZE, drawn, ragged
+from networks import small_language_model
 
 from rnnpipe.networks.optimizers import Optimizer
 from rnnpipe.networks.saving import load_network, save_network
@@ -14,7 +16,6 @@ from rnnpipe.problems.language_model.params import LanguageTrain
 from rnnpipe.problems.language_model.sampling import count_words, draw_candidates, sampled_losses
 from rnnpipe.problems.language_model.training import compile_step, learn_batch
 from rnnpipe.text.windows import cut_windows
-from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, drawn, ragged, small_language_model
 
 
 def losses_word_by_word(model, sequences, direction):

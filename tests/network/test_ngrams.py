@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from language import VOCABULARY_SIZE, drawn, ragged, texts
 
 from rnnpipe.errors import RegistryError
 from rnnpipe.text.ngram_file import load_ngrams, save_ngrams
 from rnnpipe.text.ngrams import _discounts, learn_ngrams, prune_ngrams
-from tests.language import VOCABULARY_SIZE, drawn, ragged, texts
 
 ORDERS = [1, 2, 3, 5]
 

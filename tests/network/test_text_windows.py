@@ -3,9 +3,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from language import ragged, texts
 
 from rnnpipe.text.windows import BOUNDARY_ID, count_predictions, cut_windows
-from tests.language import ragged, texts
 
 
 def read_back(sequences, windows, direction):

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from language import CELLS, VOCABULARY, VOCABULARY_SIZE
+from networks import small_language_model
 
 from rnnpipe.errors import RegistryError, TrainingError
 from rnnpipe.networks.backend import keras
 from rnnpipe.networks.transfer import Start, start_from
 from rnnpipe.problems.classification.network import build_classifier
 from rnnpipe.text.vocabulary import Vocabulary
-from tests.language import CELLS, VOCABULARY, VOCABULARY_SIZE, small_language_model
 
 
 @pytest.fixture
