@@ -9,7 +9,7 @@ import stage_code
 from filelock import FileLock
 from hypothesis import settings
 from projects import ROOT, copy, keep_root, make_quick, make_small
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 from rnnpipe.commands.project_copy import ProjectCopy, environment
 from rnnpipe.config.load import Params, load_params
@@ -67,18 +67,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             raise pytest.UsageError(f"a test beside tests/network and tests/flows imports {name}")
 
 
-class FilesInOrder(LoadScopeScheduling):
-    """Of several processes each takes a whole file of what runs pipelines, else a test.
+class FilesInOrder(LoadFileScheduling):
+    """Of several processes each takes a whole file, the next one in the order above.
 
-    The tests of such a file share servers and projects, and build on one another.
+    The tests of a file share servers, projects and small networks, and build on one another.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
         super().__init__(config, log)
         config.option.loadscopereorder = False
-
-    def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0] if nodeid.startswith(PIPELINE_FOLDERS) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
