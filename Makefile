@@ -42,7 +42,8 @@ test: $(INSTALLED) ## every test (FLAGS="-k words" some)
 	@$(RUN) python -m pytest -n 3 $(FLAGS)
 
 check: lint ## before each commit: lint, and the tests that need no pipeline and no network
-	@$(RUN) python -m pytest -q -n 2 --ignore tests/network --ignore tests/flows --ignore tests/pipeline --ignore tests/fuzz $(FLAGS)
+	@# The projects that earlier whole runs left take half a minute to remove: that is for the next one.
+	@$(RUN) python -m pytest -q -n 2 -o tmp_path_retention_count=100 --ignore tests/network --ignore tests/flows --ignore tests/pipeline --ignore tests/fuzz $(FLAGS)
 
 repro: $(INSTALLED) ## the real thing: full IMDB, what changed since the last run
 	@$(RUN) dvc repro
