@@ -218,31 +218,23 @@ def quicken(sandbox: ProjectCopy, recorded: ProjectCopy, real: Sequence[str] = (
     sandbox.commit("Make the stages quick")
 
 
-def without_code(dag: dict[str, Any]) -> None:
-    """Take the code, but that of the report, out of what the stages of a DAG or a lock depend on."""
-    for stage in dag["stages"].values():
-        stage["deps"] = [
-            dep
-            for dep in stage["deps"]
-            if not (path := dep if isinstance(dep, str) else dep["path"]).startswith("rnnpipe/")
-            or path.startswith("rnnpipe/reporting/")
-        ]
-
-
 def forget_code(sandbox: ProjectCopy) -> None:
-    """Have a project's stages depend on no code but that of the report; committed.
+    """Have a finished project's stages depend on no code but that of the report; committed.
 
     DVC reads the whole list again in each of its commands, a third of its time.
     """
-    folder = sandbox.folder
-    dags = [folder / "dvc.yaml", *folder.glob("pipelines/*/dvc.yaml")]
-    locks = [lock for dag in dags if (lock := dag.with_suffix(".lock")).exists()]
-    for file in dags + locks:
-        content = yaml.safe_load(file.read_text())
-        without_code(content)
-        file.write_text(yaml.safe_dump(content, sort_keys=False))
-    if locks:
-        sandbox.run(*DVC, "commit", "--force", "--quiet")  # so that the run cache knows them, too
+
+    def is_kept(dep: Any) -> bool:  # a path; in a lock what is known of it
+        path = dep if isinstance(dep, str) else dep["path"]
+        return not path.startswith("rnnpipe/") or path.startswith("rnnpipe/reporting/")
+
+    for dag in [sandbox.folder / "dvc.yaml", *sandbox.folder.glob("pipelines/*/dvc.yaml")]:
+        for file in (dag, dag.with_suffix(".lock")):
+            content = yaml.safe_load(file.read_text())
+            for stage in content["stages"].values():
+                stage["deps"] = list(filter(is_kept, stage["deps"]))
+            file.write_text(yaml.safe_dump(content, sort_keys=False))
+    sandbox.run(*DVC, "commit", "--force", "--quiet")  # so that the run cache knows them, too
     sandbox.commit("Depend on less code")
 
 

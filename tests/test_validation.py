@@ -124,17 +124,17 @@ def judge_each(folder: Path, cases: list[tuple[str, dict[str, Any], str]]) -> Ve
 
     A case is the id of a row, what is put into it, and the expectations that it breaks.
     """
-    reviews = good_reviews()
+
+    def change_each(reviews: dict[str, dict[str, Any]]) -> None:
+        for identity, values, _ in cases:
+            reviews[identity].update(values)
+
     expected: dict[str, set[str]] = {}
     for identity, values, names in cases:
-        reviews[identity].update(values)
         for name in names.split():
             shown = values.get("id", identity)
             expected.setdefault(name, set()).update([shown] if shown else [])
-    path = write_reviews(folder / "reviews.parquet", reviews)
-    verdict = check(
-        review_facts(path), review_suite(LIMITS, CLASSES), "reviews", folder / "docs", path
-    )
+    verdict = judge_reviews(folder, change_each)
     assert failed(verdict) == {name: tuple(sorted(ids)) for name, ids in expected.items()}
     return verdict
 
@@ -219,7 +219,9 @@ def test_ordinary_characters_do_not_warn(tmp_path: Path, text: str) -> None:
         assert not row[name]
 
 
-@pytest.mark.parametrize("lacking", [["text", "film"], ["id", "split", "label"]])
+@pytest.mark.parametrize(
+    "lacking", [["text", "film"], ["id", "split", "label"], ["rating", "duplicate_of"]]
+)
 def test_missing_columns_are_named(tmp_path: Path, lacking: list[str]) -> None:
     schema = pa.schema([field for field in SCHEMA if field.name not in lacking])
     path = write_reviews(tmp_path / "reviews.parquet", good_reviews(), schema)
