@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 from flows import dvc_child
@@ -262,8 +263,7 @@ def publishing_alone(repository: Path) -> Iterator[None]:
     """Wait until no other run of this repository publishes, and keep others waiting."""
     path = repository / PUBLISH_LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(path):
         yield
 
 

@@ -137,7 +137,14 @@ PLACES: dict[str, Callable[[Path], Path]] = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("door", DOORS)
-def test_a_path_that_names_no_file(tmp_path: Path, door: str, place: str) -> None:
+def test_a_path_that_names_no_file(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    door: str,
+    place: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))  # a relative path's empty folder stays there
     name, opened = DOORS[door]
     path = PLACES[place](tmp_path / name)
     before = set(tmp_path.iterdir())

@@ -6,7 +6,6 @@ trains in a clone of its own, up to the stage ``train``. Nothing opens the test 
 decides, and ``dvc exp apply`` with ``dvc repro`` judges the one that was chosen.
 """
 
-import fcntl
 import re
 import time
 import uuid
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from filelock import FileLock, Timeout
 from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, as_completed
@@ -240,11 +240,11 @@ def _alone(root: Path, name: str) -> Iterator[None]:
     """Keep a second search of this name from taking up what the first is at."""
     path = root / _LOCKS / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SearchError(
-                f"a search {name} is at work: wait for its end, or take another --name"
-            ) from None
+    try:
+        held = FileLock(path).acquire(blocking=False)
+    except Timeout:
+        raise SearchError(
+            f"a search {name} is at work: wait for its end, or take another --name"
+        ) from None
+    with held:
         yield

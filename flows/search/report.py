@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from tabulate import tabulate
 
 from flows.artifacts import documents, markdown
 from flows.search.space import Space
@@ -128,11 +129,8 @@ class Summary:
         """The same as plain text in columns."""
         head, rows = self.rows
         short = [title.rpartition(".")[2] for title in head]
-        widths = [max(len(row[place]) for row in [short, *rows]) for place in range(len(head))]
-        return "\n".join(
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in [short, *rows]
-        )
+        shown = tabulate(rows, short, "plain", disable_numparse=True, stralign="right")
+        return str(shown)
 
 
 def summarize(study: optuna.Study, space: Space) -> Summary:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from rnnpipe.networks.backend import keras
 from rnnpipe.networks.layers import NgramEmbedding, Pooling, RightAligned
-from rnnpipe.networks.recurrent import Recurrent
+from rnnpipe.networks.recurrent import StackConfig
 from rnnpipe.problems.classification.params import Train
 
 
@@ -44,20 +44,15 @@ def build_classifier(
         ("embedding_dropout", params.embedding_dropout_rate, None),
     ):
         vectors = keras.layers.Dropout(rate, noise_shape=shape, name=name)(vectors)
+    stack = StackConfig.of(params)
     states = vectors
-    for number in range(1, params.num_layers + 1):
+    for number in range(1, stack.num_layers + 1):
         if number > 1:
-            states = keras.layers.Dropout(params.dropout_rate, name=f"dropout_{number}")(states)
-        states = Recurrent(
-            params.cell,
-            params.hidden_size,
-            params.bidirectional,
-            params.precision,
-            name=f"recurrent_{number}",
-        )(states, lengths)
+            states = stack.dropout(f"dropout_{number}")(states)
+        states = stack.layer(f"recurrent_{number}", params.bidirectional)(states, lengths)
     pooling = Pooling(params.pooling, params.bidirectional, params.shortcut, name="pooling")
     pooled = pooling(states, vectors, lengths)
-    pooled = keras.layers.Dropout(params.dropout_rate, name="head_dropout")(pooled)
+    pooled = stack.dropout("head_dropout")(pooled)
     logits = keras.layers.Dense(1 if classes == 2 else classes, name="head")(pooled)
     if classes == 2:
         logits = keras.layers.Reshape((), name="logit")(logits)

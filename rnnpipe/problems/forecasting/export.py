@@ -110,19 +110,20 @@ def _segment_forecast(
 ) -> str:
     """Do as the recurrence of :class:`SegmentForecaster`."""
     look_back, columns = shape
+    width = layer.stack_config.hidden_size
     read, ahead = look_back // layer.segment, layer.segments_ahead
     oldest, end, time = (graph.constant([n]) for n in (look_back % layer.segment, look_back, 1))
     each = graph.add("Transpose", graph.add("Slice", moved, oldest, end, time), perm=[0, 2, 1])
     segments = graph.add("Reshape", each, graph.constant([-1, layer.segment]))
     inputs = graph.add("Relu", dense(graph, layer.projection, segments))
-    rows = graph.add("Reshape", inputs, graph.constant([-1, read, layer.hidden_size]))
+    rows = graph.add("Reshape", inputs, graph.constant([-1, read, width]))
     _, finals = _stacked(graph, layer.stack, graph.add("Transpose", rows, perm=[1, 0, 2]))
 
     def repeated(state: str) -> str:
         """Repeat each row once for each segment ahead: ``[1, rows, hidden_size]``, so many more."""
-        row = graph.add("Reshape", state, graph.constant([-1, 1, layer.hidden_size]))
+        row = graph.add("Reshape", state, graph.constant([-1, 1, width]))
         many = graph.add("Expand", row, graph.constant([1, ahead, 1]))
-        return graph.add("Reshape", many, graph.constant([1, -1, layer.hidden_size]))
+        return graph.add("Reshape", many, graph.constant([1, -1, width]))
 
     places, own = np.asarray(layer.places), np.asarray(layer.columns)
     questions = np.concatenate(
@@ -131,11 +132,11 @@ def _segment_forecast(
     batch = graph.add("Slice", graph.add("Shape", moved), graph.constant([0]), graph.constant([1]))
     copies = graph.add("Concat", batch, graph.constant([1, 1]), axis=0)
     asked = graph.add("Expand", graph.weight(questions[None]), copies)
-    asked = graph.add("Reshape", asked, graph.constant([1, -1, layer.hidden_size]))
+    asked = graph.add("Reshape", asked, graph.constant([1, -1, width]))
     answers, _ = _stacked(
         graph, layer.stack, asked, [[repeated(part) for part in final] for final in finals]
     )
-    answers = graph.add("Reshape", answers, graph.constant([-1, layer.hidden_size]))
+    answers = graph.add("Reshape", answers, graph.constant([-1, width]))
     told = dense(graph, layer.head, answers)
     return _first_steps(graph, told, columns, ahead * layer.segment, layer.horizon)
 

@@ -8,11 +8,11 @@ and of what the recurrent layers say.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from rnnpipe.config.series import Windows
 from rnnpipe.networks.backend import keras, tf
-from rnnpipe.networks.recurrent import Recurrent
+from rnnpipe.networks.recurrent import StackConfig
 from rnnpipe.problems.forecasting.params import ForecastTrain
 from rnnpipe.problems.forecasting.period_map import PeriodMap
 
@@ -25,33 +25,25 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
     def __init__(
         self,
         horizon: int,
-        cell: str,
-        hidden_size: int,
-        num_layers: int,
-        dropout_rate: float,
-        precision: str,
+        stack_config: StackConfig,
         level_steps: int = 1,
         period: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.horizon = horizon
-        self.cell = cell
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.dropout_rate = dropout_rate
-        self.precision = precision
+        self.stack_config = stack_config
         self.level_steps = level_steps
         self.period = period
         self.linear = PeriodMap(period, horizon, name="linear") if period else None
         self.stack = [
-            Recurrent(cell, hidden_size, False, precision, name=f"recurrent_{number + 1}")
-            for number in range(num_layers)
+            stack_config.layer(f"recurrent_{number + 1}")
+            for number in range(stack_config.num_layers)
         ]
         # One between layers and one before the head.
         self.dropouts = [
-            keras.layers.Dropout(dropout_rate, name=f"dropout_{number + 1}")
-            for number in range(num_layers)
+            stack_config.dropout(f"dropout_{number + 1}")
+            for number in range(stack_config.num_layers)
         ]
 
     def _build(self, look_back: int, width: int, head: int) -> None:
@@ -62,13 +54,13 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
             width: of what the first recurrent layer reads.
             head: values that the head gives.
         """
-        for recurrent in self.stack:
-            recurrent.build((None, None, width), (None,))
-            width = self.hidden_size
+        for layer in self.stack:
+            layer.build((None, None, width), (None,))
+            width = self.stack_config.hidden_size
         # Beside a linear map the recurrence begins as no correction at all.
         start = "zeros" if self.linear else "glorot_uniform"
         self.head = keras.layers.Dense(head, kernel_initializer=start, name="head")
-        self.head.build((None, self.hidden_size))
+        self.head.build((None, width))
         if self.linear:
             self.linear.build((None, look_back))
 
@@ -81,10 +73,10 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
         shape = tf.shape(inputs)
         lengths = tf.fill(shape[:1], shape[1])
         finals = []
-        for number, recurrent in enumerate(self.stack):
+        for number, layer in enumerate(self.stack):
             if number:
                 inputs = self.dropouts[number - 1](inputs, training=training)
-            inputs, (final,) = recurrent.scan(inputs, lengths, training=training)
+            inputs, (final,) = layer.scan(inputs, lengths, training=training)
             finals.append(final)
         return inputs, finals
 
@@ -113,14 +105,16 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
         return {
             **super().get_config(),
             "horizon": self.horizon,
-            "cell": self.cell,
-            "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers,
-            "dropout_rate": self.dropout_rate,
-            "precision": self.precision,
+            **self.stack_config.get_config(),
             "level_steps": self.level_steps,
             "period": self.period,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Build it from what :meth:`get_config` gave."""
+        stack_config, rest = StackConfig.pop_from(config)
+        return cls(stack_config=stack_config, **rest)
 
 
 @keras.saving.register_keras_serializable("rnnpipe")
@@ -163,17 +157,18 @@ class SegmentForecaster(_Forecaster):
         _, look_back, columns = past_shape
         if look_back < self.segment:
             raise ValueError(f"a look-back of {look_back} holds no segment of {self.segment} steps")
-        self.projection = keras.layers.Dense(self.hidden_size, "relu", name="projection")
+        width = self.stack_config.hidden_size
+        self.projection = keras.layers.Dense(width, "relu", name="projection")
         self.projection.build((None, None, self.segment))
-        self._build(look_back, self.hidden_size, self.segment)
-        half = self.hidden_size // 2
+        self._build(look_back, width, self.segment)
+        half = width // 2
         # As wide as the inputs of the recurrence are: the usual 0.05 would be drowned.
         start = keras.initializers.RandomNormal(stddev=1.0)
         self.places = self.add_weight(
             shape=(self.segments_ahead, half), initializer=start, name="places"
         )
         self.columns = self.add_weight(
-            shape=(columns, self.hidden_size - half), initializer=start, name="columns"
+            shape=(columns, width - half), initializer=start, name="columns"
         )
 
     def _recur(self, moved: Any, training: bool | None) -> Any:
@@ -190,12 +185,12 @@ class SegmentForecaster(_Forecaster):
             ],
             axis=-1,
         )
-        for number, (recurrent, final) in enumerate(zip(self.stack, finals, strict=True)):
+        for number, (layer, final) in enumerate(zip(self.stack, finals, strict=True)):
             if number:
                 answers = self.dropouts[number - 1](answers, training=training)
             # The same for every segment ahead: [batch, columns, 1, hidden_size].
             state = tf.reshape(final, [-1, columns, 1, final.shape[-1]])
-            answers, _ = recurrent.step(answers, state)
+            answers, _ = layer.step(answers, state)
         told = self.head(self.dropouts[-1](answers, training=training))
         future = tf.reshape(told, [-1, columns, ahead * self.segment])[:, :, : self.horizon]
         return tf.transpose(future, [0, 2, 1])
@@ -265,11 +260,7 @@ def build_forecaster(params: ForecastTrain, windows: Windows, columns: int) -> k
     keras.utils.set_random_seed(params.seed)
     shape: dict[str, Any] = {
         "horizon": windows.horizons[-1],
-        "cell": params.cell,
-        "hidden_size": params.hidden_size,
-        "num_layers": params.num_layers,
-        "dropout_rate": params.dropout_rate,
-        "precision": params.precision,
+        "stack_config": StackConfig.of(params),
         "level_steps": params.level_steps or windows.season,
     }
     kind: Callable[..., _Forecaster] = (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rnnpipe.networks.backend import keras, tf
 from rnnpipe.networks.layers import NgramEmbedding
-from rnnpipe.networks.recurrent import Recurrent
+from rnnpipe.networks.recurrent import StackConfig
 from rnnpipe.problems.language_model.params import LanguageTrain
 from rnnpipe.problems.language_model.sampling import smoothed_frequencies
 from rnnpipe.text.fingerprint import vocabulary_fingerprint
@@ -33,14 +33,10 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
         self,
         vocabulary_size: int,
         embedding_size: int,
-        cell: str,
-        hidden_size: int,
-        num_layers: int,
+        stack_config: StackConfig,
         bidirectional: bool,
-        precision: str,
         word_dropout_rate: float,
         embedding_dropout_rate: float,
-        dropout_rate: float,
         vocabulary: str = "",
         **kwargs: Any,
     ) -> None:
@@ -48,16 +44,13 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
         self.settings: dict[str, Any] = {
             "vocabulary_size": vocabulary_size,
             "embedding_size": embedding_size,
-            "cell": cell,
-            "hidden_size": hidden_size,
-            "num_layers": num_layers,
+            **stack_config.get_config(),
             "bidirectional": bidirectional,
-            "precision": precision,
             "word_dropout_rate": word_dropout_rate,
             "embedding_dropout_rate": embedding_dropout_rate,
-            "dropout_rate": dropout_rate,
             "vocabulary": vocabulary,
         }
+        self.stack_config = stack_config
         self.embedding = NgramEmbedding(vocabulary_size, embedding_size, 0, 2, name="embedding")
         self.word_dropout = keras.layers.Dropout(
             word_dropout_rate, noise_shape=(None, None, 1), name="word_dropout"
@@ -68,15 +61,15 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
         names = ("forward", "backward") if bidirectional else ("forward",)
         self.stacks = [
             [
-                Recurrent(cell, hidden_size, False, precision, name=f"{name}_{number}")
-                for number in range(1, num_layers + 1)
+                stack_config.layer(f"{name}_{number}")
+                for number in range(1, stack_config.num_layers + 1)
             ]
             for name in names
         ]
         self.dropouts = [
-            keras.layers.Dropout(dropout_rate, name=f"dropout_{name}_{number}")
+            stack_config.dropout(f"dropout_{name}_{number}")
             for name in names
-            for number in range(1, num_layers + 1)
+            for number in range(1, stack_config.num_layers + 1)
         ]
         # Each direction has its own: their hidden states have nothing in common.
         self.projections = [
@@ -94,8 +87,8 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
             width = embedding_size
             for layer in stack:
                 layer.build((None, None, width), (None,))
-                width = hidden_size
-            projection.build((None, None, hidden_size))
+                width = stack_config.hidden_size
+            projection.build((None, None, width))
         for layer in (self.word_dropout, self.embedding_dropout, *self.dropouts):
             layer.built = True
         self.built = True
@@ -122,9 +115,9 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
 
     def zero_state(self, batch: Any) -> Any:
         """Return the state before the first word, for a batch of texts."""
-        cells = 2 if self.settings["cell"] == "lstm" else 1
-        width = cells * int(self.settings["hidden_size"])
-        return tf.zeros((self.directions, int(self.settings["num_layers"]), batch, width))
+        return tf.zeros(
+            (self.directions, self.stack_config.num_layers, batch, self.stack_config.state_size)
+        )
 
     def call(
         self, token_ids: Any, lengths: Any, state: Any, training: bool | None = None
@@ -164,6 +157,12 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
         """Return the arguments of the constructor."""
         return {**super().get_config(), **self.settings}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LanguageModel":
+        """Build it from what :meth:`get_config` gave."""
+        stack_config, rest = StackConfig.pop_from(config)
+        return cls(stack_config=stack_config, **rest)
+
 
 def build_language_model(
     params: LanguageTrain,
@@ -185,14 +184,10 @@ def build_language_model(
     model = LanguageModel(
         len(vocabulary),
         params.embedding_size,
-        params.cell,
-        params.hidden_size,
-        params.num_layers,
+        StackConfig.of(params),
         params.bidirectional,
-        params.precision,
         params.word_dropout_rate,
         params.embedding_dropout_rate,
-        params.dropout_rate,
         vocabulary_fingerprint(vocabulary),
         name="language_model",
     )
