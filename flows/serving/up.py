@@ -53,7 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _up(project, port)
     except Stopped:
         return 0
-    except RnnpipeError as error:
+    except Exception as error:
+        if asked_to_stop.is_set():  # a library that was interrupted has made another error of it
+            return 0
+        if not isinstance(error, RnnpipeError):
+            raise
         print(f"rnnpipe: {printable(error, error.several_lines)}", file=sys.stderr)
         return error.exit_code
 

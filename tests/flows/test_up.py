@@ -615,14 +615,19 @@ def test_ended_while_it_starts_nothing_stays(tmp_path):
     assert up.process.returncode == 0
 
 
-@pytest.mark.parametrize("swallowed", [False, True])
-def test_ended_in_the_midst_of_an_import_it_stops(tmp_path, swallowed):
+@pytest.mark.parametrize("caught", ["", "pass", "raise ImportError('broken') from None"])
+def test_ended_in_the_midst_of_an_import_it_stops(tmp_path, caught):
     folder = make_project(tmp_path / "project")
     path = folder / "flows/serving/server.py"
     # As many a library does while it is imported.
     lines = ["print('importing', flush=True)", "exec('import time; time.sleep(60)')"]
-    if swallowed:
-        lines = ["try:", *(f"    {line}" for line in lines), "except BaseException:", "    pass"]
+    if caught:
+        lines = [
+            "try:",
+            *(f"    {line}" for line in lines),
+            "except BaseException:",
+            f"    {caught}",
+        ]
     path.write_text("\n".join([*lines, path.read_text()]))
     up = Up(folder)
     wait_for("the import", 30, lambda: "importing" in up.printed, every=0.05)
