@@ -96,9 +96,11 @@ def _parser() -> argparse.ArgumentParser:
 
     text = "look at a file or folder of your own, and write the parameters that fit it"
     init = command("init", _init, text)
-    init.add_argument("source", type=path_or_name, help="a table, or a folder of tables or texts")
+    init.add_argument(
+        "source", type=path_or_name, help="a table of texts or of a series, or a folder of texts"
+    )
     init.add_argument("--yes", action="store_true", help="ask nothing")
-    _with_problem(init)
+    init.add_argument("--problem", help="what is to be learnt from it (found)")
     for name, values in (("quoting", ("double", "none")), ("escape", ("none", "backslash"))):
         init.add_argument(f"--{name}", choices=values, help="of a CSV (guessed)")
     init.add_argument("--encoding", help="of a CSV, such as cp1252 (guessed)")
@@ -225,7 +227,17 @@ def _problem(options: Any) -> str | None:
 def _init(options: Any) -> int:
     from rnnpipe.commands.init import init
 
-    return init(options.source, _problem(options) or "classification", options)
+    return init(options.source, _problem(options) or _recognized(options), options)
+
+
+def _recognized(options: Any) -> str:
+    """The problem that knows a source for its own; classification, which tells what it misses."""
+    from rnnpipe.problems import problem_by
+
+    for name in problem_names():
+        if problem_by(name).recognizes(options.source, options):
+            return name
+    return "classification"
 
 
 def _publish(options: Any) -> None:

@@ -439,9 +439,9 @@ def test_a_persons_words_for_the_classes_stay(project):
 
 
 def test_another_problem_says_that_it_has_none(project, capsys):
-    shutil.copytree(ROOT / "pipelines/forecasting", "pipelines/forecasting")
-    assert main(["init", "a.csv", "--problem", "forecasting", "--yes"]) == 2
-    assert "forecasting has no init yet" in capsys.readouterr().err
+    shutil.copytree(ROOT / "pipelines/language_model", "pipelines/language_model")
+    assert main(["init", "a.csv", "--problem", "language_model", "--yes"]) == 2
+    assert "language_model has no init yet" in capsys.readouterr().err
 
 
 def test_elsewhere_than_in_a_project_nothing_is_written(tmp_path, monkeypatch, capsys):

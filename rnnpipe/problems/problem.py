@@ -74,6 +74,10 @@ class Problem(ABC, Generic[P]):
             f" params --params {self.paths.params} explains each line)"
         )
 
+    def recognizes(self, source: str, options: Any) -> bool:
+        """Whether a source, for ``rnnpipe init``, is clearly one of this problem's; no source is, here."""
+        return False
+
     def prepare(self, raw: Path, table: Path, params: P) -> None:
         """Read what was downloaded, a file, and write one table.
 

@@ -143,7 +143,7 @@ def decide(
         found = float(metrics["validation"][metric])
         theirs = metrics["baseline"]["validation"]
         baseline = float(theirs[metric])
-        p_value = theirs["mcnemar"]["p_value"] if "mcnemar" in theirs else None
+        p_value = (theirs.get("mcnemar") or theirs).get("p_value")
         own = list(further(metrics))
         verdicts = [(str(suite["suite"]), suite["passed"] is True) for suite in suites]
     except (KeyError, TypeError) as error:

@@ -103,6 +103,16 @@ def order_of(time_format: str) -> str:
     return {"d": "day_first", "Y": "year_first"}.get(found[1] if found else "Y", "month_first")
 
 
+def looks_like_times(texts: pa.Array) -> bool:
+    """Whether most cells of a column that say anything are written like times, ``large_string[n]``."""
+    told = texts.filter(pc.not_equal(texts, ""))
+    counts = [
+        pc.sum(pc.match_substring_regex(told, f"^(?:{pattern})$")).as_py() or 0
+        for _, pattern in _SHAPES
+    ]
+    return 2 * max(counts) > len(told)
+
+
 @dataclass(frozen=True)
 class _Reading:
     order: str

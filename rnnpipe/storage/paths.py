@@ -91,6 +91,13 @@ def paths_of(problem: str) -> ProblemPaths:
     )
 
 
+def path_in_project(path: str) -> str:
+    """Return a path as DVC takes it: from the project's folder where it lies in there, else a whole one."""
+    found = Path(path).absolute()
+    here = Path().absolute()
+    return found.relative_to(here).as_posix() if found.is_relative_to(here) else found.as_posix()
+
+
 def current_name(name: str) -> str:
     """Return a problem's name of today.
 

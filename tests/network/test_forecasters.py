@@ -15,19 +15,31 @@ from rnnpipe.networks.saving import load_network, save_network
 from rnnpipe.problems.classification.export import save_classifier
 from rnnpipe.problems.forecasting.export import save_forecaster
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
+from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster
 from rnnpipe.problems.forecasting.network import build_forecaster, each_forecast, forecast_loss
 from rnnpipe.problems.forecasting.params import ForecastTrain
+from rnnpipe.problems.forecasting.step_map import StepMap
 from rnnpipe.storage.files import sha256_file
 
 DECODERS = ["segments", "direct"]
 
 
 def build(decoder="segments", look_back=11, horizon=7, columns=3, seed=1, season=4, **changes):
-    small = {"hidden_size": 4, "segment": 3, "dropout_rate": 0.0, "members": 1}
+    small = {
+        "hidden_size": 4,
+        "segment": 3,
+        "dropout_rate": 0.0,
+        "members": 1,
+        "linear_members": 1,
+        "linear_map": "periods",
+    }
     params = ForecastTrain(decoder=decoder, **small | changes)
     windows = Windows(look_back=look_back, horizons=[horizon], season=season)
-    model = build_forecaster(params, windows, columns)
     random = np.random.default_rng(seed)
+    fitted = LinearForecaster(
+        random.normal(0, 1 / np.sqrt(look_back), (look_back, horizon)), random.normal(size=horizon)
+    )
+    model = build_forecaster(params, windows, columns, fitted)
     for weight in model.trainable_variables:  # biases start at zero: fill everything
         weight.assign(random.normal(0, 1 / np.sqrt(weight.shape[-1]), weight.shape))
     return model
@@ -60,6 +72,9 @@ def by_hand(layer, decoder, window, cell, layers):
 
 def map_by_hand(layer, moved):
     """A period ahead from whole past ones, the oldest steps left out: mean and shape apart."""
+    if isinstance(layer, StepMap):
+        last = moved[-1]
+        return last + np.array(layer.steps).T @ (moved - last) + np.array(layer.bias)[:, None]
     size, (steps, columns) = layer.period, moved.shape
     read = steps // size
     periods = moved[steps - read * size :].reshape(read, size, columns)
@@ -102,6 +117,7 @@ def recurrence_by_hand(layer, decoder, moved, cell, layers):
         (1, {"season": 1}),  # the look-back is then one period a step
         (2, {"linear_members": 0, "season": 5}),
         (1, {"season": 4, "level_steps": 11, "members": 2}),
+        (1, {"linear_map": "baseline", "members": 2, "linear_members": 2}),
     ],
 )
 def test_a_forecaster_computes_what_its_equations_say(cell, decoder, layers, parts):
@@ -124,6 +140,17 @@ def test_without_the_fused_operation_the_answer_is_the_same(cell, decoder, monke
     expected = model(windows, training=False)
     monkeypatch.setattr(fused, "available", lambda: False)
     np.testing.assert_allclose(model(windows, training=False), expected, atol=1e-5)
+
+
+def test_a_network_that_corrects_the_baseline_begins_as_it_and_learns_nothing_of_its_weights():
+    fitted = LinearForecaster(np.random.default_rng(1).normal(size=(11, 7)), np.arange(7.0))
+    params = ForecastTrain(hidden_size=4, segment=3, members=2, linear_members=2)
+    assert params.linear_map == "baseline"
+    windows = Windows(look_back=11, horizons=[7], season=4)
+    model = build_forecaster(params, windows, 3, fitted)
+    np.testing.assert_allclose(model(past(), training=False), fitted.predict(past()), atol=1e-4)
+    assert len(model.non_trainable_variables) >= 4
+    assert not any(variable.shape == (11, 7) for variable in model.trainable_variables)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -160,6 +187,7 @@ def test_in_segments_each_column_is_read_by_itself():
             "season": st.integers(1, 5),
             "level_steps": st.sampled_from([None, 1, 5]),
             "linear_members": st.integers(0, 1),
+            "linear_map": st.sampled_from(["periods", "baseline"]),
             "members": st.sampled_from([1, 1, 2]),
         }
     ),
@@ -199,11 +227,14 @@ def test_a_forecaster_of_real_size_agrees(tmp_path, cell, decoder):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_a_saved_forecaster_comes_back_and_its_bytes_are_its_own(tmp_path, decoder):
+@pytest.mark.parametrize(
+    ("decoder", "linear_map"),
+    [("segments", "periods"), ("segments", "baseline"), ("direct", "periods")],
+)
+def test_a_saved_forecaster_comes_back_and_its_bytes_are_its_own(tmp_path, decoder, linear_map):
     hashes = set()
     for name in ("one", "two"):
-        model = build(decoder, num_layers=2, members=2)
+        model = build(decoder, num_layers=2, members=2, linear_map=linear_map)
         save_network(model, tmp_path / name / "network.keras")
         save_forecaster(model, tmp_path / name / "network.onnx")
         hashes |= {sha256_file(path) for path in (tmp_path / name).iterdir()}
@@ -271,7 +302,8 @@ def test_steps_of_another_split_count_nowhere(kind):
 def test_a_season_is_forecast_before_anything_is_learnt():
     """The linear map begins as the mean over past seasons, the recurrence as no correction of it."""
     windows = Windows(look_back=31, horizons=[17], season=7)
-    model = build_forecaster(ForecastTrain(hidden_size=4, segment=5, level_steps=1), windows, 2)
+    params = ForecastTrain(hidden_size=4, segment=5, level_steps=1, linear_map="periods")
+    model = build_forecaster(params, windows, 2)
     season = np.random.default_rng(1).normal(size=(7, 2)).astype(np.float32)
     wave = np.tile(season, (7, 1))[:48]
     found = model(wave[None, :31], training=False)[0]
@@ -310,7 +342,13 @@ def test_a_wave_is_learnt(decoder, cell):
     futures = np.stack([wave[start : start + 6] for start in starts])
     windows = Windows(look_back=24, horizons=[6], season=1)
     params = ForecastTrain(
-        decoder=decoder, cell=cell, hidden_size=16, segment=6, dropout_rate=0.0, linear_members=0
+        decoder=decoder,
+        cell=cell,
+        hidden_size=16,
+        segment=6,
+        dropout_rate=0.0,
+        members=1,
+        linear_members=0,
     )
     model = build_forecaster(params, windows, 2)
     loss, optimizer = forecast_loss("mse", (6,)), keras.optimizers.Adam(0.01)

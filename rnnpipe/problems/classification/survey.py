@@ -41,6 +41,7 @@ from rnnpipe.problems.classification.survey_wording import (
 from rnnpipe.storage.addresses import is_http, table_suffix
 from rnnpipe.storage.csv_format import CsvFormat, open_table, resolved
 from rnnpipe.storage.guess import Writing, writing_of
+from rnnpipe.storage.paths import path_in_project
 from rnnpipe.storage.reading import reading
 from rnnpipe.storage.table_folder import pack_folder
 from rnnpipe.storage.tables import column_names, kind_of, read_batches
@@ -332,7 +333,7 @@ def _changes(
 ) -> Iterator[Change]:
     now = values.get("prepare") or {}
     before = (values.get("download") or {}).get("source", IMDB)
-    place = _place(source)
+    place = path_in_project(source)
     yield Change("download.source", place, "as rnnpipe init found it")
     for role in ("text", "label", "split", "group"):
         yield Change(f"prepare.{role}_column", chosen[role], why[role])
@@ -355,13 +356,6 @@ def _changes(
 
 def _as_text(labels: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key).lower() if isinstance(key, bool) else str(key): labels[key] for key in labels}
-
-
-def _place(source: str) -> str:
-    """A source's path as DVC takes it: from the project's folder where it lies in there."""
-    path = Path(source).absolute()
-    here = Path().absolute()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
 
 
 def _then(

@@ -13,6 +13,7 @@ from rnnpipe.problems.forecasting.metrics import (
     ForecastErrors,
     Forward,
     block_bootstrap,
+    block_p_value,
     column_table,
     examples,
     flatten_errors,
@@ -113,14 +114,13 @@ def _figures(
     return figures
 
 
-def _differences(
-    errors: Mapping[str, ForecastErrors], params: ForecastEvaluate
-) -> dict[str, dict[str, dict[str, float]]]:
+def _differences(errors: Mapping[str, ForecastErrors], params: ForecastEvaluate) -> dict[str, Any]:
     """The network's MSE less the linear forecaster's by horizon, window by window.
 
-    Far sharper than two intervals that overlap: what makes a window hard is hard for both.
+    Far sharper than two intervals that overlap: what makes a window hard is hard for both. How easily
+    chance explains the difference is said of the shortest horizon, by which models are compared.
     """
-    found = {}
+    found: dict[str, Any] = {}
     ours, theirs = errors["network"], errors["linear"]
     for horizon, mine, its in zip(ours.horizons, ours.window_mse, theirs.window_mse, strict=True):
         if len(mine):
@@ -134,4 +134,6 @@ def _differences(
             found[str(horizon)] = {
                 name: round(getattr(interval, name), 6) for name in ("value", "low", "high")
             }
-    return {"difference": found}
+    shortest, first = ours.horizons[0], ours.window_mse[0] - theirs.window_mse[0]
+    p_value = block_p_value(first, shortest, samples=params.bootstrap_samples, seed=params.seed)
+    return {"difference": found, "p_value": round(p_value, 6)}

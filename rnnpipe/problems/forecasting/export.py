@@ -16,6 +16,7 @@ from rnnpipe.problems.forecasting.network import (
     SegmentForecaster,
 )
 from rnnpipe.problems.forecasting.period_map import PeriodMap
+from rnnpipe.problems.forecasting.step_map import StepMap
 
 
 def save_forecaster(model: keras.Model, path: Path) -> None:
@@ -75,7 +76,27 @@ def _forecast(graph: Graph, layer: keras.layers.Layer, shape: tuple[int, int], p
     return graph.add("Add", future, level)
 
 
-def _mapped(graph: Graph, layer: PeriodMap, shape: tuple[int, int], moved: str) -> str:
+def _mapped(graph: Graph, layer: PeriodMap | StepMap, shape: tuple[int, int], moved: str) -> str:
+    """Do as a linear map on each column."""
+    return (_steps_mapped if isinstance(layer, StepMap) else _periods_mapped)(
+        graph, layer, shape, moved
+    )
+
+
+def _steps_mapped(graph: Graph, layer: StepMap, shape: tuple[int, int], moved: str) -> str:
+    """Do as :class:`StepMap` on each column."""
+    look_back, columns = shape
+    begin, end, time = (graph.constant([n]) for n in (-1, look_back, 1))
+    last = graph.add("Slice", moved, begin, end, time)
+    rows = graph.add("Transpose", graph.add("Sub", moved, last), perm=[0, 2, 1])
+    rows = graph.add("Reshape", rows, graph.constant([-1, look_back]))
+    future = graph.add("Gemm", rows, graph.weight(layer.steps), graph.weight(layer.bias))
+    return graph.add(
+        "Add", _first_steps(graph, future, columns, layer.horizon, layer.horizon), last
+    )
+
+
+def _periods_mapped(graph: Graph, layer: PeriodMap, shape: tuple[int, int], moved: str) -> str:
     """Do as :class:`PeriodMap` on each column."""
     look_back, columns = shape
     oldest, end, time = (graph.constant([n]) for n in (look_back % layer.period, look_back, 1))

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from rnnpipe.networks.backend import keras, tf
 from rnnpipe.networks.optimizers import Optimizer
 from rnnpipe.networks.training import StepResult, TrainingTask, draw_fraction, tensorflow_variables
-from rnnpipe.problems.forecasting.files import WINDOWS
+from rnnpipe.problems.forecasting.files import BASELINE, WINDOWS
+from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster
 from rnnpipe.problems.forecasting.metrics import Forward, forecast_metrics
 from rnnpipe.problems.forecasting.network import (
     build_forecaster,
@@ -28,7 +29,8 @@ def learn(params: ForecastingParams) -> TrainingTask:
     ``train.loss`` is: that is what forecasts are compared by.
     """
     series = WindowedSeries.load(WINDOWS)
-    network = build_forecaster(params.train, params.windows, len(series.names))
+    baseline = LinearForecaster.load(BASELINE) if params.train.linear_map == "baseline" else None
+    network = build_forecaster(params.train, params.windows, len(series.names), baseline)
     starts = draw_fraction(series.starts("train"), params.train)
     forward = compile_forward(network)
 

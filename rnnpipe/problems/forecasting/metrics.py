@@ -156,6 +156,37 @@ def block_bootstrap(
     Raises:
         ValueError: there is no window.
     """
+    drawn = _resampled_means(losses, block, samples, seed)
+    tail = (1 - confidence) / 2
+    return Interval(
+        float(losses.mean()), float(np.quantile(drawn, tail)), float(np.quantile(drawn, 1 - tail))
+    )
+
+
+def block_p_value(
+    differences: NDArray[np.float64], block: int, *, samples: int, seed: int
+) -> float:
+    """Return how easily chance gives a mean as far from 0, by resamples as :func:`block_bootstrap`'s.
+
+    It is the share of resamples, shifted to a mean of 0, whose mean is as far from 0 or farther.
+
+    Args:
+        differences: ``float64[windows]``, in the order of time.
+        block: as there.
+        samples: number of resamples.
+        seed: seed of the resampling.
+
+    Raises:
+        ValueError: there is no window.
+    """
+    mean = differences.mean() if len(differences) else 0.0
+    drawn = _resampled_means(differences, block, samples, seed) - mean
+    return float((np.count_nonzero(np.abs(drawn) >= abs(mean)) + 1) / (samples + 1))
+
+
+def _resampled_means(
+    losses: NDArray[np.float64], block: int, samples: int, seed: int
+) -> NDArray[np.float64]:
     count = len(losses)
     if not count:
         raise ValueError("no windows to take a mean of")
@@ -164,10 +195,7 @@ def block_bootstrap(
     means = (sums[block:] - sums[:-block]) / block  # of the block that begins at each window
     random = np.random.default_rng(seed)
     drawn = means[random.integers(0, count, (samples, -(-count // block)))].mean(axis=1)
-    tail = (1 - confidence) / 2
-    return Interval(
-        float(losses.mean()), float(np.quantile(drawn, tail)), float(np.quantile(drawn, 1 - tail))
-    )
+    return np.asarray(drawn, np.float64)
 
 
 @dataclass(frozen=True)

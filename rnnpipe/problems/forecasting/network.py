@@ -13,8 +13,10 @@ from typing import Any, Self
 from rnnpipe.config.series import Windows
 from rnnpipe.networks.backend import keras, tf
 from rnnpipe.networks.recurrent import StackConfig
+from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster
 from rnnpipe.problems.forecasting.params import ForecastTrain
 from rnnpipe.problems.forecasting.period_map import PeriodMap
+from rnnpipe.problems.forecasting.step_map import StepMap
 
 Loss = Callable[[Any, Any], Any]
 
@@ -28,6 +30,7 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
         stack_config: StackConfig,
         level_steps: int = 1,
         period: int | None = None,
+        corrects_baseline: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -35,7 +38,12 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
         self.stack_config = stack_config
         self.level_steps = level_steps
         self.period = period
-        self.linear = PeriodMap(period, horizon, name="linear") if period else None
+        self.corrects_baseline = corrects_baseline
+        self.linear: PeriodMap | StepMap | None = None
+        if corrects_baseline:
+            self.linear = StepMap(horizon, name="linear")
+        elif period:
+            self.linear = PeriodMap(period, horizon, name="linear")
         self.stack = [
             stack_config.layer(f"recurrent_{number + 1}")
             for number in range(stack_config.num_layers)
@@ -108,6 +116,8 @@ class _Forecaster(keras.layers.Layer):  # type: ignore[misc]
             **self.stack_config.get_config(),
             "level_steps": self.level_steps,
             "period": self.period,
+            # What older files lack, they need not say.
+            **({"corrects_baseline": True} if self.corrects_baseline else {}),
         }
 
     @classmethod
@@ -242,13 +252,19 @@ class MeanForecaster(keras.layers.Layer):  # type: ignore[misc]
         return cls(**config | {"members": members})
 
 
-def build_forecaster(params: ForecastTrain, windows: Windows, columns: int) -> keras.Model:
+def build_forecaster(
+    params: ForecastTrain,
+    windows: Windows,
+    columns: int,
+    baseline: LinearForecaster | None = None,
+) -> keras.Model:
     """Build a network from a scaled past to all steps ahead.
 
     Args:
         params: the network's shape; its seed decides the first weights.
         windows: look-back, and horizons, the last of which says how many steps come out.
         columns: of the series.
+        baseline: the linear forecaster to correct, where ``params.linear_map`` says so.
 
     Returns:
         A model from ``float32[batch, look_back, columns]``, named ``past``, to
@@ -268,17 +284,25 @@ def build_forecaster(params: ForecastTrain, windows: Windows, columns: int) -> k
         if params.decoder == "segments"
         else DirectForecaster
     )
-    periods = [windows.season if n < params.linear_members else None for n in range(params.members)]
-    if len(periods) == 1:
-        layer = kind(period=periods[0], name="future", **shape)
+    linear = (
+        {"corrects_baseline": True}
+        if params.linear_map == "baseline"
+        else {"period": windows.season}
+    )
+    parts = [linear if number < params.linear_members else {} for number in range(params.members)]
+    if len(parts) == 1:
+        layer = kind(name="future", **shape, **parts[0])
     else:
         members = [
-            kind(period=period, name=f"member_{number + 1}", **shape)
-            for number, period in enumerate(periods)
+            kind(name=f"member_{number + 1}", **shape, **part) for number, part in enumerate(parts)
         ]
         layer = MeanForecaster(members, name="future")
     past = keras.Input((windows.look_back, columns), dtype="float32", name="past")
-    return keras.Model(past, layer(past), name="forecaster")
+    network = keras.Model(past, layer(past), name="forecaster")
+    for part in network._flatten_layers():
+        if isinstance(part, StepMap) and baseline is not None:
+            part.take_over(baseline)
+    return network
 
 
 def each_forecast(network: keras.Model) -> Callable[[Any], list[Any]]:

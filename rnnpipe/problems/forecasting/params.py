@@ -111,19 +111,24 @@ class ForecastTrain(Training, Recurrence):
         le=100_000,
     )
     members: int = knob(
-        1,
+        2,
         "networks that learn side by side and answer by their mean",
         "more: steadier forecasts, as many times slower",
         ge=1,
         le=32,
     )
     linear_members: int = knob(
-        1,
-        "how many of them correct a linear map from past periods, of windows.season steps, to those"
-        " ahead, learnt with the rest (after SparseTSF, Lin et al. 2024); the others recur alone",
+        2,
+        "how many of them correct a linear map, train.linear_map; the others recur alone",
         "these are better far ahead, the others near",
         ge=0,
         le=32,
+    )
+    linear_map: Literal["periods", "baseline"] = knob(
+        "baseline",
+        "periods: from past periods, of windows.season steps, to those ahead, learnt with the rest"
+        " (after SparseTSF, Lin et al. 2024); baseline: the linear forecaster of the stage baseline",
+        "baseline: no worse than that forecaster from the start; periods: far ahead in long series",
     )
     cell: Literal["simple_rnn", "lstm", "gru"] = knob(
         "gru", "kind of recurrent cell", "gru and lstm keep a long past; simple_rnn forgets it"
@@ -160,13 +165,6 @@ class ForecastTrain(Training, Recurrence):
         ge=1,
         le=65_536,
     )
-    epochs: int = knob(8, "most passes over the training windows", "more: longer", ge=1, le=1000)
-    patience: int = knob(
-        8,
-        "epochs without a better validation figure before training stops",
-        "larger: waits longer for a late improvement",
-        ge=1,
-    )
     learning_rate: Real = knob(
         0.001,
         "step size at the start",
@@ -182,10 +180,11 @@ class ForecastTrain(Training, Recurrence):
 class ForecastRegister(Section):
     """What a forecaster must show to be registered."""
 
-    max_validation_mse: Real = knob(
-        1.0,
-        "largest mean squared error on validation, scaled, at the shortest horizon",
-        "1: as good as knowing each column's mean",
+    max_validation_mse: Real | None = knob(
+        None,
+        "largest mean squared error on validation, scaled, at the shortest horizon; null: less than"
+        " that of the last season repeated",
+        "1: as good as knowing each column's mean in train",
         gt=0.0,
     )
     require_better_than_baseline: bool = knob(

@@ -16,6 +16,7 @@ WORDING = Wording(
     },
     gates={
         "validation_mse": "MSE on validation, shortest horizon",
+        "better_than_last_season": "MSE on validation, shortest horizon, against the last season repeated",
         "suite_series": "Expectations on the series",
     },
     advice={

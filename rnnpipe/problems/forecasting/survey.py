@@ -1,0 +1,279 @@
+"""What a table of a series holds, and the parameters that read it and learn from it."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rnnpipe.config.rewrite import Change, Survey, default_of
+from rnnpipe.errors import SourceError, quoted, shown
+from rnnpipe.pipeline.outputs import require_outside
+from rnnpipe.problems.forecasting.params import ForecastingParams
+from rnnpipe.problems.forecasting.plan import TEST, TRAIN, VALIDATION, Plan, plan, seasons_of
+from rnnpipe.series.numbers import is_numeric
+from rnnpipe.series.reading import Choices, read_series
+from rnnpipe.series.table import Series, require_regular
+from rnnpipe.series.times import looks_like_times
+from rnnpipe.storage.addresses import is_http, table_suffix
+from rnnpipe.storage.csv_format import CsvFormat
+from rnnpipe.storage.guess import Writing, writing_of
+from rnnpipe.storage.paths import path_in_project, paths_of
+from rnnpipe.storage.reading import reading
+from rnnpipe.storage.tables import read_batches, readable_columns
+
+ETTH1 = "data/etth1.json"
+# What ETTh1 asks for, and the parameter file says for it: no other series wants it.
+OF_ETTH1: Mapping[str, Any] = {
+    "train.members": 3,
+    "train.linear_map": "periods",
+    "train.learning_rate": 0.0007,
+}
+# How the values of a column of times are named, as a whole or as a word of several.
+_TIME_NAMES = frozenset(
+    [
+        "date",
+        "dates",
+        "time",
+        "times",
+        "timestamp",
+        "datetime",
+        "ds",
+        "day",
+        "days",
+        "month",
+        "months",
+        "week",
+        "weeks",
+        "year",
+        "years",
+        "quarter",
+        "hour",
+        "period",
+        "datum",
+        "zeit",
+        "tag",
+        "monat",
+        "jahr",
+        "fecha",
+        "hora",
+        "mes",
+        "data",
+        "heure",
+        "jour",
+        "mois",
+        "annee",
+    ]
+)
+_HEAD = 1000  # rows that say what a column holds
+_MOST_COLUMNS = 200
+_WORDS_OF_A_TEXT = 3.0  # on average; a column of more is to be read, not an id
+
+
+def recognizes(source: str, options: Any) -> bool:
+    """Whether a source is a table with a column of times, numbers, and nothing that reads like text."""
+    try:
+        table = _table(source)
+        writing = writing_of(table, options.quoting, options.escape, options.encoding)
+        head = _head(table, writing.csv_format)
+    except SourceError:  # who is asked to read it says what is wrong
+        return False
+    rest = {name: column for name, column in head.items() if name not in _time_columns(head)}
+    return (
+        len(rest) < len(head)
+        and any(map(_is_number, rest.values()))
+        and not any(map(_reads_like_text, rest.values()))
+    )
+
+
+def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
+    """Look at a table of a time and numbers.
+
+    Args:
+        source: its path, from the project's folder.
+        values: of the parameter file as it stands; what it says of this very source is kept.
+        options: what a person says: ``time_column``, ``target``, ``steps``, ``season``, ``quoting``,
+            ``escape``, ``encoding``; each None where it is to be found out.
+
+    Raises:
+        SourceError: it cannot be read, holds no times or numbers, has several readings, is not
+            regular, or is too short.
+    """
+    table = _table(source)
+    writing = writing_of(table, options.quoting, options.escape, options.encoding)
+    place = path_in_project(source)
+    same = (values.get("download") or {}).get("source") == place
+    said = (values.get("prepare") or {}) if same else {}
+    times = [options.time_column] if options.time_column is not None else []
+    times = times or _time_columns(_head(table, writing.csv_format))
+    if not times:
+        raise SourceError(
+            f"{shown(source)}: no column holds times, such as 2016-07-01 13:00:00; expected one of times"
+            " and one or more of numbers: name it by --time-column"
+        )
+    choices = Choices(
+        options.target or (),
+        **{name: said.get(name, "auto") for name in ("time_order", "step", "decimal", "thousands")},
+        advice="Name columns that are there by --target.",
+    )
+    series = read_series(table, times[0], writing.csv_format, choices)
+    require_regular(series, shown(source))
+    found = plan(series.values, series.step, options.steps, options.season)
+    changes = tuple(_changes(place, series, found, writing, values, options))
+    return Survey(
+        tuple(_found(source, series, found, times[1:], writing)),
+        changes,
+        (
+            paths_of("forecasting").run,
+            shlex.join(["python", "-m", "rnnpipe", "forecast", source])
+            + "".join(_flags(writing.csv_format)),
+        ),
+    )
+
+
+def _table(source: str) -> Path:
+    if is_http(source):
+        raise SourceError("found an address, expected a file here: download it first")
+    require_outside(Path(source))
+    with reading(Path(source), missing="name a file that is there"):
+        table_suffix(source)
+    return Path(source)
+
+
+def _head(table: Path, csv_format: CsvFormat) -> dict[str, pa.Array]:
+    """The first rows of the first columns, texts without spaces around."""
+    names = list(dict.fromkeys(readable_columns(table, csv_format)))[:_MOST_COLUMNS]
+    roles = {str(number): name for number, name in enumerate(names)}
+    batches = read_batches(table, roles, advice="", times=True, csv_format=csv_format)
+    first = next(batches, None)
+    if first is None:
+        raise SourceError(
+            f"{shown(table)} has a header and no rows: expected one for each step of time"
+        )
+    found = {}
+    for role, column in first.items():
+        if pa.types.is_large_string(column.type):
+            column = pc.utf8_trim_whitespace(pc.fill_null(column, ""))
+        found[roles[role]] = column[:_HEAD]
+    return found
+
+
+def _time_columns(head: Mapping[str, pa.Array]) -> list[str]:
+    """The columns that may hold times, the likeliest first: called so, not of digits alone, leftmost."""
+    ranked = []
+    for number, (name, column) in enumerate(head.items()):
+        called = bool(_TIME_NAMES & set(re.findall(r"[^\W\d_]+", name.casefold())))
+        if pa.types.is_temporal(column.type):
+            ranked.append((0, not called, number, name))
+            continue
+        texts = column if pa.types.is_large_string(column.type) else _written(column)
+        if texts is None or not looks_like_times(texts):
+            continue
+        digits = pc.all(pc.match_substring_regex(texts, r"^[0-9.]*$")).as_py()
+        if called or not digits:  # a number of four digits may be anything
+            ranked.append((int(digits), not called, number, name))
+    return [name for *_, name in sorted(ranked)]
+
+
+def _written(column: pa.Array) -> pa.Array | None:
+    """Numbers as texts; None of what are no whole numbers."""
+    if not pa.types.is_integer(column.type):
+        return None
+    return pc.fill_null(column.cast(pa.large_string()), "")
+
+
+def _is_number(column: pa.Array) -> bool:
+    if pa.types.is_large_string(column.type):
+        return is_numeric(pa.chunked_array([column]))
+    return bool(pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+
+
+def _reads_like_text(column: pa.Array) -> bool:
+    if not pa.types.is_large_string(column.type):
+        return False
+    told = column.filter(pc.not_equal(column, ""))
+    words = pc.mean(pc.count_substring_regex(told, r"\S+")).as_py()
+    return (words or 0.0) >= _WORDS_OF_A_TEXT
+
+
+def _found(
+    source: str, series: Series, found: Plan, other_times: list[str], writing: Writing
+) -> Iterator[str]:
+    first, last = series.form.shown(series.times[[0, -1]])
+    yield f"{shown(source)}: {len(series):,} steps of {series.step}, {first} to {last}; {writing.told}"
+    for key, because in writing.why.items():
+        if because:
+            yield f"  {key} {getattr(writing.csv_format, key)}: {because}"
+    yield f"  time    {quoted(series.time_name)}"
+    for name in other_times:
+        yield f"          {quoted(name)} holds times too: --time-column {shlex.quote(name)}"
+    told = ", ".join(map(quoted, series.names[:20]))
+    more = f" and {len(series.names) - 20:,} more" if len(series.names) > 20 else ""
+    yield f"  targets {told}{more}"
+    for note in series.form.notes:
+        yield f"  {note}"
+    if found.season > 1:
+        yield f"  season  {found.season} steps, which the first {TRAIN:.0%} of the steps show clearly"
+    else:
+        looked = ", ".join(map(str, seasons_of(series.step))) or "none that a calendar has"
+        yield f"  season  none is clear (looked at: {looked})"
+    yield (
+        f"  {found.horizon} steps ahead from the {found.look_back} before; learnt from the first"
+        f" {TRAIN:.0%}, chosen by the next {VALIDATION:.0%}, judged by the last {TEST:.0%}"
+    )
+
+
+def _changes(
+    place: str,
+    series: Series,
+    found: Plan,
+    writing: Writing,
+    values: Mapping[str, Any],
+    options: Any,
+) -> Iterator[Change]:
+    before = (values.get("download") or {}).get("source", ETTH1)
+    yield Change("download.source", place, "as rnnpipe init found it")
+    why = f"{len(series):,} steps of {series.step}"
+    yield Change("prepare.time_column", series.time_name, why)
+    if options.target or before != place:
+        targets = list(options.target or ())
+        told = "as was asked" if targets else "all columns of numbers, less an index"
+        yield Change("prepare.targets", targets, told)
+    for key in ("quoting", "escape", "encoding"):
+        because = writing.why.get(key) or "as the file is written"
+        yield Change(f"prepare.{key}", getattr(writing.csv_format, key), because)
+    if before != place:
+        for key in ("time_order", "step", "decimal", "thousands"):
+            yield Change(f"prepare.{key}", "auto", "found in the data")
+        yield Change("validate.ranges", {}, "those of other columns mean nothing here")
+    yield Change("windows.train", TRAIN, "of the steps, the first ones")
+    yield Change("windows.validation", VALIDATION, "of the steps")
+    yield Change("windows.test", TEST, "of the steps, the last ones")
+    yield Change(
+        "windows.look_back", found.look_back, "some seasons, and more than is looked ahead"
+    )
+    yield Change(
+        "windows.horizons", [found.horizon], "steps ahead: rnnpipe init --steps says others"
+    )
+    season = "shown by the data" if found.season > 1 else "none is clear"
+    yield Change("windows.season", found.season, season)
+    yield Change("train.segment", found.segment, "a season" if found.season > 1 else "a part of it")
+    yield Change("train.level_steps", None, "a season")
+    yield Change("train.batch_size", found.batch_size, "by the number of windows")
+    for name in ("train.epochs", "train.patience", "register.max_validation_mse"):
+        yield Change(name, None, "follows from the data")
+    if before == ETTH1:
+        for name, value in OF_ETTH1.items():
+            section, key = name.split(".")
+            default = default_of(ForecastingParams, name)
+            if (values.get(section) or {}).get(key) == value != default:
+                yield Change(name, default, f"the default; {value} is for ETTh1")
+
+
+def _flags(csv_format: CsvFormat) -> Iterator[str]:
+    for key, default in {"quoting": "double", "escape": "none", "encoding": "utf-8"}.items():
+        if (value := getattr(csv_format, key)) != default:
+            yield f" --{key} {value}"
