@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Literal
 
 from pydantic import field_validator, model_validator
 
@@ -47,6 +48,12 @@ class Windows(Section):
     )
     season: int = knob(
         24, "steps after which the seasonal naive forecast repeats", "hourly data: 24 or 168", ge=1
+    )
+    fill: Literal["last", "season", "zero"] = knob(
+        "last",
+        "what a network reads where a value is missing: the last one again, the one of a season before,"
+        " or zero; what is missing is neither learnt from nor judged",
+        "zero: where no row means that nothing was sold",
     )
 
     @field_validator("horizons")

@@ -24,7 +24,6 @@ MONTHS = (
     *("October", "November", "December"),
 )
 ZONE_MARK = r"(?:Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)"
-SORTED = "they are sorted"  # a note that ends so
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
 _Text = Annotated[str, Field(max_length=100)]
 
@@ -41,6 +40,7 @@ class Form(Section):
             clock. Always said where a zone is known.
         decimal: mark before a number's fraction.
         thousands: mark within a whole number; empty: none.
+        moved: whether rows of the series stand elsewhere than in the file.
         notes: what a person should know of how the file was read, a sentence each.
     """
 
@@ -49,6 +49,7 @@ class Form(Section):
     step: Annotated[str, Field(max_length=100, pattern=f"^$|{STEP_PATTERN}")] = ""
     decimal: Annotated[str, Field(pattern=r"^[.,]$")] = "."
     thousands: Annotated[str, Field(pattern=r"^[.,' \u00a0\u202f\u2019]?$")] = ""
+    moved: bool = False
     notes: tuple[Annotated[str, Field(max_length=2000)], ...] = ()
 
     @field_validator("zone")
@@ -65,11 +66,6 @@ class Form(Section):
         """What is not as in the standard form, for JSON."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
-    @property
-    def is_sorted(self) -> bool:
-        """Whether rows of the series stand elsewhere than in the file."""
-        return any(note.endswith(SORTED) for note in self.notes)
-
     def step_of(self, times: Times) -> Step:
         """Return the step of a series in this form."""
         return parse_step(self.step, times) if self.step else clock_step(times)
@@ -85,8 +81,9 @@ class Form(Section):
         if self.time_format in EPOCHS:
             unit = EPOCHS[self.time_format]
             return [str(int(each // unit) if unit >= 1 else int(each) * 1000) for each in micros]
-        offsets = self._offsets(micros)
-        if offsets is not None and not parse_step(self.step or "hour").whole_days:
+        whole_days = parse_step(self.step or "hour").whole_days
+        offsets = self._offsets(micros, whole_days)
+        if offsets is not None and not whole_days:
             micros = micros + offsets
         texts = _written(micros, self.time_format)
         if offsets is None:
@@ -95,13 +92,13 @@ class Form(Section):
             return [text + self.zone for text in texts]
         return [text + _mark(offset) for text, offset in zip(texts, offsets, strict=True)]
 
-    def _offsets(self, micros: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    def _offsets(self, micros: NDArray[np.int64], whole: bool) -> NDArray[np.int64] | None:
         """Of each time how far its zone is ahead of UTC, in microseconds; None without a zone."""
         if not self.zone:
             return None
         if not is_named(self.zone):
             return np.full(len(micros), offset_of(self.zone))
-        zone, whole = ZoneInfo(self.zone), parse_step(self.step or "hour").whole_days
+        zone = ZoneInfo(self.zone)
         return np.array([_offset_in(zone, int(each), whole) for each in micros], np.int64)
 
 

@@ -45,9 +45,13 @@ def is_numeric(column: pa.ChunkedArray) -> bool:
     return bool(2 * found >= len(told))
 
 
+def is_missing(column: pa.Array) -> pa.Array:
+    """Which cells of a column of text say that there is no number, ``bool[n]``."""
+    return pc.is_in(pc.utf8_lower(pc.fill_null(column, "")), _MISSING)
+
+
 def _told(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    said = pc.utf8_lower(pc.fill_null(column, ""))
-    return pc.invert(pc.is_in(said, _MISSING))
+    return pc.invert(is_missing(column))
 
 
 def find_marks(

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.series.calendar import Step, Times, clock_step, find_step, parse_step
-from rnnpipe.series.form import SORTED, Form
+from rnnpipe.series.form import Form
+from rnnpipe.series.holes import put_in_steps
 from rnnpipe.series.numbers import PLAIN as PLAIN_MARKS
-from rnnpipe.series.numbers import find_marks, is_numeric, plain
+from rnnpipe.series.numbers import find_marks, is_missing, is_numeric, plain
 from rnnpipe.series.table import Series
 from rnnpipe.series.times import EXPECTED, TimeColumn, order_of, parse_times
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
@@ -65,14 +66,14 @@ def read_series(
 ) -> Series:
     """Read a table with a column of times and columns of numbers.
 
-    Rows are put in the order of time. Whether the times follow one another regularly is the business
+    Rows are put in the order of time, with one for each step that is left out. Whether the times follow one another regularly is the business
     of :func:`rnnpipe.series.table.require_regular` and of the validation. What else was made of the
     file is said in the notes of the series' form.
 
     Raises:
-        SourceError: there is no such column, or no numbers beside it; a cell is empty, no time, or no
-            finite number: the message names line and column; the
-            times or numbers have two readings; there are no rows.
+        SourceError: there is no such column, or no numbers beside it; a cell is no time, or neither
+            empty nor a finite number: the message names line and column; the times or numbers have
+            two readings; there are no rows.
     """
     choices = choices or Choices()
     found = column_names(table, csv_format)
@@ -226,9 +227,15 @@ def _numbers(
     table: Path, name: str, column: pa.ChunkedArray, marks: tuple[str, str]
 ) -> NDArray[np.float64]:
     texts = column.combine_chunks()
-    written = plain(texts, marks) if pa.types.is_large_string(column.type) else texts
-    parsed = _converted(table, name, written, pa.float64(), "a finite number", texts)
-    return np.asarray(parsed.to_numpy(zero_copy_only=False), np.float64)
+    written, holes = texts, texts.is_null(nan_is_null=True)
+    if pa.types.is_large_string(column.type):
+        written, holes = plain(texts, marks), is_missing(texts)
+    written = pc.if_else(holes, pa.scalar(None, written.type), written)
+    parsed = _converted(table, name, written, pa.float64(), "a finite number, or nothing", texts)
+    numbers = np.asarray(parsed.to_numpy(zero_copy_only=False), np.float64)
+    if np.isnan(numbers).all():
+        raise SourceError(f"{shown(table)}: column {quoted(name)} holds no number at all")
+    return numbers
 
 
 def _series(
@@ -241,14 +248,15 @@ def _series(
     left_out: dict[str, str],
 ) -> Series:
     """Put rows in the order of time, count their steps, and say what was made of the file."""
-    notes = list(times.notes)
+    notes, moved = list(times.notes), False
     utc = times.utc
     if (np.diff(utc) < np.timedelta64(0)).any():
         order = np.argsort(utc, kind="stable")
         newest_first = (np.diff(utc) < np.timedelta64(0)).all()
         times, values = times.sorted_by(order), values[order]
         found = "rows came newest first" if newest_first else "rows were not in the order of time"
-        notes.append(f"{found}: {SORTED}")
+        notes.append(f"{found}: they are sorted")
+        moved = True
     if left_out:
         told = ", ".join(
             f"{quoted(name) if name else 'the first, nameless one'} ({why})"
@@ -259,6 +267,15 @@ def _series(
         within = f", {marks[1]!r} within thousands" if marks[1] else ""
         notes.append(f"numbers are read with {marks[0]!r} before the fraction{within}")
     moments, step = _counted(times, choices.step)
+    lacking = int(np.isnan(values).sum())
+    there = len(moments)
+    moments, values = put_in_steps(moments, values, step)
+    if lacking or len(moments) > there:
+        moved |= len(moments) > there
+        notes.append(
+            f"{len(moments) - there:,} steps are left out, {lacking:,} values are missing: they are"
+            " neither learnt from nor judged, and filled where the network reads (windows.fill)"
+        )
     zone = times.zones if isinstance(times.zones, str) else times.zones[-1]
     if not isinstance(times.zones, str) and len(set(times.zones)) > 1:
         notes.append(f"the offset from UTC changes; forecasts carry the last one, {zone.strip()}")
@@ -269,6 +286,7 @@ def _series(
         step=text if zone or text != str(clock_step(moments)) else "",
         decimal=marks[0],
         thousands=marks[1],
+        moved=moved,
         notes=tuple(note[:2000] for note in notes),
     )
     return Series(moments, values, tuple(names), time_column, form)
@@ -294,13 +312,14 @@ def _converted(
 
     The cells are shown as they were ``given``, where they were changed since.
     """
-    parsed = _cast(column, kind)
+    holes = not pa.types.is_temporal(kind)  # a time must be there
+    parsed = _cast(column, kind, holes)
     if parsed is not None:
         return parsed
     good, bad = 0, len(column)
     while good < bad:
         middle = (good + bad) // 2
-        if _cast(column[good : middle + 1], kind) is None:
+        if _cast(column[good : middle + 1], kind, holes) is None:
             bad = middle
         else:
             good = middle + 1
@@ -318,7 +337,7 @@ def _found(cell: pa.Scalar) -> str:
     return "nothing" if value in (None, "") else quoted(value)
 
 
-def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
+def _cast(column: pa.Array, kind: pa.DataType, holes: bool = False) -> pa.Array | None:
     try:
         # Parts of a microsecond may go; parts of a number may not.
         options = pc.CastOptions(kind, allow_time_truncate=pa.types.is_temporal(column.type))
@@ -332,7 +351,7 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
             _FIRST_TIME.astype(int) <= first and last <= _LAST_TIME.astype(int)
         ):
             return None
-    if parsed.null_count or (
+    if (parsed.null_count and not holes) or (
         pa.types.is_floating(kind) and not pc.all(pc.is_finite(parsed), min_count=0).as_py()
     ):
         return None

@@ -28,7 +28,7 @@ class Series:
     Attributes:
         times: ``datetime64[us][n]``, as they stood in the file; of a known zone in UTC if the step
             is shorter than a day.
-        values: ``float64[n, columns]``, finite.
+        values: ``float64[n, columns]``, finite, or NaN where none is known.
         names: of the columns.
         time_name: of the column that held the times.
         form: how the file writes them.
@@ -84,7 +84,7 @@ def require_regular(series: Series, origin: str) -> None:
             " prepare.step"
         )
     place = place_of(origin, row, series.names)
-    if series.form.is_sorted:
+    if series.form.moved:
         place = f"row {row + 1:,} by time"
     raise SourceError(
         f"{origin}, {place}, column {series.time_name!r}: found {found}, {fault}; expected {expected}"
@@ -100,10 +100,10 @@ class Scaler:
 
     @classmethod
     def fit(cls, values: NDArray[np.float64]) -> "Scaler":
-        """Take them over ``float64[n, columns]``; a constant column is left unscaled."""
-        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        """Take them over ``float64[n, columns]``, NaN left out; a constant column is left unscaled."""
+        mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
         # Of a constant the sum's rounding leaves some 1e-16 of deviation, which is none.
-        real = (np.ptp(values, axis=0) > 0) & (deviation > 0)
+        real = (span_of(values) > 0) & (deviation > 0)
         return cls(mean, np.where(real, deviation, 1.0))
 
     def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -113,6 +113,11 @@ class Scaler:
     def unscale(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Undo :meth:`scale`."""
         return np.asarray(values * self.deviation + self.mean, np.float64)
+
+
+def span_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return from the least to the largest known value of each column, ``float64[columns]``."""
+    return np.asarray(np.nanmax(values, axis=0) - np.nanmin(values, axis=0), np.float64)
 
 
 def divide(steps: int, windows: Windows) -> dict[str, range]:

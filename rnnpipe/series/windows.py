@@ -4,11 +4,15 @@ In a folder: ``values.npy`` (``float32[n, columns]``, scaled), ``times.npy`` (``
 microseconds since 1970) and ``series.json`` (names, splits, scaling, look-back, horizons, and the
 form of the file's times, where it is not the standard one). Windows
 overlap and would be a thousand times as large, so they are cut from it batch by batch.
+
+Where a value is missing, ``values.npy`` holds NaN: that is what is learnt from and judged. What is
+read is filled (:func:`rnnpipe.series.holes.filled`).
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,8 @@ from numpy.typing import NDArray
 from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError, quoted
 from rnnpipe.series.form import STANDARD, Form
-from rnnpipe.series.table import Scaler, Series, cut, divide, window_starts
+from rnnpipe.series.holes import Fill, filled
+from rnnpipe.series.table import Scaler, Series, cut, divide, span_of, window_starts
 from rnnpipe.storage.files import atomic_directory, read_json, write_json
 
 # A column stands still in train where it moves by no more than this share of what it moves by in
@@ -34,7 +39,7 @@ class WindowedSeries:
 
     Attributes:
         values: ``float32[n, columns]``, each column with mean 0 and deviation 1 in train, but for
-            those that stand still there; see :func:`fit_scaler`.
+            those that stand still there; see :func:`fit_scaler`. NaN where none is known.
         times: ``datetime64[us][n]``.
         names: of the columns.
         splits: steps of ``train``, ``validation`` and ``test``.
@@ -42,6 +47,8 @@ class WindowedSeries:
         look_back: steps of a past.
         horizons: steps ahead that are judged, rising.
         form: how the file that it came from writes its times.
+        fill: what a network reads where no value is known.
+        season: steps of a season, for that.
     """
 
     values: NDArray[np.float32]
@@ -52,16 +59,24 @@ class WindowedSeries:
     look_back: int
     horizons: tuple[int, ...]
     form: Form = STANDARD
+    fill: Fill = "last"
+    season: int = 1
 
     @classmethod
-    def of(cls, series: Series, windows: Windows) -> "WindowedSeries":
+    def of(cls, series: Series, windows: Windows, scaler: Scaler | None = None) -> "WindowedSeries":
         """Divide a series and scale it by its train split.
 
+        Args:
+            series: regular.
+            windows: splits, look-back, horizons, and what fills holes.
+            scaler: of its train split, where :func:`fit_scaler` has given it before.
+
         Raises:
-            SourceError: it is too short.
+            SourceError: it is too short, or a column has no value to learn from.
         """
         splits = divide(len(series), windows)
-        scaler, _ = fit_scaler(series.values, splits)
+        if scaler is None:
+            scaler, _ = fit_scaler(series.values, splits, series.names)
         return cls(
             scaler.scale(series.values).astype(np.float32),
             series.times,
@@ -71,7 +86,20 @@ class WindowedSeries:
             windows.look_back,
             tuple(windows.horizons),
             series.form,
+            windows.fill,
+            windows.season,
         )
+
+    @cached_property
+    def inputs(self) -> NDArray[np.float32]:
+        """The values that a network reads, ``float32[n, columns]``, holes filled."""
+        zero = -self.scaler.mean / self.scaler.deviation
+        return np.asarray(filled(self.values, self.fill, self.season, zero), np.float32)
+
+    @cached_property
+    def holes(self) -> bool:
+        """Whether a value is missing."""
+        return bool(np.isnan(self.values).any())
 
     @property
     def horizon(self) -> int:
@@ -81,21 +109,39 @@ class WindowedSeries:
     def starts(self, split: str) -> NDArray[np.int64]:
         """Return the first target step of every window of a split, ``int64[windows]``, rising.
 
-        In each at least the shortest horizon's targets lie in the split.
+        In each at least the shortest horizon's targets lie in the split, and one of them is known.
+
+        Raises:
+            SourceError: there is no such window.
         """
-        return window_starts(self.splits[split], self.look_back, self.horizons[0])
+        starts = window_starts(self.splits[split], self.look_back, self.horizons[0])
+        if not self.holes:
+            return starts
+        known = np.isfinite(self.values).any(axis=1)
+        before = np.concatenate([[0], np.cumsum(known)])
+        starts = starts[before[starts + self.horizons[0]] > before[starts]]
+        if not len(starts):
+            raise SourceError(
+                f"no value is known of the split {split}: fill the series, or divide it"
+                " otherwise (windows.train)"
+            )
+        return starts
 
     def batch(self, split: str, starts: NDArray[np.int64]) -> Batch:
         """Cut windows of a split.
 
         Args:
-            split: targets beyond it are NaN.
+            split: targets beyond it are NaN, and so are missing ones.
             starts: ``int64[batch]``, first target step of each.
 
         Returns:
             ``float32[batch, look_back, columns]`` and ``float32[batch, horizon, columns]``.
         """
-        return cut(self.values, starts, self.look_back, self.horizon, stop=self.splits[split].stop)
+        stop = self.splits[split].stop
+        past, future = cut(self.inputs, starts, self.look_back, self.horizon, stop=stop)
+        if self.holes:
+            _, future = cut(self.values, starts, self.look_back, self.horizon, stop=stop)
+        return past, future
 
     def save(self, folder: Path) -> None:
         """Write the folder, whole or not at all."""
@@ -114,7 +160,8 @@ class WindowedSeries:
                     "horizons": list(self.horizons),
                     "scaling": scaling_of(self.names, self.scaler),
                 }
-                | ({"form": kept} if kept else {}),
+                | ({"form": kept} if kept else {})
+                | ({"fill": self.fill, "season": self.season} if self.holes else {}),
             )
 
     @classmethod
@@ -136,6 +183,8 @@ class WindowedSeries:
                 facts["look_back"],
                 tuple(facts["horizons"]),
                 Form.model_validate_json(json.dumps(facts.get("form", {}))),
+                facts.get("fill", "last"),
+                facts.get("season", 1),
             )
         except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
             raise SourceError(
@@ -145,7 +194,7 @@ class WindowedSeries:
 
 
 def fit_scaler(
-    values: NDArray[np.float64], splits: Mapping[str, range]
+    values: NDArray[np.float64], splits: Mapping[str, range], names: tuple[str, ...] = ()
 ) -> tuple[Scaler, NDArray[np.bool_]]:
     """Take mean and deviation of train alone, but for columns that stand still there.
 
@@ -154,18 +203,30 @@ def fit_scaler(
     errors are small, and nothing is learnt of it.
 
     Args:
-        values: ``float64[n, columns]``.
+        values: ``float64[n, columns]``, NaN where none is known.
         splits: steps of each.
+        names: of the columns, for an error.
 
     Returns:
         The scaler, by which no value of the splits is farther than 100 from 0, and which columns
         stand still, ``bool[columns]``.
+
+    Raises:
+        SourceError: a column has no known value in train.
     """
     train = values[splits["train"].start : splits["train"].stop]
-    span = np.ptp(values[: splits["test"].stop], axis=0)
-    level = np.abs(train).max(axis=0)
+    unknown = np.isnan(train).all(axis=0)
+    if unknown.any():
+        number = int(np.argmax(unknown))
+        name = quoted(names[number]) if names else str(number)
+        raise SourceError(
+            f"column {name} has no value in the split train: leave it out (prepare.targets), or divide"
+            " the series otherwise (windows.train)"
+        )
+    span = span_of(values[: splits["test"].stop])
+    level = np.nanmax(np.abs(train), axis=0)
     fitted = Scaler.fit(train)
-    moved = np.where(np.ptp(train, axis=0) > 0, train.std(axis=0), 0.0)
+    moved = np.where(span_of(train) > 0, np.nanstd(train, axis=0), 0.0)
     still = moved <= np.maximum(_STILL * span, _ROUNDING * level)
     floor = np.maximum(span / 4, _ROUNDING * level)
     deviation = np.where(still & (span > 0), floor, fitted.deviation)
@@ -203,7 +264,12 @@ def draw_windows(
 
 
 def latest_window(
-    series: Series, names: tuple[str, ...], scaler: Scaler, look_back: int
+    series: Series,
+    names: tuple[str, ...],
+    scaler: Scaler,
+    look_back: int,
+    fill: Fill = "last",
+    season: int = 1,
 ) -> NDArray[np.float32]:
     """Return a series' last steps, scaled, as a batch of one to forecast from.
 
@@ -212,12 +278,15 @@ def latest_window(
         names: the columns that the network knows, in its order.
         scaler: of the network.
         look_back: steps that it reads.
+        fill: what it reads where a value is missing.
+        season: steps of one.
 
     Returns:
         ``float32[1, look_back, columns]``.
 
     Raises:
-        SourceError: a column is missing, or the series is shorter than the look-back.
+        SourceError: a column is missing, holds nothing in the look-back, or the series is shorter than
+            that.
     """
     missing = [name for name in names if name not in series.names]
     if missing:
@@ -231,7 +300,14 @@ def latest_window(
             " a longer one"
         )
     columns = [series.names.index(name) for name in names]
-    values = series.values[-look_back:, columns]
+    values = series.values[:, columns]
+    nothing = np.isnan(values[-look_back:]).all(axis=0)
+    if nothing.any():
+        raise SourceError(
+            f"column {quoted(names[int(np.argmax(nothing))])} holds nothing in the last {look_back:,}"
+            " steps, from which the model forecasts: fill them"
+        )
+    values = np.asarray(filled(values, fill, season)[-look_back:], np.float64)
     with np.errstate(over="ignore"):
         past = scaler.scale(values).astype(np.float32)
     step, column = np.unravel_index(np.argmax(~np.isfinite(past)), past.shape)

@@ -15,8 +15,10 @@ from rnnpipe.series.windows import WindowedSeries
 def fit(params: ForecastingParams) -> Mapping[str, Any]:
     """Fit it on train, choose its penalties on validation, and keep it."""
     series = WindowedSeries.load(WINDOWS)
+    values = series.values.astype(np.float64)
+    inputs = series.inputs.astype(np.float64) if series.holes else None
     chosen = choose_linear_forecaster(
-        series.values.astype(np.float64), series.splits, params.windows, params.baseline.ridges
+        values, series.splits, params.windows, params.baseline.ridges, inputs
     )
     chosen.model.save(BASELINE)
     errors = forecast_metrics(chosen.model.predict, series, "validation")

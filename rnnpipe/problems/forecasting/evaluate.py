@@ -91,7 +91,7 @@ def _figures(
     """Scaled figures, with intervals of each horizon's MSE, and those in the columns' own units."""
     figures: dict[str, Any] = dict(flatten_errors(errors)) | {"n": errors.windows[0]}
     for horizon, losses in zip(errors.horizons, errors.window_mse, strict=True):
-        if len(losses):
+        if np.isfinite(losses).any():
             interval = block_bootstrap(
                 losses,
                 horizon,
@@ -123,7 +123,7 @@ def _differences(errors: Mapping[str, ForecastErrors], params: ForecastEvaluate)
     found: dict[str, Any] = {}
     ours, theirs = errors["network"], errors["linear"]
     for horizon, mine, its in zip(ours.horizons, ours.window_mse, theirs.window_mse, strict=True):
-        if len(mine):
+        if np.isfinite(mine).any():
             interval = block_bootstrap(
                 mine - its,
                 horizon,

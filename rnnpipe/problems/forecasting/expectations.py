@@ -23,6 +23,7 @@ SERIES_COLUMNS = (
     "is_out_of_range",
     "is_far_off",
     "is_constant",
+    "misses_too_many",
     "holds_not_finite",
     "holds_out_of_range",
     "holds_far_off",
@@ -74,9 +75,15 @@ def series_suite(limits: SeriesValidate, windows: Windows) -> "list[Expectation]
         never(
             "is_not_finite",
             "values_finite",
-            f"every value is a finite number, at most {MOST:g} in size",
+            f"every value that is not missing is a finite number, at most {MOST:g} in size",
         ),
         never("holds_not_finite", "columns_finite", "no column holds anything else"),
+        never(
+            "misses_too_many",
+            "few_missing",
+            f"no column lacks more than {limits.max_missing_share:.0%} of its values, steps that are left"
+            " out among them",
+        ),
         never("is_constant", "no_constant_column", "no column has the same value throughout"),
         never(
             "is_out_of_range",

@@ -30,7 +30,7 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
         not apply: is_step; of a step is_repeated (the time of the row before), is_backward (an
         earlier one), is_gap (a step longer than the usual one), is_short (shorter), is_not_finite
         (or larger than :data:`MOST`), is_out_of_range, is_far_off (each: some value is); of a
-        column is_constant, holds_not_finite, holds_out_of_range, holds_far_off, holds_mark (a
+        column is_constant, misses_too_many, holds_not_finite, holds_out_of_range, holds_far_off, holds_mark (a
         usual mark of a missing value, far from all else).
 
     Raises:
@@ -57,12 +57,14 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
         axis=1,
     )
     steps, columns = values.shape
-    finite = np.abs(values) <= MOST
+    missing = np.isnan(values)
+    finite = missing | (np.abs(values) <= MOST)
     out = np.zeros_like(finite)
     for number, name in enumerate(names[1:]):
         if name in limits.ranges:
             least, largest = limits.ranges[name]
             out[:, number] = (values[:, number] < least) | (values[:, number] > largest)
+    shares = missing.mean(axis=0) if steps else np.zeros(columns)
     known = np.where(finite, values, np.nan)
     with np.errstate(invalid="ignore"):  # a column may hold no number at all
         most = np.fmax.reduce(values, axis=0, initial=-np.inf)
@@ -75,7 +77,7 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
     zero = np.timedelta64(0, "us")
     form = form_in(table.schema.metadata or {}, path)
     due = np.concatenate([times[:1], form.step_of(times).after(times[:-1])])
-    if form.is_sorted:  # then rows are those of our table alone
+    if form.moved:  # then rows are those of our table alone
         source = str(path)
     passed = np.diff(times, prepend=times[:1])
     nowhere, everywhere = np.zeros(steps, bool), np.zeros(columns, bool)
@@ -90,6 +92,7 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
     }
     of_columns = {
         "is_constant": constant,
+        "misses_too_many": shares > limits.max_missing_share,
         "holds_not_finite": ~finite.all(axis=0),
         "holds_out_of_range": out.any(axis=0),
         "holds_far_off": far.any(axis=0),
@@ -102,6 +105,7 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
             "id": ids
             + [
                 f"column {name}{_told(values[:, number], column, ids, source, names)}"
+                + (f": {shares[number]:.1%} missing" if missing[:, number].any() else "")
                 for number, (name, column) in enumerate(zip(names[1:], apart, strict=True))
             ],
             "is_step": np.concatenate([~nowhere, everywhere]),

@@ -20,6 +20,7 @@ from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster
 from rnnpipe.registry.find import find
 from rnnpipe.series.calendar import Step, odd_steps, parse_step
 from rnnpipe.series.form import STANDARD, Form
+from rnnpipe.series.holes import Fill
 from rnnpipe.series.reading import Choices, read_series
 from rnnpipe.series.table import Scaler, require_regular
 from rnnpipe.series.windows import latest_window, scaler_of
@@ -68,6 +69,8 @@ class Forecaster:
         step: what lies between two times.
         forecaster: the network, or the linear forecaster that was registered with it.
         forward: its forecast, scaled.
+        fill: what it reads where a value is missing.
+        season: steps of one, for that.
     """
 
     names: tuple[str, ...]
@@ -77,6 +80,8 @@ class Forecaster:
     step: Step
     forecaster: ExportedForecaster | LinearForecaster
     forward: "Forward"
+    fill: Fill = "last"
+    season: int = 1
 
     def forecast(
         self,
@@ -119,7 +124,9 @@ class Forecaster:
                 f"{table} has a step of {series.step}, the model was trained on steps of {self.step}:"
                 " bring a series of that step"
             )
-        past = latest_window(series, self.names, self.scaler, self.forecaster.look_back)
+        past = latest_window(
+            series, self.names, self.scaler, self.forecaster.look_back, self.fill, self.season
+        )
         values = self.forward(past)[0, :steps].astype(np.float64)
         last = np.repeat(series.times[-1:], len(values))
         times = self.step.after(last, np.arange(1, len(values) + 1))
@@ -168,9 +175,9 @@ def load_forecaster(
     of = (saved.columns, saved.time_column, saved.form, scaler, step)
     if baseline:
         linear = _baseline(folder, saved)
-        return Forecaster(*of, linear, linear.predict)
+        return Forecaster(*of, linear, linear.predict, saved.fill, saved.season)
     network = _network(folder, saved)
-    return Forecaster(*of, network, network.forecast)
+    return Forecaster(*of, network, network.forecast, saved.fill, saved.season)
 
 
 def _network(folder: Path, saved: "_Saved") -> ExportedForecaster:
@@ -231,5 +238,8 @@ class _Saved(BaseModel):
     horizons: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
     step_seconds: Annotated[_Finite, Field(gt=0, le=1e11)]
     scaling: dict[str, _Scaling]
+    # Older folders say neither: there were no holes.
+    fill: Fill = "last"
+    season: Annotated[int, Field(ge=1, le=100_000)] = 1
     time_column: Annotated[str, Field(max_length=1000)] = "date"  # older folders do not say it
     form: Form = STANDARD

@@ -6,6 +6,7 @@ matrix from look-back to horizon, the same for every column. Least squares give 
 once. As in their NLinear, a window's last value is taken off before and put back behind.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ def choose_linear_forecaster(
     splits: Mapping[str, range],
     windows: Windows,
     ridges: Sequence[float],
+    inputs: NDArray[np.float64] | None = None,
 ) -> Chosen:
     """Fit one map for all horizons, its penalties chosen on validation.
 
@@ -94,7 +96,11 @@ def choose_linear_forecaster(
         splits: steps of ``train`` and ``validation``.
         windows: look-back and horizons.
         ridges: penalties to choose from.
+        inputs: the same without holes; None where ``values`` has none. It is fitted to these: one
+            solution for all steps needs every target. What is missing is not judged.
     """
+    if inputs is None:
+        inputs = values
     look_back = windows.look_back
     parts, chosen, figures = [], {}, {}
     for begin, horizon in zip([0, *windows.horizons], windows.horizons, strict=False):
@@ -102,8 +108,10 @@ def choose_linear_forecaster(
         learnt, judged = (
             window_starts(splits[name], look_back, horizon) for name in ("train", "validation")
         )
-        candidates = fit_linear_forecasters(values, learnt, look_back, steps, ridges)
-        errors = [_mse(values, judged, look_back, steps, candidate) for candidate in candidates]
+        candidates = fit_linear_forecasters(inputs, learnt, look_back, steps, ridges)
+        errors = [
+            _mse(values, inputs, judged, look_back, steps, candidate) for candidate in candidates
+        ]
         best = int(np.argmin(errors))
         parts.append(candidates[best])
         chosen[horizon], figures[horizon] = ridges[best], tuple(errors)
@@ -136,7 +144,7 @@ def fit_linear_forecasters(
     # One more column of ones, for the bias, which is not penalised.
     gram = np.zeros((look_back + 1, look_back + 1))
     moments = np.zeros((look_back + 1, len(steps)))
-    for past, future in _rows(values, starts, look_back, steps):
+    for past, future in _rows(values, values, starts, look_back, steps):
         gram += past.T @ past
         moments += past.T @ future
     fitted = []
@@ -151,12 +159,18 @@ def fit_linear_forecasters(
 
 
 def _rows(
-    values: NDArray[np.float64], starts: NDArray[np.int64], look_back: int, steps: range
+    values: NDArray[np.float64],
+    inputs: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    look_back: int,
+    steps: range,
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Return a row a window and column, less its last value, and ones behind the past."""
     begins = range(0, len(starts), _BATCH)
     for begin in track(begins, "fitting and judging linear maps", "batches"):
-        past, future = cut(values, starts[begin : begin + _BATCH], look_back, steps.stop)
+        past, future = cut(inputs, starts[begin : begin + _BATCH], look_back, steps.stop)
+        if inputs is not values:
+            _, future = cut(values, starts[begin : begin + _BATCH], look_back, steps.stop)
         last = past[:, -1:]
         rows = (past - last).transpose(0, 2, 1).reshape(-1, look_back)
         yield (
@@ -167,15 +181,18 @@ def _rows(
 
 def _mse(
     values: NDArray[np.float64],
+    inputs: NDArray[np.float64],
     starts: NDArray[np.int64],
     look_back: int,
     steps: range,
     model: LinearForecaster,
 ) -> float:
-    total = 0.0
-    for past, future in _rows(values, starts, look_back, steps):
-        total += float(((past[:, :-1] @ model.weights + model.bias - future) ** 2).sum())
-    return float(total / (len(starts) * values.shape[1] * len(steps)))
+    total, count = 0.0, 0
+    for past, future in _rows(values, inputs, starts, look_back, steps):
+        errors = (past[:, :-1] @ model.weights + model.bias - future) ** 2
+        total += float(np.nansum(errors))
+        count += int(np.isfinite(errors).sum())
+    return total / count if count else math.inf
 
 
 def seasonal_naive(past: NDArray[Any], horizon: int, season: int) -> NDArray[Any]:

@@ -1,7 +1,8 @@
 """How far forecasts lie from the truth, by horizon, column and step, over every window of a split.
 
 For horizon h every window whose h targets lie in the split counts, the last batch too; what a
-forecast says beyond h does not matter. Nothing here knows how a forecast is made.
+forecast says beyond h does not matter, nor what it says where no value is known. Nothing here knows
+how a forecast is made.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,8 @@ class ForecastErrors:
         column_mse: ``float64[horizons, columns]``, in squares of the columns' own units.
         column_mae: ``float64[horizons, columns]``, in the columns' own units.
         step_mse: ``float64[horizon]``, scaled, by step ahead, over the windows that hold the step.
-        window_mse: by horizon, ``float64[windows]``, scaled, of each window in the order of time.
+        window_mse: by horizon, ``float64[windows]``, scaled, of each window in the order of time;
+            NaN where of its targets none is known.
     """
 
     horizons: tuple[int, ...]
@@ -67,9 +69,9 @@ def forecast_metrics(
     """
     starts, stop = series.starts(split), series.splits[split].stop
     horizons, columns = series.horizons, len(series.names)
-    squares, sizes = (np.zeros((len(horizons), columns)) for _ in range(2))
+    squares, sizes, counts = (np.zeros((len(horizons), columns)) for _ in range(3))
     step_squares, step_counts = np.zeros(series.horizon), np.zeros(series.horizon)
-    windows = np.array([max(0, stop - horizon + 1 - int(starts[0])) for horizon in horizons])
+    windows = np.array([np.count_nonzero(starts + horizon <= stop) for horizon in horizons])
     window_mse = [np.empty(count) for count in windows]
     begins = range(0, len(starts), batch_size)
     for begin in track(begins, f"judging {split} windows", "batches"):
@@ -77,28 +79,36 @@ def forecast_metrics(
         past, truth = series.batch(split, chosen)
         # Forecasts are judged in float64: sums of so many float32 would lose digits.
         error = np.asarray(forward(past), np.float64)[:, : series.horizon] - truth
-        step_squares += np.nansum(np.square(error).mean(axis=2), axis=0)
-        step_counts += np.isfinite(error[:, :, 0]).sum(axis=0)
+        each_step = _mean_known(np.square(error), axis=2)
+        step_squares += np.nansum(each_step, axis=0)
+        step_counts += np.isfinite(each_step).sum(axis=0)
         for number, horizon in enumerate(horizons):
             held = error[: max(0, int(windows[number]) - begin), :horizon]
-            squares[number] += np.square(held).sum(axis=(0, 1))
-            sizes[number] += np.abs(held).sum(axis=(0, 1))
-            window_mse[number][begin : begin + len(held)] = np.square(held).mean(axis=(1, 2))
-    steps = (windows * np.array(horizons))[:, None]
+            squares[number] += np.nansum(np.square(held), axis=(0, 1))
+            sizes[number] += np.nansum(np.abs(held), axis=(0, 1))
+            counts[number] += np.isfinite(held).sum(axis=(0, 1))
+            window_mse[number][begin : begin + len(held)] = _mean_known(np.square(held), (1, 2))
     with np.errstate(invalid="ignore", divide="ignore"):  # a horizon without windows has no figure
-        squares, sizes = squares / steps, sizes / steps
+        squares, sizes = squares / counts, sizes / counts
         by_step = step_squares / step_counts
     deviation = series.scaler.deviation
     return ForecastErrors(
         horizons,
         tuple(windows.tolist()),
-        squares.mean(axis=1),
-        sizes.mean(axis=1),
+        _mean_known(squares, axis=1),
+        _mean_known(sizes, axis=1),
         squares * deviation**2,
         sizes * deviation,
         by_step,
         tuple(window_mse),
     )
+
+
+def _mean_known(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """Mean over axes of what is known, NaN where nothing is."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.nansum(values, axis=axis) / np.isfinite(values).sum(axis=axis)
+    return np.asarray(mean, np.float64)
 
 
 def flatten_errors(errors: ForecastErrors) -> dict[str, float | int]:
@@ -146,7 +156,8 @@ def block_bootstrap(
     (Politis & Romano 1992, "A circular block-resampling procedure for stationary data").
 
     Args:
-        losses: ``float64[windows]``, in the order of time; for a comparison, differences.
+        losses: ``float64[windows]``, in the order of time; for a comparison, differences; NaN is left
+            out.
         block: windows a block; the horizon is natural, beyond it two windows share no target.
             At most a third of the windows is taken, so that several blocks are drawn.
         samples: number of resamples.
@@ -156,6 +167,7 @@ def block_bootstrap(
     Raises:
         ValueError: there is no window.
     """
+    losses = losses[np.isfinite(losses)]
     drawn = _resampled_means(losses, block, samples, seed)
     tail = (1 - confidence) / 2
     return Interval(
@@ -171,7 +183,7 @@ def block_p_value(
     It is the share of resamples, shifted to a mean of 0, whose mean is as far from 0 or farther.
 
     Args:
-        differences: ``float64[windows]``, in the order of time.
+        differences: ``float64[windows]``, in the order of time; NaN is left out.
         block: as there.
         samples: number of resamples.
         seed: seed of the resampling.
@@ -179,6 +191,7 @@ def block_p_value(
     Raises:
         ValueError: there is no window.
     """
+    differences = differences[np.isfinite(differences)]
     mean = differences.mean() if len(differences) else 0.0
     drawn = _resampled_means(differences, block, samples, seed) - mean
     return float((np.count_nonzero(np.abs(drawn) >= abs(mean)) + 1) / (samples + 1))

@@ -69,6 +69,13 @@ class SeriesValidate(Section):
         "stops a run on an error value, such as -9999, and on a spike; larger: lets more pass",
         gt=0.0,
     )
+    max_missing_share: Real = knob(
+        0.2,
+        "largest share of a column's values that may be missing, steps that are left out among them",
+        "0: none; larger: more is filled, and less is learnt from",
+        ge=0.0,
+        lt=1.0,
+    )
     ranges: dict[str, list[Real]] = knob(
         {},
         "least and largest allowed value of a column, by its name: {OT: [-50, 100]}",

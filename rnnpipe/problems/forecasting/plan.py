@@ -50,7 +50,7 @@ def plan(
     """Choose what is not said.
 
     Args:
-        values: ``float64[n, columns]``, finite.
+        values: ``float64[n, columns]``, NaN where none is known.
         step: what lies between two of them.
         horizon: steps ahead, where a person says them.
         season: likewise.
@@ -135,8 +135,9 @@ def clear_seasons(values: NDArray[np.float64], seasons: tuple[int, ...]) -> dict
 
 
 def _apart(values: NDArray[np.float64], lag: int) -> NDArray[np.float64]:
-    """Mean absolute difference of values so many steps apart, by column."""
-    return np.asarray(np.abs(values[lag:] - values[:-lag]).mean(axis=0), np.float64)
+    """Mean absolute difference of values so many steps apart, by column, of those that are known."""
+    apart = np.abs(values[lag:] - values[:-lag])
+    return np.asarray(np.nansum(apart, axis=0) / np.maximum(np.isfinite(apart).sum(axis=0), 1))
 
 
 def _best(clear: dict[int, float]) -> int:

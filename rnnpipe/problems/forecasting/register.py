@@ -43,6 +43,8 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             "look_back": series.look_back,
             "step_seconds": usual_step(series.times) / np.timedelta64(1, "s"),
             "horizons": list(series.horizons),
+            "fill": params.windows.fill,
+            "season": params.windows.season,
             "scaling": scaling_of(series.names, series.scaler),
             "train": params.train.model_dump(mode="json"),
         }
@@ -84,6 +86,7 @@ def _write_scores(target: Path, series: WindowedSeries) -> None:
     errors = forecast_metrics(network.forecast, series, "validation")
     losses = errors.window_mse[0]
     chosen = np.arange(0, len(losses), series.horizons[0])
+    chosen = chosen[np.isfinite(losses[chosen])]
     starts = series.starts("validation")[chosen]
     # As they were judged: scaled otherwise, a loss is in another unit.
     truths = series.batch("validation", starts)[1][:, : series.horizons[0]]

@@ -3,11 +3,13 @@
 import logging
 from typing import Any
 
+import numpy as np
+
 from rnnpipe.errors import quoted
 from rnnpipe.problems.forecasting.files import REPORTS, SERIES, WINDOWS
 from rnnpipe.problems.forecasting.params import ForecastingParams
 from rnnpipe.series.reading import load_series
-from rnnpipe.series.table import Series, require_regular
+from rnnpipe.series.table import Series, divide, require_regular
 from rnnpipe.series.windows import WindowedSeries, fit_scaler
 from rnnpipe.storage.files import write_json
 
@@ -18,7 +20,8 @@ def run(params: ForecastingParams) -> None:
     """Divide, scale by train alone, and report the splits, what they leave over, what stands still."""
     series = load_series(SERIES)
     require_regular(series, str(SERIES))
-    windowed = WindowedSeries.of(series, params.windows)
+    scaler, still = fit_scaler(series.values, divide(len(series), params.windows), series.names)
+    windowed = WindowedSeries.of(series, params.windows, scaler)
     windowed.save(WINDOWS)
     splits = {name: _steps(series, split) for name, split in windowed.splits.items()}
     report: dict[str, Any] = {
@@ -42,7 +45,11 @@ def run(params: ForecastingParams) -> None:
             f"{len(behind):,}",
             report["behind"]["first"],
         )
-    scaler, still = fit_scaler(series.values, windowed.splits)
+    if (missing := np.isnan(series.values).sum(axis=0)).any():
+        report["missing"] = {
+            name: int(count) for name, count in zip(series.names, missing, strict=True) if count
+        }
+        report["fill"] = params.windows.fill
     if still.any():
         standing = {
             name: float(scaler.deviation[n]) for n, name in enumerate(series.names) if still[n]
