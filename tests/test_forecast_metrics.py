@@ -9,6 +9,7 @@ from test_windows import WINDOWS, series
 from rnnpipe.problems.forecasting.linear_forecaster import seasonal_naive
 from rnnpipe.problems.forecasting.metrics import (
     block_bootstrap,
+    block_p_value,
     column_table,
     examples,
     flatten_errors,
@@ -96,6 +97,31 @@ def test_blocks_make_the_interval_of_dependent_losses_wider():
         return found.high - found.low
 
     assert width(1) < width(40) / 3
+
+
+@given(shift=st.sampled_from([-1.0, -0.2, 0.2, 1.0]), seed=st.integers(0, 99))
+def test_chance_explains_a_difference_the_less_the_larger_it_is(shift, seed):
+    random = np.random.default_rng(seed)
+    noise = np.repeat(random.normal(size=50), 4)  # neighbours alike, as of windows that overlap
+    p_values = [
+        block_p_value(noise - noise.mean() + size * shift, 4, samples=500, seed=1)
+        for size in (0, 0.1, 10)
+    ]
+    assert p_values[0] == 1.0
+    assert p_values[1] >= p_values[2]
+    assert p_values[2] == pytest.approx(1 / 501)
+    assert block_p_value(-noise, 4, samples=500, seed=1) == pytest.approx(
+        block_p_value(noise, 4, samples=500, seed=1), abs=0.05
+    )
+
+
+def test_chance_alone_is_seldom_taken_for_a_difference():
+    random = np.random.default_rng(1)
+    found = [
+        block_p_value(np.repeat(random.normal(size=60), 5), 5, samples=200, seed=draw) <= 0.05
+        for draw in range(300)
+    ]
+    assert np.mean(found) < 0.15  # of blocks there are few: not quite the .05 that it says
 
 
 def test_of_no_window_there_is_no_mean():

@@ -273,7 +273,7 @@ def _series(
     if lacking or len(moments) > there:
         moved |= len(moments) > there
         notes.append(
-            f"{len(moments) - there:,} steps are left out, {lacking:,} values are missing: they are"
+            f"steps that are left out: {len(moments) - there:,}; missing values: {lacking:,}; both are"
             " neither learnt from nor judged, and filled where the network reads (windows.fill)"
         )
     zone = times.zones if isinstance(times.zones, str) else times.zones[-1]
