@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_windows import WINDOWS, series
 
+from rnnpipe.metrics.dependent import block_bootstrap, block_p_value
 from rnnpipe.problems.forecasting.linear_forecaster import seasonal_naive
 from rnnpipe.problems.forecasting.metrics import (
-    block_bootstrap,
-    block_p_value,
     column_table,
     examples,
     flatten_errors,
@@ -29,7 +28,7 @@ def naive(past):
 def test_every_window_counts_once_for_each_horizon_it_holds(batch_size, split, seed):
     windowed = WindowedSeries.of(series(seed=seed), WINDOWS)
     errors = forecast_metrics(naive, windowed, split, batch_size)
-    bounds = windowed.splits[split]
+    (bounds,) = windowed.splits[split]
     for number, horizon in enumerate((2, 8)):
         starts = range(max(bounds.start, 10), bounds.stop - horizon + 1)
         by_hand = np.array(
@@ -43,7 +42,7 @@ def test_every_window_counts_once_for_each_horizon_it_holds(batch_size, split, s
         assert errors.windows[number] == len(starts)
         assert errors.mse[number] == pytest.approx((by_hand**2).mean())
         assert errors.mae[number] == pytest.approx(np.abs(by_hand).mean())
-        own = by_hand * windowed.scaler.deviation
+        own = by_hand * windowed.scalers[0].deviation
         np.testing.assert_allclose(errors.column_mse[number], (own**2).mean(axis=(0, 1)))
         np.testing.assert_allclose(errors.column_mae[number], np.abs(own).mean(axis=(0, 1)))
         np.testing.assert_allclose(errors.window_mse[number], (by_hand**2).mean(axis=(1, 2)))

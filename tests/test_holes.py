@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError
+from rnnpipe.metrics.dependent import block_bootstrap, block_p_value
 from rnnpipe.problems.forecasting.linear_forecaster import choose_linear_forecaster
-from rnnpipe.problems.forecasting.metrics import block_bootstrap, block_p_value, forecast_metrics
+from rnnpipe.problems.forecasting.metrics import forecast_metrics
 from rnnpipe.series.calendar import DAY, Step
 from rnnpipe.series.holes import filled, put_in_steps
-from rnnpipe.series.reading import load_series, read_series, write_series
+from rnnpipe.series.prepared import load_panel, write_panel
+from rnnpipe.series.reading import read_series
 from rnnpipe.series.table import Scaler, Series, require_regular
 from rnnpipe.series.windows import WindowedSeries, latest_window
 
@@ -140,7 +142,7 @@ def test_the_scaling_is_that_of_what_is_known() -> None:
     given_series = series(holes)
     known = given_series.values[:60, 0]
     known = known[np.isfinite(known)]
-    scaler = WindowedSeries.of(given_series, WINDOWS).scaler
+    (scaler,) = WindowedSeries.of(given_series, WINDOWS).scalers
     assert scaler.mean[0] == pytest.approx(known.mean())
     assert scaler.deviation[0] == pytest.approx(known.std())
     with pytest.raises(SourceError, match="'load' has no value in the split train"):
@@ -158,7 +160,7 @@ def test_windows_with_holes_come_back_from_their_folder(tmp_path: Path) -> None:
     loaded = WindowedSeries.load(tmp_path / "windows")
     np.testing.assert_array_equal(loaded.values, windowed.values)
     np.testing.assert_array_equal(loaded.inputs, windowed.inputs)
-    own = windowed.scaler.unscale(loaded.inputs)
+    own = windowed.scalers[0].unscale(loaded.inputs)
     np.testing.assert_allclose(own[[3, 40, 95], 0], 0, atol=1e-5)
     WindowedSeries.of(series([]), zero).save(tmp_path / "whole")
     assert "fill" not in (tmp_path / "whole/series.json").read_text()
@@ -167,10 +169,7 @@ def test_windows_with_holes_come_back_from_their_folder(tmp_path: Path) -> None:
 @given(holes=HOLES)
 def test_a_linear_map_is_found_whatever_is_missing(holes: list[int]) -> None:
     windowed = WindowedSeries.of(series(holes[:20]), WINDOWS)
-    chosen = choose_linear_forecaster(
-        windowed.values.astype(float), windowed.splits, WINDOWS, [1e-4, 1.0],
-        windowed.inputs.astype(float),
-    )  # fmt: skip
+    chosen = choose_linear_forecaster(windowed, [1e-4, 1.0])
     assert np.isfinite(chosen.model.weights).all()
     assert all(map(np.isfinite, chosen.validation_mse[2]))
 
@@ -207,8 +206,8 @@ def test_an_empty_cell_and_a_row_that_is_left_out_are_the_same_hole(
     np.testing.assert_array_equal(found.values[:, 0], expected)
     assert "(windows.fill)" in found.form.notes[-1]
     assert found.form.moved == (written == "left out")
-    write_series(found, tmp_path / "series.parquet")
-    again = load_series(tmp_path / "series.parquet")
+    write_panel(found, tmp_path / "series.parquet")
+    again = load_panel(tmp_path / "series.parquet").parts[0]
     np.testing.assert_array_equal(again.values, found.values)
     assert again.form == found.form
 

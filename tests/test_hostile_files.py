@@ -27,7 +27,8 @@ from rnnpipe.problems.classification.archive import prepare_archive
 from rnnpipe.problems.classification.own_table import prepare_table
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.predict_input import read_texts
-from rnnpipe.series.reading import load_series, read_series
+from rnnpipe.series.prepared import load_panel
+from rnnpipe.series.reading import read_series
 from rnnpipe.storage.card import read_card
 from rnnpipe.storage.download import fetch
 from rnnpipe.storage.files import atomic_directory, atomic_file
@@ -61,7 +62,7 @@ DOORS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "predict parquet": ("t.parquet", lambda file: read_texts(str(file), "text")),
     "forecast csv": ("t.csv", lambda file: read_series(file, "date")),
     "forecast parquet": ("t.parquet", lambda file: read_series(file, "date")),
-    "series": ("t.parquet", load_series),
+    "series": ("t.parquet", load_panel),
 }
 OF_PARQUET = [name for name, (file, _) in DOORS.items() if file.endswith("parquet")]
 OF_CSV = [name for name, (file, _) in DOORS.items() if file.endswith("csv")]

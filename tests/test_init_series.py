@@ -27,7 +27,7 @@ from rnnpipe.problems.forecasting.plan import (
     seasons_of,
 )
 from rnnpipe.series.calendar import DAY, Step
-from rnnpipe.series.reading import load_series
+from rnnpipe.series.prepared import load_panel
 from rnnpipe.series.table import Series
 from rnnpipe.series.windows import WindowedSeries
 
@@ -84,9 +84,9 @@ def test_what_is_planned_is_allowed_and_fits(
     values = np.stack([seasonal(steps, season, seed) for seed in range(columns)], axis=1)
     if horizon is not None and horizon > int(VALIDATION * steps) // 2:
         with pytest.raises(SourceError, match="at most"):
-            plan(values, STEPS[step], horizon)
+            plan([values], STEPS[step], horizon)
         return
-    found = plan(values, STEPS[step], horizon)
+    found = plan([values], STEPS[step], horizon)
     windows = {
         "train": TRAIN,
         "validation": VALIDATION,
@@ -110,8 +110,8 @@ def test_what_is_planned_is_allowed_and_fits(
 @pytest.mark.parametrize("step", ["h", "D", "B", "W", "MS", "QS"])
 def test_the_season_of_the_calendar_is_found_where_there_is_one(step: str) -> None:
     season = seasons_of(STEPS[step])[0]
-    assert plan(seasonal(60 * season, season)[:, None], STEPS[step]).season == season
-    assert plan(seasonal(60 * season, 1)[:, None], STEPS[step]).season == 1
+    assert plan([seasonal(60 * season, season)[:, None]], STEPS[step]).season == season
+    assert plan([seasonal(60 * season, 1)[:, None]], STEPS[step]).season == 1
 
 
 def test_a_week_is_taken_before_a_day_where_it_says_more() -> None:
@@ -119,7 +119,7 @@ def test_a_week_is_taken_before_a_day_where_it_says_more() -> None:
     weekday = hours // 24 % 7 < 5
     values = np.where(weekday, 10 * np.sin(2 * np.pi * hours / 24), 3.0)[:, None]
     assert list(clear_seasons(values, (24, 168))) == [24, 168]
-    assert plan(values, STEPS["h"]).season == 168
+    assert plan([values], STEPS["h"]).season == 168
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_init_writes_what_reads_the_file(
     assert isinstance(params, ForecastingParams)
     assert (params.windows.season, params.windows.horizons[0]) == expected
     prepare(Path("own.csv"), Path("series.parquet"), params)
-    series = load_series(Path("series.parquet"))
+    series = load_panel(Path("series.parquet")).parts[0]
     assert series.names == ("sales",)
     assert len(series) == 400
     assert main(["init", "own.csv", "--yes"]) == 0
@@ -193,7 +193,12 @@ REFUSED: dict[str, tuple[pd.DataFrame, list[str], str]] = {
     "too short": (table(30), [], "30 steps, expected 40 or more"),
     "too far ahead": (table(100), ["--steps", "50"], "at most 7"),
     "too long a season": (table(100), ["--season", "90"], "at most 17"),
-    "two series": (pd.concat([table(50), table(50)]), [], "the same time as the row before"),
+    "two series": (pd.concat([table(50), table(50)]), [], "no column tells the series apart"),
+    "told apart by two": (
+        pd.concat([table(50, shop=s, item=i) for s in "ab" for i in "xy"]),
+        [],
+        "(not 'shop', 'item')",
+    ),
     "no numbers": (table()[["day"]].assign(note="a"), [], "'a', expected a finite number"),
 }
 

@@ -13,7 +13,8 @@ from rnnpipe.problems.forecasting.linear_forecaster import (
     fit_linear_forecasters,
     seasonal_naive,
 )
-from rnnpipe.series.table import cut, divide, window_starts
+from rnnpipe.series.table import Series, cut, divide, window_starts
+from rnnpipe.series.windows import WindowedSeries
 
 
 @pytest.mark.parametrize("ridge", [1e-6, 0.1])
@@ -46,7 +47,10 @@ def test_each_horizon_has_the_map_that_is_best_on_validation(tmp_path):
         train=200, validation=100, test=100, look_back=8, horizons=[3, 10, 12], season=1
     )
     splits, ridges = divide(400, windows), [1e-6, 0.1, 10.0]
-    chosen = choose_linear_forecaster(values, splits, windows, ridges)
+    times = np.datetime64("2020-01-01", "us") + np.arange(400) * np.timedelta64(1, "h")
+    series = WindowedSeries.of(Series(times, values, ("a", "b"), "date"), windows)
+    values = series.values.astype(np.float64)
+    chosen = choose_linear_forecaster(series, ridges)
     begin = 0
     for horizon in windows.horizons:
         starts = {name: window_starts(splits[name], 8, horizon) for name in splits}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError
 from rnnpipe.series.calendar import usual_step
-from rnnpipe.series.reading import content_digest, load_series, read_series, write_series
+from rnnpipe.series.prepared import content_digest, load_panel, write_panel
+from rnnpipe.series.reading import read_series
 from rnnpipe.series.table import (
     SPLITS,
     Scaler,
@@ -124,8 +125,8 @@ def test_a_table_without_rows_or_with_two_columns_of_one_name_is_refused(tmp_pat
 def test_the_prepared_table_is_the_same_whatever_it_was_read_from(tmp_path):
     both = [read_series(write(table(), tmp_path / name), "date") for name in ("a.csv", "b.parquet")]
     for series in both:
-        write_series(series, tmp_path / "series.parquet")
-        loaded = load_series(tmp_path / "series.parquet")
+        write_panel(series, tmp_path / "series.parquet")
+        loaded = load_panel(tmp_path / "series.parquet").parts[0]
         np.testing.assert_array_equal(loaded.times, series.times)
         np.testing.assert_array_equal(loaded.values, series.values)
         assert (loaded.names, loaded.time_name) == (series.names, "date")

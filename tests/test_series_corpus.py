@@ -1,6 +1,5 @@
 """The generated series: the same for the same seed, regular, and worth a network."""
 
-import numpy as np
 import pytest
 
 from rnnpipe.config.series import Windows
@@ -10,7 +9,8 @@ from rnnpipe.problems.forecasting.generated import NAMES, write_series_corpus
 from rnnpipe.problems.forecasting.linear_forecaster import choose_linear_forecaster, seasonal_naive
 from rnnpipe.problems.forecasting.metrics import forecast_metrics
 from rnnpipe.problems.forecasting.params import SeriesValidate
-from rnnpipe.series.reading import read_series, write_series
+from rnnpipe.series.prepared import write_panel
+from rnnpipe.series.reading import read_series
 from rnnpipe.series.table import require_regular
 from rnnpipe.series.windows import WindowedSeries
 from rnnpipe.storage.files import sha256_file
@@ -29,7 +29,7 @@ def test_it_is_regular_and_nothing_in_it_is_odd(tmp_path):
     series = read_series(tmp_path / "series.csv", "date")
     assert (len(series), series.names) == (3_000, NAMES)
     require_regular(series, "series.csv")
-    write_series(series, tmp_path / "series.parquet")
+    write_panel(series, tmp_path / "series.parquet")
     facts = series_facts(tmp_path / "series.parquet", SeriesValidate())
     assert facts.drop(columns=["id", "is_step"]).to_numpy().sum() == 0
 
@@ -38,9 +38,7 @@ def test_who_learns_beats_who_repeats(tmp_path):
     write_series_corpus(tmp_path / "series.csv")
     windows = Windows(train=0.6, validation=0.2, test=0.2, look_back=72, horizons=[24])
     series = WindowedSeries.of(read_series(tmp_path / "series.csv", "date"), windows)
-    linear = choose_linear_forecaster(
-        series.values.astype(np.float64), series.splits, windows, [1e-3]
-    ).model
+    linear = choose_linear_forecaster(series, [1e-3]).model
     learnt = forecast_metrics(linear.predict, series, "validation").mse[0]
     repeated = forecast_metrics(lambda past: seasonal_naive(past, 24, 24), series, "validation")
     assert learnt < 0.7 * repeated.mse[0]

@@ -16,7 +16,8 @@ from rnnpipe.problems.forecasting.files import REPORTS, SERIES
 from rnnpipe.problems.forecasting.params import ForecastingParams, SeriesValidate
 from rnnpipe.problems.forecasting.stages import windows as stage_windows
 from rnnpipe.series.form import Form
-from rnnpipe.series.reading import Choices, load_series, read_series, write_series
+from rnnpipe.series.prepared import load_panel, write_panel
+from rnnpipe.series.reading import Choices, read_series
 from rnnpipe.series.table import require_regular
 from rnnpipe.series.windows import WindowedSeries
 from rnnpipe.storage.files import read_json
@@ -258,8 +259,8 @@ def test_what_was_found_goes_along_with_the_series_and_its_windows(tmp_path):
     months = written(pd.date_range("2010-01-01", periods=60, freq="MS"), "%Y-%m")
     path = save(tmp_path, pd.DataFrame({"date": months[::-1], "load": np.arange(60.0)}))
     series = read_series(path, "date")
-    write_series(series, tmp_path / "series.parquet")
-    loaded = load_series(tmp_path / "series.parquet")
+    write_panel(series, tmp_path / "series.parquet")
+    loaded = load_panel(tmp_path / "series.parquet").parts[0]
     assert (loaded.form, loaded.step) == (series.form, series.step)
     require_regular(loaded, "it")
     windows = Windows(train=0.6, validation=0.2, test=0.2, look_back=6, horizons=[3], season=3)
@@ -279,7 +280,7 @@ def test_months_are_regular_to_validation_and_a_step_that_was_said_decides_what_
 
     def gaps(table: pd.DataFrame, step: str = "auto") -> int:
         series = read_series(save(tmp_path, table), "date", choices=Choices(step=step))
-        write_series(series, tmp_path / "series.parquet")
+        write_panel(series, tmp_path / "series.parquet")
         facts = series_facts(tmp_path / "series.parquet", SeriesValidate())
         assert not facts[["is_backward", "is_repeated"]].to_numpy().any()
         return int((facts["is_gap"] | facts["is_short"]).sum())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError
-from rnnpipe.series.table import Scaler, Series
+from rnnpipe.series.table import Scaler, Series, divide
 from rnnpipe.series.windows import WindowedSeries, draw_windows, fit_scaler, latest_window
 
 WINDOWS = Windows(train=60, validation=20, test=20, look_back=10, horizons=[2, 8], season=5)
@@ -29,8 +29,8 @@ def test_it_is_scaled_by_train_alone_and_comes_back_from_its_folder(tmp_path):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(windowed, name))
     for name in ("names", "splits", "look_back", "horizons", "horizon"):
         assert getattr(loaded, name) == getattr(windowed, name)
-    np.testing.assert_array_equal(loaded.scaler.mean, windowed.scaler.mean)
-    np.testing.assert_array_equal(loaded.scaler.deviation, windowed.scaler.deviation)
+    np.testing.assert_array_equal(loaded.scalers[0].mean, windowed.scalers[0].mean)
+    np.testing.assert_array_equal(loaded.scalers[0].deviation, windowed.scalers[0].deviation)
 
 
 def test_what_comes_after_train_does_not_change_the_scaling():
@@ -56,21 +56,20 @@ def test_a_column_that_stands_still_in_train_outweighs_no_other(seed, noise, lev
     values = given.values.copy()
     values[:60, 0] = level + noise * span * random.normal(size=60)
     values[60:, 0] = level + span * random.normal(3, 1, 40)
-    splits = WindowedSeries.of(given, WINDOWS).splits
-    scaler, still = fit_scaler(values, splits)
+    scaler = fit_scaler(values, divide(100, WINDOWS))
     scaled = scaler.scale(values)
     assert np.abs(scaled).max() <= 100
     assert np.abs(scaled - scaled[:60].mean(axis=0)).max() <= 100
     if noise < 0.01 or span > 1e-9 * abs(level):
-        assert still.tolist() == [noise < 0.01, False]
+        assert scaler.still.tolist() == [noise < 0.01, False]
     # Whatever comes after train, a column that moves in it is scaled by it alone.
     assert scaler.deviation[1] == Scaler.fit(values[:60]).deviation[1]
 
 
 def test_a_column_that_stands_still_throughout_is_left_as_it_is():
     values = np.full((100, 1), 0.1)
-    scaler, still = fit_scaler(values, WindowedSeries.of(series(), WINDOWS).splits)
-    assert still.all()
+    scaler = fit_scaler(values, divide(100, WINDOWS))
+    assert scaler.still.all()
     np.testing.assert_array_equal(scaler.deviation, [1.0])
 
 
@@ -86,7 +85,7 @@ def test_targets_of_another_split_are_nan(split):
     assert np.isfinite(future[:, :2]).all()
     np.testing.assert_array_equal(
         np.isfinite(future[..., 0]),
-        starts[:, None] + np.arange(8) < windowed.splits[split].stop,
+        starts[:, None] + np.arange(8) < windowed.splits[split][0].stop,
     )
 
 
@@ -119,9 +118,9 @@ def test_the_latest_window_takes_the_models_columns_in_its_order():
         "date",
     )
     np.testing.assert_array_equal(
-        latest_window(more, windowed.names, windowed.scaler, 10)[0], windowed.values[-10:]
+        latest_window(more, windowed.names, windowed.scalers[0], 10)[0], windowed.values[-10:]
     )
     with pytest.raises(SourceError, match="wind is missing"):
-        latest_window(more, ("load", "wind"), windowed.scaler, 10)
+        latest_window(more, ("load", "wind"), windowed.scalers[0], 10)
     with pytest.raises(SourceError, match="has 100 steps, the model reads the last 101"):
-        latest_window(more, windowed.names, windowed.scaler, 101)
+        latest_window(more, windowed.names, windowed.scalers[0], 101)

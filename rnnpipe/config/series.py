@@ -21,9 +21,10 @@ STEP_PATTERN = (
 class Windows(Section):
     """How a series is divided in time and cut into windows of a past and a future."""
 
-    train: int | float = knob(
+    train: int | float | None = knob(
         8640,
-        "steps to learn from, the first ones: a share of the series below 1, else their number",
+        "steps to learn from, the first ones: a share of the series below 1, else their number; null: all"
+        " before those of validation and test, which are then the last ones",
         "the scaling is taken from them alone; ETTh1: 12 months of 30 days",
         gt=0,
     )
@@ -65,13 +66,11 @@ class Windows(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Windows":
-        shares = [part for part in (self.train, self.validation, self.test) if part < 1]
+        parts = [part for part in (self.train, self.validation, self.test) if part is not None]
+        shares = [part for part in parts if part < 1]
         if sum(shares) > 1 + 1e-9:
             raise ValueError(f"the shares train, validation and test are {shares}: more than 1")
-        if any(
-            not math.isfinite(part) or (part >= 1 and part != int(part))
-            for part in (self.train, self.validation, self.test)
-        ):
+        if any(not math.isfinite(part) or (part >= 1 and part != int(part)) for part in parts):
             raise ValueError("train, validation and test: a number of steps is whole")
         if self.season > self.look_back:
             raise ValueError(

@@ -1,15 +1,12 @@
-"""From a file to a series: a person's own table, and the one that ``prepare`` makes of it."""
+"""From a file to series: a person's own table, or the one that ``prepare`` made of it."""
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -19,12 +16,12 @@ from rnnpipe.series.form import Form
 from rnnpipe.series.holes import put_in_steps
 from rnnpipe.series.numbers import PLAIN as PLAIN_MARKS
 from rnnpipe.series.numbers import find_marks, is_missing, is_numeric, plain
+from rnnpipe.series.panel import Panel, lengths_of
+from rnnpipe.series.rows import Rows
 from rnnpipe.series.table import Series
 from rnnpipe.series.times import EXPECTED, TimeColumn, order_of, parse_times
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
-from rnnpipe.storage.files import atomic_file
 from rnnpipe.storage.guess import own_format
-from rnnpipe.storage.reading import reading
 from rnnpipe.storage.table_checks import check_columns, place_of
 from rnnpipe.storage.tables import column_names, kind_of, read_batches, readable_columns
 
@@ -48,6 +45,7 @@ class Choices:
         step: as :func:`rnnpipe.series.calendar.parse_step` reads it; auto: found.
         decimal: mark before a fraction; auto: found.
         thousands: mark within a whole number, or ``none``; auto: found.
+        series_column: what tells several series apart; empty: there is one.
         likely: the form of tables like this one, which decides where several readings fit.
         advice: what to do where one of the targets is missing.
     """
@@ -57,6 +55,7 @@ class Choices:
     step: str = "auto"
     decimal: str = "auto"
     thousands: str = "auto"
+    series_column: str = ""
     likely: Form | None = None
     advice: str = "Name the columns to forecast by prepare.targets in the pipeline's params.yaml."
 
@@ -64,28 +63,38 @@ class Choices:
 def read_series(
     table: Path, time_column: str, csv_format: CsvFormat = PLAIN, choices: Choices | None = None
 ) -> Series:
-    """Read a table with a column of times and columns of numbers.
+    """Read a table of one series, as :func:`read_panel` does."""
+    (series,) = read_panel(table, time_column, csv_format, choices).parts
+    return series
 
-    Rows are put in the order of time, with one for each step that is left out. Whether the times follow one another regularly is the business
-    of :func:`rnnpipe.series.table.require_regular` and of the validation. What else was made of the
+
+def read_panel(
+    table: Path, time_column: str, csv_format: CsvFormat = PLAIN, choices: Choices | None = None
+) -> Panel:
+    """Read a table with a column of times and columns of numbers, of one series or of several.
+
+    Rows are put in the order of the series, by their ids, and of time, with one for each step that is
+    left out. Whether the times follow one another regularly is the business of
+    :func:`rnnpipe.series.panel.require_regular_steps` and of the validation. What else was made of the
     file is said in the notes of the series' form.
 
     Raises:
         SourceError: there is no such column, or no numbers beside it; a cell is no time, or neither
-            empty nor a finite number: the message names line and column; the times or numbers have
-            two readings; there are no rows.
+            empty nor a finite number, or an id is missing: the message names line and column; the
+            times or numbers have two readings; there are no rows.
     """
     choices = choices or Choices()
     found = column_names(table, csv_format)
     check_columns(table, found, {name: name for name in choices.targets}, choices.advice)
-    asked = [name for name in choices.targets or found if name != time_column]
+    roles = {time_column, choices.series_column} if choices.series_column else {time_column}
+    asked = [name for name in choices.targets or found if name not in roles]
     asked = list(dict.fromkeys(asked))
     left_out: dict[str, str] = {}
     if not choices.targets and kind_of(table) != ".csv":
         readable = set(readable_columns(table))
         left_out = {n: "no numbers" for n in asked if found.count(n) == 1 and n not in readable}
         asked = [name for name in asked if name not in left_out]
-    columns = _columns(table, time_column, asked, csv_format)
+    columns = _columns(table, time_column, choices.series_column, asked, csv_format)
     if not asked and not left_out:
         raise SourceError(
             f"{shown(table)} has only the column {quoted(time_column)}: expected numbers beside it"
@@ -102,15 +111,19 @@ def read_series(
     times = _times(table, time_column, columns[""], choices)
     marks = _marks(table, {name: columns[f"={name}"] for name in asked}, csv_format, choices)
     parts = [_numbers(table, name, columns[f"={name}"], marks) for name in asked]
-    return _series(times, np.stack(parts, axis=1), asked, time_column, choices, marks, left_out)
+    series = Rows(times, np.stack(parts, axis=1), tuple(asked), time_column)
+    if choices.series_column:
+        series = series.told_apart(*_ids(table, choices.series_column, columns["#"]))
+    return _panel(series, choices, marks, left_out)
 
 
 def _columns(
-    table: Path, time_column: str, names: list[str], csv_format: CsvFormat
+    table: Path, time_column: str, series_column: str, names: list[str], csv_format: CsvFormat
 ) -> dict[str, pa.ChunkedArray]:
     """Read columns by their roles; texts without spaces around."""
     # The time comes first under a role of its own: a column of numbers may have any name.
-    asked = {"": time_column} | {f"={name}": name for name in names}
+    asked = {"": time_column} | ({"#": series_column} if series_column else {})
+    asked |= {f"={name}": name for name in names}
     parts: dict[str, list[pa.Array]] = {role: [] for role in asked}
     for batch in read_batches(table, asked, advice=_ADVICE, times=True, csv_format=csv_format):
         for role, column in batch.items():
@@ -238,25 +251,36 @@ def _numbers(
     return numbers
 
 
-def _series(
-    times: TimeColumn,
-    values: NDArray[np.float64],
-    names: list[str],
-    time_column: str,
-    choices: Choices,
-    marks: tuple[str, str],
-    left_out: dict[str, str],
-) -> Series:
-    """Put rows in the order of time, count their steps, and say what was made of the file."""
-    notes, moved = list(times.notes), False
-    utc = times.utc
-    if (np.diff(utc) < np.timedelta64(0)).any():
-        order = np.argsort(utc, kind="stable")
-        newest_first = (np.diff(utc) < np.timedelta64(0)).all()
-        times, values = times.sorted_by(order), values[order]
-        found = "rows came newest first" if newest_first else "rows were not in the order of time"
-        notes.append(f"{found}: they are sorted")
-        moved = True
+def _ids(
+    table: Path, name: str, column: pa.ChunkedArray
+) -> tuple[NDArray[np.int64], tuple[str, ...], str]:
+    """Of each row the place of its series among the ids, these in their order, and the column's name."""
+    cells = column.combine_chunks()
+    if pa.types.is_floating(cells.type):
+        cells = _converted(table, name, cells, pa.int64(), "a text or a whole number")
+    texts = cells if pa.types.is_large_string(cells.type) else cells.cast(pa.large_string())
+    empty = pc.fill_null(pc.equal(texts, ""), True)
+    if (row := pc.index(empty, True).as_py()) >= 0:
+        raise SourceError(
+            f"{shown(table)}, {place_of(table, row, [name])}, column {quoted(name)}: found nothing,"
+            " expected what tells the series apart"
+        )
+    encoded = texts.dictionary_encode()
+    found: list[str] = encoded.dictionary.to_pylist()
+    numbers = all(text.isdigit() and len(text) < 19 for text in found)
+    order = sorted(range(len(found)), key=lambda at: (int(found[at]) if numbers else 0, found[at]))
+    place = np.empty(len(found), np.int64)
+    place[order] = np.arange(len(found))
+    codes = place[encoded.indices.to_numpy(zero_copy_only=False)]
+    return codes, tuple(found[at] for at in order), name
+
+
+def _panel(rows: Rows, choices: Choices, marks: tuple[str, str], left_out: dict[str, str]) -> Panel:
+    """Put rows in order, count their steps, and say what was made of the file."""
+    notes = list(rows.times.notes)
+    rows, sorting = rows.in_order()
+    if sorting:
+        notes.append(sorting)
     if left_out:
         told = ", ".join(
             f"{quoted(name) if name else 'the first, nameless one'} ({why})"
@@ -266,30 +290,35 @@ def _series(
     if marks != PLAIN_MARKS:
         within = f", {marks[1]!r} within thousands" if marks[1] else ""
         notes.append(f"numbers are read with {marks[0]!r} before the fraction{within}")
+    times = rows.times
     moments, step = _counted(times, choices.step)
-    lacking = int(np.isnan(values).sum())
-    there = len(moments)
-    moments, values = put_in_steps(moments, values, step)
-    if lacking or len(moments) > there:
-        moved |= len(moments) > there
+    whole = [put_in_steps(moments[part], rows.values[part], step) for part in rows.slices()]
+    lacking = int(np.isnan(rows.values).sum())
+    added = sum(len(part) for part, _ in whole) - len(moments)
+    if lacking or added:
         notes.append(
-            f"steps that are left out: {len(moments) - there:,}; missing values: {lacking:,}; both are"
-            " neither learnt from nor judged, and filled where the network reads (windows.fill)"
+            f"steps that are left out: {added:,}; missing values: {lacking:,}; both are neither learnt"
+            " from nor judged, and filled where the network reads (windows.fill)"
         )
     zone = times.zones if isinstance(times.zones, str) else times.zones[-1]
     if not isinstance(times.zones, str) and len(set(times.zones)) > 1:
         notes.append(f"the offset from UTC changes; forecasts carry the last one, {zone.strip()}")
-    text = str(step)
+    text, usual = str(step), str(clock_step(whole[0][0]))
     form = Form(
         time_format=times.time_format,
         zone=zone,
-        step=text if zone or text != str(clock_step(moments)) else "",
+        step=text if zone or rows.id_name or text != usual else "",
         decimal=marks[0],
         thousands=marks[1],
-        moved=moved,
+        moved=bool(sorting or added or rows.id_name),
         notes=tuple(note[:2000] for note in notes),
     )
-    return Series(moments, values, tuple(names), time_column, form)
+    parts = tuple(Series(*part, rows.names, rows.time_name, form) for part in whole)
+    panel = Panel(rows.ids, parts, rows.id_name)
+    if not panel.id_name:
+        return panel
+    counted = (*form.notes, f"{lengths_of(panel)}, told apart by {quoted(panel.id_name)}")
+    return panel.with_form(form.model_copy(update={"notes": counted}))
 
 
 def _counted(times: TimeColumn, asked: str) -> tuple[Times, Step]:
@@ -356,56 +385,3 @@ def _cast(column: pa.Array, kind: pa.DataType, holes: bool = False) -> pa.Array 
     ):
         return None
     return parsed
-
-
-def write_series(series: Series, path: Path) -> None:
-    """Write the prepared table: the time first, then the columns in their order.
-
-    Its metadata hold ``content_digest``, the same for the same times and numbers however the
-    source wrote them, and ``form``, where that is not the standard one.
-    """
-    arrays = [pa.array(series.times, _TIME), *map(pa.array, series.values.T.copy())]
-    table = pa.table(arrays, names=[series.time_name, *series.names])
-    metadata = {"content_digest": content_digest(series)}
-    if kept := series.form.kept():
-        metadata["form"] = json.dumps(kept, sort_keys=True)
-    with atomic_file(path) as partial:
-        pq.write_table(table.replace_schema_metadata(metadata), partial)
-
-
-def load_series(path: Path) -> Series:
-    """Read the table that :func:`write_series` wrote.
-
-    Raises:
-        SourceError: the file is missing or no such table.
-    """
-    names = column_names(path)
-    if not names:
-        raise SourceError(f"{path} has no columns: run `dvc repro pipelines/forecasting/dvc.yaml`")
-    series = read_series(path, names[0], choices=Choices(names[1:]))
-    with reading(path):
-        metadata = pq.read_schema(path).metadata or {} if kind_of(path) == ".parquet" else {}
-    return replace(series, form=form_in(metadata, path))
-
-
-def form_in(metadata: dict[bytes, bytes], path: Path) -> Form:
-    """Return the form that stands in the metadata of a prepared table.
-
-    Raises:
-        SourceError: it makes no sense.
-    """
-    try:
-        return Form.model_validate_json(metadata.get(b"form", b"{}"))
-    except ValidationError:
-        raise SourceError(
-            f"{path} says nothing sensible of how its times are written: run"
-            " `dvc repro pipelines/forecasting/dvc.yaml`"
-        ) from None
-
-
-def content_digest(series: Series) -> str:
-    """SHA-256 over names, times and numbers of a series, in hex."""
-    digest = hashlib.sha256("\0".join([series.time_name, *series.names]).encode())
-    digest.update(np.ascontiguousarray(series.times.astype("<M8[us]")).tobytes())
-    digest.update(np.ascontiguousarray(series.values.astype("<f8")).tobytes())
-    return digest.hexdigest()

@@ -6,7 +6,7 @@ targets lie in one split, its look-back may reach into the one before.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -93,10 +93,14 @@ def require_regular(series: Series, origin: str) -> None:
 
 @dataclass(frozen=True)
 class Scaler:
-    """Mean and standard deviation of each column, ``float64[columns]``, of train alone."""
+    """Mean and standard deviation of each column, ``float64[columns]``, of train alone.
+
+    ``still`` says which columns stand still there, ``bool[columns]``, where somebody has looked.
+    """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+    still: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     @classmethod
     def fit(cls, values: NDArray[np.float64]) -> "Scaler":
@@ -132,11 +136,17 @@ def divide(steps: int, windows: Windows) -> dict[str, range]:
         SourceError: the series is shorter than its splits, or a split too short for one window.
     """
     horizon = windows.horizons[-1]
+    lengths = {
+        name: part * steps if part is not None and part < 1 else part
+        for name, part in ((name, getattr(windows, name)) for name in SPLITS)
+    }
+    if lengths["train"] is None:
+        rest = steps - lengths["validation"] - lengths["test"]
+        lengths["train"] = max(0.0, rest)
     # Bounds are rounded, not lengths: shares that sum to 1 give away the whole series.
     splits, end = {}, 0.0
     for name in SPLITS:
-        part = getattr(windows, name)
-        start, end = end, end + (part * steps if part < 1 else part)
+        start, end = end, end + lengths[name]
         splits[name] = range(round(start), round(end))
     if (needed := splits["test"].stop) > steps:
         raise SourceError(
@@ -158,26 +168,17 @@ def _lengths(splits: Mapping[str, range]) -> str:
     return ", ".join(f"{name} {len(split):,}" for name, split in splits.items())
 
 
-def window_starts(split: range, look_back: int, horizon: int) -> NDArray[np.int64]:
+def window_starts(split: range, look_back: int, horizon: int, begin: int = 0) -> NDArray[np.int64]:
     """Return the first target step of every window with this many targets, all in one split.
 
     The look-back may reach into the split before, whose values are known by then; never before
-    the first step of the series.
+    ``begin``, the first step of the series.
 
     Returns:
         ``int64[windows]``, rising.
-
-    Raises:
-        SourceError: no window fits.
     """
-    first = max(split.start, look_back)
-    starts = np.arange(first, split.stop - horizon + 1, dtype=np.int64)
-    if not len(starts):
-        raise SourceError(
-            f"a split of {len(split):,} steps holds no window of {look_back} steps and"
-            f" {horizon} to come: lengthen it, or shorten look_back or horizon"
-        )
-    return starts
+    first = max(split.start, begin + look_back)
+    return np.arange(first, split.stop - horizon + 1, dtype=np.int64)
 
 
 def cut(
@@ -185,7 +186,7 @@ def cut(
     starts: NDArray[np.int64],
     look_back: int,
     horizon: int,
-    stop: int | None = None,
+    stop: int | NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Cut windows out of a series.
 
@@ -198,8 +199,9 @@ def cut(
         starts: ``int64[batch]``, first target step of each.
         look_back: steps before it.
         horizon: steps from it on.
-        stop: first step that belongs to the split no more: targets from it on are NaN (``values``
-            must be floats then), so that nothing is learnt from, or judged by, another split.
+        stop: first step that belongs to the split no more, one for all windows or ``int64[batch]``:
+            targets from it on are NaN (``values`` must be floats then), so that nothing is learnt from,
+            or judged by, another split.
 
     Returns:
         ``[batch, look_back, columns]`` and ``[batch, horizon, columns]``.
@@ -209,5 +211,5 @@ def cut(
     if stop is None:
         return past, values[steps]
     future = values[np.minimum(steps, len(values) - 1)]
-    future[steps >= stop] = np.nan
+    future[steps >= np.reshape(stop, (-1, 1))] = np.nan
     return past, future

@@ -171,7 +171,7 @@ def _one_of(
             return reading
     odd = []
     for reading in distinct:
-        times = np.sort(reading.column.utc)
+        times = np.unique(reading.column.utc)  # of several series each has its own
         odd.append(odd_steps(times, find_step(times)) if len(times) > 2 else 0)
     regular = [reading for reading, count in zip(distinct, odd, strict=True) if count == min(odd)]
     others = [count for count in odd if count > min(odd)]

@@ -1,8 +1,9 @@
-"""A series ready to be learnt from: scaled, divided in time, cut into windows when asked.
+"""Series ready to be learnt from: scaled, divided in time, cut into windows when asked.
 
 In a folder: ``values.npy`` (``float32[n, columns]``, scaled), ``times.npy`` (``int64[n]``,
 microseconds since 1970) and ``series.json`` (names, splits, scaling, look-back, horizons, and the
-form of the file's times, where it is not the standard one). Windows
+form of the file's times, where it is not the standard one); of many series also ``scaling.npy``
+(``float64[2, series, columns]``, means and deviations). Windows
 overlap and would be a thousand times as large, so they are cut from it batch by batch.
 
 Where a value is missing, ``values.npy`` holds NaN: that is what is learnt from and judged. What is
@@ -23,7 +24,8 @@ from rnnpipe.config.series import Windows
 from rnnpipe.errors import SourceError, quoted
 from rnnpipe.series.form import STANDARD, Form
 from rnnpipe.series.holes import Fill, filled
-from rnnpipe.series.table import Scaler, Series, cut, divide, span_of, window_starts
+from rnnpipe.series.panel import Panel, divide_each
+from rnnpipe.series.table import Scaler, Series, cut, span_of, window_starts
 from rnnpipe.storage.files import atomic_directory, read_json, write_json
 
 # A column stands still in train where it moves by no more than this share of what it moves by in
@@ -35,131 +37,201 @@ Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class WindowedSeries:
-    """A scaled series and all that is needed to cut it.
+    """Scaled series and all that is needed to cut them.
+
+    Rows are counted through all series, which stand one after the other.
 
     Attributes:
-        values: ``float32[n, columns]``, each column with mean 0 and deviation 1 in train, but for
-            those that stand still there; see :func:`fit_scaler`. NaN where none is known.
+        values: ``float32[n, columns]``, each column with mean 0 and deviation 1 in its series' train, but
+            for those that stand still there; see :func:`fit_scaler`. NaN where none is known.
         times: ``datetime64[us][n]``.
         names: of the columns.
-        splits: steps of ``train``, ``validation`` and ``test``.
-        scaler: back to the columns' own units.
+        splits: rows of ``train``, ``validation`` and ``test``, of each series; empty where it is left out.
+        scalers: of each series, back to its columns' own units.
         look_back: steps of a past.
         horizons: steps ahead that are judged, rising.
         form: how the file that it came from writes its times.
         fill: what a network reads where no value is known.
         season: steps of a season, for that.
+        ids: what tells the series apart; ``("",)`` of one alone.
+        id_name: of the column that held them; empty of one alone.
     """
 
     values: NDArray[np.float32]
     times: NDArray[np.datetime64]
     names: tuple[str, ...]
-    splits: Mapping[str, range]
-    scaler: Scaler
+    splits: Mapping[str, tuple[range, ...]]
+    scalers: tuple[Scaler, ...]
     look_back: int
     horizons: tuple[int, ...]
     form: Form = STANDARD
     fill: Fill = "last"
     season: int = 1
+    ids: tuple[str, ...] = ("",)
+    id_name: str = ""
 
     @classmethod
-    def of(cls, series: Series, windows: Windows, scaler: Scaler | None = None) -> "WindowedSeries":
-        """Divide a series and scale it by its train split.
+    def of(cls, panel: Panel | Series, windows: Windows) -> "WindowedSeries":
+        """Divide series and scale each by its train split.
 
         Args:
-            series: regular.
+            panel: regular series, or one.
             windows: splits, look-back, horizons, and what fills holes.
-            scaler: of its train split, where :func:`fit_scaler` has given it before.
 
         Raises:
-            SourceError: it is too short, or a column has no value to learn from.
+            SourceError: they are too short, or a column has no value to learn from.
         """
-        splits = divide(len(series), windows)
-        if scaler is None:
-            scaler, _ = fit_scaler(series.values, splits, series.names)
+        if isinstance(panel, Series):
+            panel = Panel.of(panel)
+        splits, _ = divide_each(panel, windows)
+        scalers, values, begin = [], [], 0
+        for number, part in enumerate(panel.parts):
+            own = {
+                name: range(of[number].start - begin, of[number].stop - begin)
+                for name, of in splits.items()
+            }
+            scaler = _scaler_of_left_out(part) if not own["train"] else None
+            scalers.append(scaler or fit_scaler(part.values, own, part.names))
+            values.append(scalers[-1].scale(part.values).astype(np.float32))
+            begin += len(part)
         return cls(
-            scaler.scale(series.values).astype(np.float32),
-            series.times,
-            series.names,
+            np.concatenate(values),
+            np.concatenate([part.times for part in panel.parts]),
+            panel.names,
             splits,
-            scaler,
+            tuple(scalers),
             windows.look_back,
             tuple(windows.horizons),
-            series.form,
+            panel.form,
             windows.fill,
             windows.season,
+            panel.ids,
+            panel.id_name,
         )
-
-    @cached_property
-    def inputs(self) -> NDArray[np.float32]:
-        """The values that a network reads, ``float32[n, columns]``, holes filled."""
-        zero = -self.scaler.mean / self.scaler.deviation
-        return np.asarray(filled(self.values, self.fill, self.season, zero), np.float32)
-
-    @cached_property
-    def holes(self) -> bool:
-        """Whether a value is missing."""
-        return bool(np.isnan(self.values).any())
 
     @property
     def horizon(self) -> int:
         """Steps of a future: the last of the horizons."""
         return self.horizons[-1]
 
-    def starts(self, split: str) -> NDArray[np.int64]:
-        """Return the first target step of every window of a split, ``int64[windows]``, rising.
+    @cached_property
+    def begins(self) -> NDArray[np.int64]:
+        """The first row of each series, ``int64[series]``."""
+        return np.array([split.start for split in self.splits["train"]], np.int64)
 
-        In each at least the shortest horizon's targets lie in the split, and one of them is known.
+    @cached_property
+    def inputs(self) -> NDArray[np.float32]:
+        """The values that a network reads, ``float32[n, columns]``, holes filled."""
+        if not self.holes:
+            return self.values
+        found = self.values.copy()
+        bounds = [*self.begins.tolist(), len(found)]
+        for scaler, begin, end in zip(self.scalers, bounds, bounds[1:], strict=False):
+            zero = -scaler.mean / scaler.deviation
+            found[begin:end] = filled(found[begin:end], self.fill, self.season, zero)
+        return found
+
+    @cached_property
+    def holes(self) -> bool:
+        """Whether a value is missing."""
+        return bool(np.isnan(self.values).any())
+
+    def starts(self, split: str, horizon: int | None = None) -> NDArray[np.int64]:
+        """Return the first target row of every window of a split, ``int64[windows]``, rising.
+
+        In each at least the shortest horizon's targets, or so many as are said, lie in the split, and
+        one of them is known.
 
         Raises:
             SourceError: there is no such window.
         """
-        starts = window_starts(self.splits[split], self.look_back, self.horizons[0])
-        if not self.holes:
-            return starts
-        known = np.isfinite(self.values).any(axis=1)
-        before = np.concatenate([[0], np.cumsum(known)])
-        starts = starts[before[starts + self.horizons[0]] > before[starts]]
+        horizon = horizon or self.horizons[0]
+        found = [
+            window_starts(own, self.look_back, horizon, begin)
+            for own, begin in zip(self.splits[split], self.begins.tolist(), strict=True)
+        ]
+        starts = np.concatenate(found)
+        if not len(starts):
+            steps = sum(map(len, self.splits[split]))
+            raise SourceError(
+                f"a split of {steps:,} steps holds no window of {self.look_back} steps and {horizon}"
+                " to come: lengthen it, or shorten look_back or horizon"
+            )
+        if self.holes:
+            known = np.isfinite(self.values).any(axis=1)
+            before = np.concatenate([[0], np.cumsum(known)])
+            starts = starts[before[starts + horizon] > before[starts]]
         if not len(starts):
             raise SourceError(
-                f"no value is known of the split {split}: fill the series, or divide it"
-                " otherwise (windows.train)"
+                f"no value is known of the split {split}: fill the series, or divide it otherwise"
+                " (windows.train)"
             )
         return starts
+
+    def series_of(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return which series each window is of, ``int64[windows]``."""
+        return np.searchsorted(self.begins, starts, side="right") - 1
+
+    def stops(self, split: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first row that belongs to a window's split no more, ``int64[windows]``."""
+        ends = np.array([own.stop for own in self.splits[split]], np.int64)
+        return np.asarray(ends[self.series_of(starts)])
+
+    def scaler(self, starts: NDArray[np.int64]) -> Scaler:
+        """Return the scaling of windows, ``float64[windows, 1, columns]`` each."""
+        number = self.series_of(starts)
+        means, deviations = self._scalings
+        return Scaler(means[number][:, None], deviations[number][:, None])
+
+    @cached_property
+    def _scalings(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return (
+            np.stack([scaler.mean for scaler in self.scalers]),
+            np.stack([scaler.deviation for scaler in self.scalers]),
+        )
 
     def batch(self, split: str, starts: NDArray[np.int64]) -> Batch:
         """Cut windows of a split.
 
         Args:
             split: targets beyond it are NaN, and so are missing ones.
-            starts: ``int64[batch]``, first target step of each.
+            starts: ``int64[batch]``, first target row of each.
 
         Returns:
             ``float32[batch, look_back, columns]`` and ``float32[batch, horizon, columns]``.
         """
-        stop = self.splits[split].stop
-        past, future = cut(self.inputs, starts, self.look_back, self.horizon, stop=stop)
+        stops = self.stops(split, starts)
+        past, future = cut(self.inputs, starts, self.look_back, self.horizon, stop=stops)
         if self.holes:
-            _, future = cut(self.values, starts, self.look_back, self.horizon, stop=stop)
+            _, future = cut(self.values, starts, self.look_back, self.horizon, stop=stops)
         return past, future
 
     def save(self, folder: Path) -> None:
         """Write the folder, whole or not at all."""
         kept = self.form.kept()
+        one = not self.id_name
+        facts: dict[str, Any] = {
+            "columns": list(self.names),
+            "splits": {
+                name: [[own.start, own.stop] for own in split]
+                for name, split in self.splits.items()
+            },
+            "look_back": self.look_back,
+            "horizons": list(self.horizons),
+        }
+        if one:
+            facts["splits"] = {name: split[0] for name, split in facts["splits"].items()}
+            facts["scaling"] = scaling_of(self.names, self.scalers[0])
+        else:
+            facts |= {"ids": list(self.ids), "id_name": self.id_name}
         with atomic_directory(folder) as partial:
             np.save(partial / "values.npy", self.values)
             np.save(partial / "times.npy", self.times.astype("datetime64[us]").astype(np.int64))
+            if not one:
+                np.save(partial / "scaling.npy", np.stack(self._scalings))
             write_json(
                 partial / "series.json",
-                {
-                    "columns": list(self.names),
-                    "splits": {
-                        name: [split.start, split.stop] for name, split in self.splits.items()
-                    },
-                    "look_back": self.look_back,
-                    "horizons": list(self.horizons),
-                    "scaling": scaling_of(self.names, self.scaler),
-                }
+                facts
                 | ({"form": kept} if kept else {})
                 | ({"fill": self.fill, "season": self.season} if self.holes else {}),
             )
@@ -174,17 +246,26 @@ class WindowedSeries:
         try:
             facts = read_json(Path(folder) / "series.json")
             names = tuple(facts["columns"])
+            splits = facts["splits"]
+            if id_name := facts.get("id_name", ""):
+                means, deviations = np.load(Path(folder) / "scaling.npy", allow_pickle=False)
+                scalers = tuple(map(Scaler, means, deviations))
+            else:
+                splits = {name: [bounds] for name, bounds in splits.items()}
+                scalers = (scaler_of(names, facts["scaling"]),)
             return cls(
                 np.load(Path(folder) / "values.npy", allow_pickle=False),
                 np.load(Path(folder) / "times.npy", allow_pickle=False).view("datetime64[us]"),
                 names,
-                {name: range(*bounds) for name, bounds in facts["splits"].items()},
-                scaler_of(names, facts["scaling"]),
+                {name: tuple(range(*own) for own in split) for name, split in splits.items()},
+                scalers,
                 facts["look_back"],
                 tuple(facts["horizons"]),
                 Form.model_validate_json(json.dumps(facts.get("form", {}))),
                 facts.get("fill", "last"),
                 facts.get("season", 1),
+                tuple(facts.get("ids", ("",))),
+                id_name,
             )
         except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
             raise SourceError(
@@ -193,9 +274,15 @@ class WindowedSeries:
             ) from error
 
 
+def _scaler_of_left_out(series: Series) -> Scaler:
+    """Of a series that is too short to be learnt from nothing is read: any scaling will do."""
+    columns = series.values.shape[1]
+    return Scaler(np.zeros(columns), np.ones(columns))
+
+
 def fit_scaler(
     values: NDArray[np.float64], splits: Mapping[str, range], names: tuple[str, ...] = ()
-) -> tuple[Scaler, NDArray[np.bool_]]:
+) -> Scaler:
     """Take mean and deviation of train alone, but for columns that stand still there.
 
     Divided by next to nothing, such a column would outweigh all others as soon as it moves. Train
@@ -208,8 +295,8 @@ def fit_scaler(
         names: of the columns, for an error.
 
     Returns:
-        The scaler, by which no value of the splits is farther than 100 from 0, and which columns
-        stand still, ``bool[columns]``.
+        The scaler, by which no value of the splits is farther than 100 from 0; it says which columns
+        stand still.
 
     Raises:
         SourceError: a column has no known value in train.
@@ -230,7 +317,7 @@ def fit_scaler(
     still = moved <= np.maximum(_STILL * span, _ROUNDING * level)
     floor = np.maximum(span / 4, _ROUNDING * level)
     deviation = np.where(still & (span > 0), floor, fitted.deviation)
-    return Scaler(fitted.mean, deviation), still
+    return Scaler(fitted.mean, deviation, still)
 
 
 def scaling_of(names: tuple[str, ...], scaler: Scaler) -> dict[str, dict[str, float]]:
@@ -247,12 +334,11 @@ def scaler_of(names: tuple[str, ...], scaling: Mapping[str, Mapping[str, Any]]) 
     Raises:
         KeyError: a column is missing.
     """
-    return Scaler(
-        *(
-            np.array([scaling[name][key] for name in names], np.float64)
-            for key in ("mean", "deviation")
-        )
+    mean, deviation = (
+        np.array([scaling[name][key] for name in names], np.float64)
+        for key in ("mean", "deviation")
     )
+    return Scaler(mean, deviation)
 
 
 def draw_windows(

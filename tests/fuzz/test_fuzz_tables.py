@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from rnnpipe.problems.classification.own_table import prepare_table
 from rnnpipe.problems.classification.params import Prepare
 from rnnpipe.problems.classification.predict_input import read_texts
-from rnnpipe.series.reading import load_series, read_series, write_series
+from rnnpipe.series.prepared import load_panel, write_panel
+from rnnpipe.series.reading import read_series
 from rnnpipe.storage.download import fetch
 
 
@@ -22,7 +23,7 @@ def prepared(table: Path) -> None:
 
 
 def series(table: Path) -> None:
-    write_series(read_series(table, "date"), table.parent / "out/series.parquet")
+    write_panel(read_series(table, "date"), table.parent / "out/series.parquet")
 
 
 def fetched(table: Path) -> None:
@@ -33,7 +34,7 @@ DOORS: list[Callable[[Path], object]] = [
     prepared,
     series,
     fetched,
-    load_series,
+    load_panel,
     lambda table: read_texts(str(table), "text"),
 ]
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from rnnpipe.problems.forecasting.files import BASELINE, WINDOWS
 from rnnpipe.problems.forecasting.linear_forecaster import choose_linear_forecaster
 from rnnpipe.problems.forecasting.metrics import forecast_metrics
@@ -15,11 +13,7 @@ from rnnpipe.series.windows import WindowedSeries
 def fit(params: ForecastingParams) -> Mapping[str, Any]:
     """Fit it on train, choose its penalties on validation, and keep it."""
     series = WindowedSeries.load(WINDOWS)
-    values = series.values.astype(np.float64)
-    inputs = series.inputs.astype(np.float64) if series.holes else None
-    chosen = choose_linear_forecaster(
-        values, series.splits, params.windows, params.baseline.ridges, inputs
-    )
+    chosen = choose_linear_forecaster(series, params.baseline.ridges)
     chosen.model.save(BASELINE)
     errors = forecast_metrics(chosen.model.predict, series, "validation")
     ridges = {f"ridge_{horizon}": ridge for horizon, ridge in chosen.ridges.items()}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rnnpipe.errors import SourceError, quoted
 from rnnpipe.problems.forecasting.params import ForecastingParams
-from rnnpipe.series.reading import Choices, read_series, write_series
+from rnnpipe.series.prepared import write_panel
+from rnnpipe.series.reading import Choices, read_panel
 from rnnpipe.storage.addresses import shown_address
 from rnnpipe.storage.csv_format import CsvFormat
 
@@ -18,17 +19,24 @@ def prepare(raw: Path, table: Path, params: ForecastingParams) -> None:
     """
     keys = params.prepare
     csv_format = CsvFormat(keys.quoting, keys.escape, keys.encoding)
-    choices = Choices(keys.targets, keys.time_order, keys.step, keys.decimal, keys.thousands)
+    choices = Choices(
+        keys.targets,
+        keys.time_order,
+        keys.step,
+        keys.decimal,
+        keys.thousands,
+        keys.series_column,
+    )
     try:
-        series = read_series(raw, keys.time_column, csv_format, choices)
+        panel = read_panel(raw, keys.time_column, csv_format, choices)
     except SourceError as error:
         source = params.download.source
         given = raw.name if source.endswith(".json") else shown_address(source)
         raise SourceError(str(error).replace(str(raw), given)) from error
-    write_series(series, table)
+    write_panel(panel, table)
     logger = logging.getLogger(__name__)
-    names = ", ".join(map(quoted, series.names[:20]))
-    more = f" and {len(series.names) - 20:,} more" if len(series.names) > 20 else ""
-    logger.info("%d steps of %s; targets: %s%s", len(series), series.step, names, more)
-    for note in series.form.notes:
+    names = ", ".join(map(quoted, panel.names[:20]))
+    more = f" and {len(panel.names) - 20:,} more" if len(panel.names) > 20 else ""
+    logger.info("%d steps of %s; targets: %s%s", len(panel), panel.step, names, more)
+    for note in panel.form.notes:
         logger.info("%s", note)

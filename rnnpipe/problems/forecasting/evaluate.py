@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rnnpipe.metrics.dependent import block_bootstrap, block_p_value
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
 from rnnpipe.problems.forecasting.files import BASELINE, NETWORK, REPORTS, WINDOWS
 from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster, seasonal_naive
 from rnnpipe.problems.forecasting.metrics import (
     ForecastErrors,
     Forward,
-    block_bootstrap,
-    block_p_value,
     column_table,
     examples,
     flatten_errors,
     forecast_metrics,
+    series_table,
 )
 from rnnpipe.problems.forecasting.params import ForecastEvaluate, ForecastingParams
 from rnnpipe.problems.forecasting.plots import draw_error_by_step, draw_forecasts
@@ -70,6 +70,10 @@ def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
         column_table(errors["test"]["network"], cells).to_csv(
             folder / "error_by_column.csv", index=False, float_format="%.6g"
         )
+        if series.id_name:
+            series_table(errors["test"]["network"], series).to_csv(
+                folder / "error_by_series.csv", index=False, float_format="%.6g"
+            )
         draw_error_by_step(steps, folder / "error_by_step.png")
         draw_forecasts(
             examples(forwards, series, "test", params.evaluate.examples),
@@ -90,11 +94,14 @@ def _figures(
 ) -> dict[str, Any]:
     """Scaled figures, with intervals of each horizon's MSE, and those in the columns' own units."""
     figures: dict[str, Any] = dict(flatten_errors(errors)) | {"n": errors.windows[0]}
-    for horizon, losses in zip(errors.horizons, errors.window_mse, strict=True):
+    for horizon, losses, series in zip(
+        errors.horizons, errors.window_mse, errors.window_series, strict=True
+    ):
         if np.isfinite(losses).any():
             interval = block_bootstrap(
                 losses,
                 horizon,
+                series=series,
                 samples=params.bootstrap_samples,
                 confidence=params.confidence,
                 seed=params.seed,
@@ -122,11 +129,14 @@ def _differences(errors: Mapping[str, ForecastErrors], params: ForecastEvaluate)
     """
     found: dict[str, Any] = {}
     ours, theirs = errors["network"], errors["linear"]
-    for horizon, mine, its in zip(ours.horizons, ours.window_mse, theirs.window_mse, strict=True):
+    for horizon, mine, its, series in zip(
+        ours.horizons, ours.window_mse, theirs.window_mse, ours.window_series, strict=True
+    ):
         if np.isfinite(mine).any():
             interval = block_bootstrap(
                 mine - its,
                 horizon,
+                series=series,
                 samples=params.bootstrap_samples,
                 confidence=params.confidence,
                 seed=params.seed,
@@ -135,5 +145,11 @@ def _differences(errors: Mapping[str, ForecastErrors], params: ForecastEvaluate)
                 name: round(getattr(interval, name), 6) for name in ("value", "low", "high")
             }
     shortest, first = ours.horizons[0], ours.window_mse[0] - theirs.window_mse[0]
-    p_value = block_p_value(first, shortest, samples=params.bootstrap_samples, seed=params.seed)
+    p_value = block_p_value(
+        first,
+        shortest,
+        samples=params.bootstrap_samples,
+        seed=params.seed,
+        series=ours.window_series[0],
+    )
     return {"difference": found, "p_value": round(p_value, 6)}

@@ -40,9 +40,11 @@ def series_suite(limits: SeriesValidate, windows: Windows) -> "list[Expectation]
     """
     from rnnpipe.validation.library import Column, gxe
 
-    parts = {name: getattr(windows, name) for name in ("train", "validation", "test")}
     horizon = windows.horizons[-1]
     room = {"train": windows.look_back + horizon, "validation": horizon, "test": horizon}
+    parts = {name: getattr(windows, name) for name in room}
+    if parts["train"] is None:  # what the others leave over
+        parts["train"] = room["train"]
     # Splits by number need their sum; those by share so many steps that each has its room.
     least = max(
         math.ceil(sum(part for part in parts.values() if part >= 1)),

@@ -1,5 +1,6 @@
 """Facts about a series, a row a step: what the expectations look at."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -37,52 +38,60 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
         SourceError: the file is no parquet table, its first column holds no times, another no
             numbers, or a range is given for a column that is not there.
     """
-    from rnnpipe.series.reading import form_in
+    from rnnpipe.series.prepared import form_in, series_column_in
 
     table = open_table(path).read()
+    metadata = table.schema.metadata or {}
     where = f"{path}: column {{}}"
-    names = table.column_names
-    foreign = [name for name in limits.ranges if name not in names[1:]]
-    if foreign or len(names) < 2:
+    id_name = series_column_in(metadata)
+    all_names = table.column_names
+    names = [name for name in all_names[1:] if name != id_name]
+    foreign = [name for name in limits.ranges if name not in names]
+    if foreign or not names:
         raise SourceError(
-            f"{path} has the columns {', '.join(map(quoted, names))}: expected a time, numbers, and"
+            f"{path} has the columns {', '.join(map(quoted, all_names))}: expected a time, numbers, and"
             f" each column of validate.ranges ({', '.join(map(quoted, limits.ranges)) or 'none'})"
         )
-    times = cast_column(table[names[0]], pa.timestamp("us"), where.format(names[0])).to_numpy()
+    times = cast_column(
+        table[all_names[0]], pa.timestamp("us"), where.format(all_names[0])
+    ).to_numpy()
     values = np.stack(
-        [
-            cast_column(table[name], pa.float64(), where.format(name)).to_numpy()
-            for name in names[1:]
-        ],
+        [cast_column(table[name], pa.float64(), where.format(name)).to_numpy() for name in names],
         axis=1,
     )
     steps, columns = values.shape
+    ids = _series_of(table, id_name, where)
+    parts = _parts(ids, steps)
     missing = np.isnan(values)
     finite = missing | (np.abs(values) <= MOST)
     out = np.zeros_like(finite)
-    for number, name in enumerate(names[1:]):
+    for number, name in enumerate(names):
         if name in limits.ranges:
             least, largest = limits.ranges[name]
             out[:, number] = (values[:, number] < least) | (values[:, number] > largest)
     shares = missing.mean(axis=0) if steps else np.zeros(columns)
     known = np.where(finite, values, np.nan)
-    with np.errstate(invalid="ignore"):  # a column may hold no number at all
-        most = np.fmax.reduce(values, axis=0, initial=-np.inf)
-        constant = ~(most > np.fmin.reduce(values, axis=0, initial=np.inf))
-    apart = [
-        far_off(known[:, number], limits.max_deviations, name in limits.ranges)
-        for number, name in enumerate(names[1:])
-    ]
-    far = np.stack([column.far for column in apart], axis=1)
+    constant = np.ones(columns, bool)
+    far, marked = np.zeros_like(finite), np.zeros_like(finite)
+    form = form_in(metadata, path)
+    due = times.copy()
+    for part in parts:
+        with np.errstate(invalid="ignore"):  # a column may hold no number at all
+            most = np.fmax.reduce(values[part], axis=0, initial=-np.inf)
+            constant &= ~(most > np.fmin.reduce(values[part], axis=0, initial=np.inf))
+        for number, name in enumerate(names):
+            apart = far_off(known[part, number], limits.max_deviations, name in limits.ranges)
+            far[part, number], marked[part, number] = apart.far, apart.marked
+        due[part][1:] = form.step_of(times).after(times[part][:-1])
     zero = np.timedelta64(0, "us")
-    form = form_in(table.schema.metadata or {}, path)
-    due = np.concatenate([times[:1], form.step_of(times).after(times[:-1])])
     if form.moved:  # then rows are those of our table alone
         source = str(path)
-    passed = np.diff(times, prepend=times[:1])
+    first = np.zeros(steps, bool)
+    first[[part.start for part in parts]] = True
+    passed = np.where(first, zero, np.diff(times, prepend=times[:1]))
     nowhere, everywhere = np.zeros(steps, bool), np.zeros(columns, bool)
     both = {
-        "is_repeated": (passed == zero) & (np.arange(steps) > 0),
+        "is_repeated": (passed == zero) & ~first,
         "is_backward": passed < zero,
         "is_gap": times > due,
         "is_short": (passed > zero) & (times < due),
@@ -96,23 +105,52 @@ def series_facts(path: Path, limits: SeriesValidate, source: str = "") -> pd.Dat
         "holds_not_finite": ~finite.all(axis=0),
         "holds_out_of_range": out.any(axis=0),
         "holds_far_off": far.any(axis=0),
-        "holds_mark": np.array([column.marked.any() for column in apart]),
+        "holds_mark": marked.any(axis=0),
     }
     seconds = np.datetime_as_string(times, "s") if len(times) else np.array([], str)
-    ids = [text.replace("T", " ") for text in seconds]
+    labels = [text.replace("T", " ") for text in seconds]
+    if ids is not None:
+        labels = [f"{id_} {label}" for id_, label in zip(ids.to_pylist(), labels, strict=True)]
     return pd.DataFrame(
         {
-            "id": ids
+            "id": labels
             + [
-                f"column {name}{_told(values[:, number], column, ids, source, names)}"
+                f"column {name}"
+                + _told(
+                    values[:, number],
+                    FarOff(far[:, number], marked[:, number]),
+                    labels,
+                    source,
+                    all_names,
+                )
                 + (f": {shares[number]:.1%} missing" if missing[:, number].any() else "")
-                for number, (name, column) in enumerate(zip(names[1:], apart, strict=True))
+                for number, name in enumerate(names)
             ],
             "is_step": np.concatenate([~nowhere, everywhere]),
         }
         | {name: np.concatenate([fact, everywhere]) for name, fact in both.items()}
         | {name: np.concatenate([nowhere, fact]) for name, fact in of_columns.items()}
     )
+
+
+def _series_of(table: pa.Table, id_name: str, where: str) -> pa.ChunkedArray | None:
+    """What tells each row's series apart; None where there is one alone."""
+    if not id_name:
+        return None
+    if id_name not in table.column_names:
+        raise SourceError(
+            f"{where.format(id_name)} is not there: run the stage that writes the table"
+        )
+    return cast_column(table[id_name], pa.string(), where.format(id_name))
+
+
+def _parts(ids: pa.ChunkedArray | None, steps: int) -> list[slice]:
+    """The rows of each series, which follow one another."""
+    if ids is None or not steps:
+        return [slice(0, steps)] if steps else []
+    codes = ids.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    begins = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), steps]
+    return [slice(begin, end) for begin, end in itertools.pairwise(begins)]
 
 
 def _told(values: np.ndarray, found: FarOff, ids: list[str], source: str, names: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,9 +22,10 @@ from rnnpipe.registry.find import find
 from rnnpipe.series.calendar import Step, odd_steps, parse_step
 from rnnpipe.series.form import STANDARD, Form
 from rnnpipe.series.holes import Fill
-from rnnpipe.series.reading import Choices, read_series
-from rnnpipe.series.table import Scaler, require_regular
-from rnnpipe.series.windows import latest_window, scaler_of
+from rnnpipe.series.panel import Panel, few_ids
+from rnnpipe.series.reading import Choices, read_panel
+from rnnpipe.series.table import Scaler, Series, require_regular
+from rnnpipe.series.windows import fit_scaler, latest_window, scaler_of
 from rnnpipe.storage.csv_format import PLAIN, CsvFormat
 from rnnpipe.storage.paths import paths_of
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from rnnpipe.problems.forecasting.metrics import Forward
 
 logger = logging.getLogger(__name__)
+
+_BATCH = 256  # series that are forecast at once
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Forecast:
         names: of the columns.
         time_name: of the column of times.
         form: how the file writes them.
+        ids: of each row's series; empty where there is one alone.
+        id_name: of the column of these.
     """
 
     times: NDArray[np.datetime64]
@@ -50,6 +56,8 @@ class Forecast:
     names: tuple[str, ...]
     time_name: str = "date"
     form: Form = STANDARD
+    ids: tuple[str, ...] = ()
+    id_name: str = ""
 
     @property
     def shown_times(self) -> list[str]:
@@ -65,23 +73,25 @@ class Forecaster:
         names: of the columns that it forecasts.
         time_name: what the column of times was called that it learnt from.
         form: how that file wrote its times and numbers.
-        scaler: of the columns.
+        scaler: of the columns; None: each series by its own past.
         step: what lies between two times.
         forecaster: the network, or the linear forecaster that was registered with it.
         forward: its forecast, scaled.
         fill: what it reads where a value is missing.
         season: steps of one, for that.
+        series_column: what told series apart where it learnt from many; else empty.
     """
 
     names: tuple[str, ...]
     time_name: str
     form: Form
-    scaler: Scaler
+    scaler: Scaler | None
     step: Step
     forecaster: ExportedForecaster | LinearForecaster
     forward: "Forward"
     fill: Fill = "last"
     season: int = 1
+    series_column: str = ""
 
     def forecast(
         self,
@@ -112,25 +122,88 @@ class Forecaster:
         told = ", ".join(map(quoted, self.names[:20])) + (", …" if len(self.names) > 20 else "")
         choices = Choices(
             self.names,
+            series_column=self.series_column,
             likely=self.form,
             advice=f"The model forecasts {told}.".replace("{", "{{").replace("}", "}}"),
         )
-        series = read_series(table, name, csv_format, choices)
-        for note in series.form.notes:
+        panel = read_panel(table, name, csv_format, choices)
+        for note in panel.form.notes:
             logger.info("%s: %s", table, note)
-        if odd_steps(series.times, self.step):
-            require_regular(series, str(table))
-            raise SourceError(
-                f"{table} has a step of {series.step}, the model was trained on steps of {self.step}:"
-                " bring a series of that step"
-            )
-        past = latest_window(
-            series, self.names, self.scaler, self.forecaster.look_back, self.fill, self.season
+        latest = list(self._latest(panel, str(table)))
+        values = np.concatenate(
+            [
+                self.forward(np.concatenate([past for *_, past in latest[begin : begin + _BATCH]]))
+                for begin in range(0, len(latest), _BATCH)
+            ]
+        )[:, :steps].astype(np.float64)
+        count = values.shape[1]
+        ahead = np.arange(1, count + 1)
+        return Forecast(
+            np.concatenate(
+                [
+                    self.step.after(np.repeat(part.times[-1:], count), ahead)
+                    for _, part, *_ in latest
+                ]
+            ),
+            np.concatenate(
+                [scaler.unscale(own) for (_, _, scaler, _), own in zip(latest, values, strict=True)]
+            ),
+            self.names,
+            name,
+            panel.form,
+            tuple(id_ for id_, *_ in latest for _ in ahead) if panel.id_name else (),
+            panel.id_name,
         )
-        values = self.forward(past)[0, :steps].astype(np.float64)
-        last = np.repeat(series.times[-1:], len(values))
-        times = self.step.after(last, np.arange(1, len(values) + 1))
-        return Forecast(times, self.scaler.unscale(values), self.names, name, series.form)
+
+    def _latest(
+        self, panel: Panel, origin: str
+    ) -> Iterator[tuple[str, Series, Scaler, NDArray[np.float32]]]:
+        """Return of each series its id, itself, its scaling, and the window to forecast from.
+
+        Of many series those that are too short are left out, and named in the log.
+        """
+        left_out, fault = [], None
+        for id_, part in zip(panel.ids, panel.parts, strict=True):
+            where = f"{origin}, {panel.id_name} {quoted(id_)}" if panel.id_name else origin
+            if odd_steps(part.times, self.step):
+                require_regular(part, where)
+                raise SourceError(
+                    f"{where} has a step of {part.step}, the model was trained on steps of"
+                    f" {self.step}: bring a series of that step"
+                )
+            scaler = self.scaler
+            if scaler is None:
+                whole = range(len(part))
+                columns = [part.names.index(name) for name in self.names]
+                known = np.isfinite(part.values[:, columns]).any(axis=0).all()
+                scaler = (
+                    fit_scaler(part.values[:, columns], {"train": whole, "test": whole})
+                    if known
+                    else Scaler(np.zeros(len(columns)), np.ones(len(columns)))
+                )
+            try:
+                past = latest_window(
+                    part, self.names, scaler, self.forecaster.look_back, self.fill, self.season
+                )
+            except SourceError as error:
+                if not panel.id_name:
+                    raise
+                left_out.append(id_)
+                fault = error
+                continue
+            yield id_, part, scaler, past
+        if fault and len(left_out) == len(panel.ids):
+            raise SourceError(
+                f"{origin}: of {len(left_out):,} series none can be forecast; the last one: {fault}"
+            )
+        if left_out:
+            logger.warning(
+                "%s: %d series cannot be forecast: %s (the last one: %s)",
+                origin,
+                len(left_out),
+                few_ids(left_out),
+                fault,
+            )
 
 
 def load_forecaster(
@@ -164,20 +237,24 @@ def load_forecaster(
     )
     saved = read_document(_Saved, path, what, advice)
     missing = [name for name in saved.columns if name not in saved.scaling]
+    if saved.series_column:
+        missing = []
     if missing or len(set(saved.columns)) < len(saved.columns):
         fault = f"no scaling of {quoted(missing[0])}" if missing else "a column is named twice"
         raise RegistryError(f"{what} ({fault}): {advice}")
     scaling = {name: each.model_dump() for name, each in saved.scaling.items()}
-    scaler = scaler_of(saved.columns, scaling)
+    scaler = None if saved.series_column else scaler_of(saved.columns, scaling)
     step = Step("clock", max(1, round(saved.step_seconds * 1_000_000)))
     if saved.form.step:
         step = parse_step(saved.form.step)
     of = (saved.columns, saved.time_column, saved.form, scaler, step)
     if baseline:
         linear = _baseline(folder, saved)
-        return Forecaster(*of, linear, linear.predict, saved.fill, saved.season)
+        return Forecaster(
+            *of, linear, linear.predict, saved.fill, saved.season, saved.series_column
+        )
     network = _network(folder, saved)
-    return Forecaster(*of, network, network.forecast, saved.fill, saved.season)
+    return Forecaster(*of, network, network.forecast, saved.fill, saved.season, saved.series_column)
 
 
 def _network(folder: Path, saved: "_Saved") -> ExportedForecaster:
@@ -241,5 +318,6 @@ class _Saved(BaseModel):
     # Older folders say neither: there were no holes.
     fill: Fill = "last"
     season: Annotated[int, Field(ge=1, le=100_000)] = 1
+    series_column: Annotated[str, Field(max_length=1000)] = ""
     time_column: Annotated[str, Field(max_length=1000)] = "date"  # older folders do not say it
     form: Form = STANDARD

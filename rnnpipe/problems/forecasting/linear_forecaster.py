@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpipe.config.series import Windows
 from rnnpipe.runtime.progress import track
-from rnnpipe.series.table import cut, window_starts
+from rnnpipe.series.table import cut
+from rnnpipe.series.windows import WindowedSeries
 from rnnpipe.storage.files import atomic_file
 
 _BATCH = 512  # windows that are cut out at once
@@ -79,35 +79,25 @@ class Chosen:
     validation_mse: Mapping[int, tuple[float, ...]]
 
 
-def choose_linear_forecaster(
-    values: NDArray[np.float64],
-    splits: Mapping[str, range],
-    windows: Windows,
-    ridges: Sequence[float],
-    inputs: NDArray[np.float64] | None = None,
-) -> Chosen:
+def choose_linear_forecaster(series: WindowedSeries, ridges: Sequence[float]) -> Chosen:
     """Fit one map for all horizons, its penalties chosen on validation.
 
     The steps up to the first horizon are learnt from every window that holds them, those up to
     the next from every window that holds these, and so on: as if each horizon had a map of its own.
+    One solution for all steps needs every target, so what is missing is learnt as it was filled; it
+    is not judged.
 
     Args:
-        values: ``float64[n, columns]``, scaled.
-        splits: steps of ``train`` and ``validation``.
-        windows: look-back and horizons.
+        series: scaled and divided; look-back and horizons.
         ridges: penalties to choose from.
-        inputs: the same without holes; None where ``values`` has none. It is fitted to these: one
-            solution for all steps needs every target. What is missing is not judged.
     """
-    if inputs is None:
-        inputs = values
-    look_back = windows.look_back
+    look_back = series.look_back
+    values = series.values.astype(np.float64)
+    inputs = series.inputs.astype(np.float64) if series.holes else values
     parts, chosen, figures = [], {}, {}
-    for begin, horizon in zip([0, *windows.horizons], windows.horizons, strict=False):
+    for begin, horizon in zip([0, *series.horizons], series.horizons, strict=False):
         steps = range(begin, horizon)
-        learnt, judged = (
-            window_starts(splits[name], look_back, horizon) for name in ("train", "validation")
-        )
+        learnt, judged = (series.starts(name, horizon) for name in ("train", "validation"))
         candidates = fit_linear_forecasters(inputs, learnt, look_back, steps, ridges)
         errors = [
             _mse(values, inputs, judged, look_back, steps, candidate) for candidate in candidates

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rnnpipe.metrics.interval import Interval
 from rnnpipe.runtime.progress import track
 from rnnpipe.series.windows import WindowedSeries
+from rnnpipe.storage.spreadsheet import plain_cell
 
 # float32[batch, look_back, columns] -> [batch, horizon, columns], all scaled
 Forward = Callable[[NDArray[np.float32]], NDArray[Any]]
@@ -36,6 +36,7 @@ class ForecastErrors:
         step_mse: ``float64[horizon]``, scaled, by step ahead, over the windows that hold the step.
         window_mse: by horizon, ``float64[windows]``, scaled, of each window in the order of time;
             NaN where of its targets none is known.
+        window_series: by horizon, ``int64[windows]``, which series each is of.
     """
 
     horizons: tuple[int, ...]
@@ -46,6 +47,7 @@ class ForecastErrors:
     column_mae: NDArray[np.float64]
     step_mse: NDArray[np.float64]
     window_mse: tuple[NDArray[np.float64], ...]
+    window_series: tuple[NDArray[np.int64], ...]
 
     @property
     def mean_mse(self) -> float:
@@ -67,12 +69,14 @@ def forecast_metrics(
     Raises:
         SourceError: the split holds no window.
     """
-    starts, stop = series.starts(split), series.splits[split].stop
+    starts = series.starts(split)
+    room = series.stops(split, starts) - starts
     horizons, columns = series.horizons, len(series.names)
-    squares, sizes, counts = (np.zeros((len(horizons), columns)) for _ in range(3))
+    squares, sizes, counts, own_squares, own_sizes = (
+        np.zeros((len(horizons), columns)) for _ in range(5)
+    )
     step_squares, step_counts = np.zeros(series.horizon), np.zeros(series.horizon)
-    windows = np.array([np.count_nonzero(starts + horizon <= stop) for horizon in horizons])
-    window_mse = [np.empty(count) for count in windows]
+    window_mse: list[list[NDArray[np.float64]]] = [[] for _ in horizons]
     begins = range(0, len(starts), batch_size)
     for begin in track(begins, f"judging {split} windows", "batches"):
         chosen = starts[begin : begin + batch_size]
@@ -82,25 +86,32 @@ def forecast_metrics(
         each_step = _mean_known(np.square(error), axis=2)
         step_squares += np.nansum(each_step, axis=0)
         step_counts += np.isfinite(each_step).sum(axis=0)
+        deviation = series.scaler(chosen).deviation
         for number, horizon in enumerate(horizons):
-            held = error[: max(0, int(windows[number]) - begin), :horizon]
+            holds = room[begin : begin + batch_size] >= horizon
+            held = error[holds, :horizon]
             squares[number] += np.nansum(np.square(held), axis=(0, 1))
             sizes[number] += np.nansum(np.abs(held), axis=(0, 1))
             counts[number] += np.isfinite(held).sum(axis=(0, 1))
-            window_mse[number][begin : begin + len(held)] = _mean_known(np.square(held), (1, 2))
+            own = held * deviation[holds]
+            own_squares[number] += np.nansum(np.square(own), axis=(0, 1))
+            own_sizes[number] += np.nansum(np.abs(own), axis=(0, 1))
+            window_mse[number].append(_mean_known(np.square(held), (1, 2)))
     with np.errstate(invalid="ignore", divide="ignore"):  # a horizon without windows has no figure
         squares, sizes = squares / counts, sizes / counts
+        own_squares, own_sizes = own_squares / counts, own_sizes / counts
         by_step = step_squares / step_counts
-    deviation = series.scaler.deviation
+    number_of = series.series_of(starts)
     return ForecastErrors(
         horizons,
-        tuple(windows.tolist()),
+        tuple(int(np.count_nonzero(room >= horizon)) for horizon in horizons),
         _mean_known(squares, axis=1),
         _mean_known(sizes, axis=1),
-        squares * deviation**2,
-        sizes * deviation,
+        own_squares,
+        own_sizes,
         by_step,
-        tuple(window_mse),
+        tuple(map(np.concatenate, window_mse)),
+        tuple(number_of[room >= horizon] for horizon in horizons),
     )
 
 
@@ -146,70 +157,24 @@ def column_table(errors: ForecastErrors, names: tuple[str, ...]) -> pd.DataFrame
     )
 
 
-def block_bootstrap(
-    losses: NDArray[np.float64], block: int, *, samples: int, confidence: float, seed: int
-) -> Interval:
-    """Return the mean of a sequence with its percentile interval, dependence along it kept.
+def series_table(errors: ForecastErrors, series: WindowedSeries) -> pd.DataFrame:
+    """Lay the scaled error of each series out, the worst first, at the shortest horizon.
 
-    Windows that start one step apart share nearly all targets: as single rows their interval would
-    be far too narrow. Blocks of neighbours are drawn instead, the end joined to the beginning
-    (Politis & Romano 1992, "A circular block-resampling procedure for stationary data").
-
-    Args:
-        losses: ``float64[windows]``, in the order of time; for a comparison, differences; NaN is left
-            out.
-        block: windows a block; the horizon is natural, beyond it two windows share no target.
-            At most a third of the windows is taken, so that several blocks are drawn.
-        samples: number of resamples.
-        confidence: coverage of the interval.
-        seed: seed of the resampling.
-
-    Raises:
-        ValueError: there is no window.
+    Its columns: series, windows, mse; series without a window are left out.
     """
-    losses = losses[np.isfinite(losses)]
-    drawn = _resampled_means(losses, block, samples, seed)
-    tail = (1 - confidence) / 2
-    return Interval(
-        float(losses.mean()), float(np.quantile(drawn, tail)), float(np.quantile(drawn, 1 - tail))
+    losses, number = errors.window_mse[0], errors.window_series[0]
+    known = np.isfinite(losses)
+    counts = np.bincount(number[known], minlength=len(series.ids))
+    sums = np.bincount(number[known], losses[known], minlength=len(series.ids))
+    judged = np.flatnonzero(counts)
+    table = pd.DataFrame(
+        {
+            "series": [plain_cell(series.ids[place]) for place in judged],
+            "windows": counts[judged],
+            "mse": sums[judged] / counts[judged],
+        }
     )
-
-
-def block_p_value(
-    differences: NDArray[np.float64], block: int, *, samples: int, seed: int
-) -> float:
-    """Return how easily chance gives a mean as far from 0, by resamples as :func:`block_bootstrap`'s.
-
-    It is the share of resamples, shifted to a mean of 0, whose mean is as far from 0 or farther. Of few
-    blocks it says somewhat too small a value: of 60, .05 one time in nine where there is no difference.
-
-    Args:
-        differences: ``float64[windows]``, in the order of time; NaN is left out.
-        block: as there.
-        samples: number of resamples.
-        seed: seed of the resampling.
-
-    Raises:
-        ValueError: there is no window.
-    """
-    differences = differences[np.isfinite(differences)]
-    mean = differences.mean() if len(differences) else 0.0
-    drawn = _resampled_means(differences, block, samples, seed) - mean
-    return float((np.count_nonzero(np.abs(drawn) >= abs(mean)) + 1) / (samples + 1))
-
-
-def _resampled_means(
-    losses: NDArray[np.float64], block: int, samples: int, seed: int
-) -> NDArray[np.float64]:
-    count = len(losses)
-    if not count:
-        raise ValueError("no windows to take a mean of")
-    block = max(1, min(block, count // 3))
-    sums = np.concatenate([[0.0], np.cumsum(np.concatenate([losses, losses[: block - 1]]))])
-    means = (sums[block:] - sums[:-block]) / block  # of the block that begins at each window
-    random = np.random.default_rng(seed)
-    drawn = means[random.integers(0, count, (samples, -(-count // block)))].mean(axis=1)
-    return np.asarray(drawn, np.float64)
+    return table.sort_values("mse", ascending=False, kind="stable")
 
 
 @dataclass(frozen=True)
@@ -222,6 +187,7 @@ class Example:
         past: ``float64[look_back, columns]``.
         truth: ``float64[horizon, columns]``, NaN beyond the split.
         forecasts: by who made them, ``float64[horizon, columns]``.
+        id: of the series; empty of one alone.
     """
 
     past_times: NDArray[np.datetime64]
@@ -229,6 +195,7 @@ class Example:
     past: NDArray[np.float64]
     truth: NDArray[np.float64]
     forecasts: dict[str, NDArray[np.float64]]
+    id: str = ""
 
 
 def examples(
@@ -243,15 +210,17 @@ def examples(
         count: number of windows, at most.
     """
     starts = series.starts(split)
-    whole = starts[starts + series.horizon <= series.splits[split].stop]
+    whole = starts[starts + series.horizon <= series.stops(split, starts)]
     starts = whole if len(whole) else starts[:1]
     chosen = starts[np.unique(np.linspace(0, len(starts) - 1, count).round().astype(int))]
+    scaler = series.scaler(chosen)
     past, truth = series.batch(split, chosen)
     forecasts = {
-        name: series.scaler.unscale(np.asarray(forward(past), np.float64)[:, : series.horizon])
+        name: scaler.unscale(np.asarray(forward(past), np.float64)[:, : series.horizon])
         for name, forward in forwards.items()
     }
-    unscaled = [series.scaler.unscale(part.astype(np.float64)) for part in (past, truth)]
+    unscaled = [scaler.unscale(part.astype(np.float64)) for part in (past, truth)]
+    ids = [series.ids[number] for number in series.series_of(chosen)]
     return [
         Example(
             series.times[start - series.look_back : start],
@@ -259,6 +228,7 @@ def examples(
             unscaled[0][row],
             unscaled[1][row],
             {name: forecast[row] for name, forecast in forecasts.items()},
+            ids[row],
         )
         for row, start in enumerate(chosen)
     ]

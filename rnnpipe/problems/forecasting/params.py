@@ -20,6 +20,12 @@ class SeriesPrepare(CsvKeys):
         "ETTh1: date",
         max_length=1000,
     )
+    series_column: str = knob(
+        "",
+        'column that tells several series apart, such as unique_id; "": there is one series',
+        "one network learns from all, and forecasts each from its own past",
+        max_length=1000,
+    )
     targets: list[Annotated[str, Field(min_length=1, max_length=1000)]] = knob(
         [],
         "columns to forecast; empty: all that hold numbers, but for a nameless one that counts rows",

@@ -5,6 +5,7 @@ that the first steps, those that are learnt from, show most clearly.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ _MOST_AHEAD = 96
 _CLEAR = 0.9
 _CLEARER = 0.95  # than a shorter season, or it is not worth its length
 _LAGS = 50  # looked at below a season
+_LOOKED_AT = 50  # series, of many
+_SHORT = 0.25  # share of the series that may be shorter than what is planned for
 _FEWEST_SEASONS = 4  # in what is learnt from
 
 
@@ -35,6 +38,9 @@ class Plan:
         look_back: steps that a forecast is made from; whole seasons.
         segment: steps of the recurrence's inputs.
         batch_size: windows a step of the training.
+        train: share of the steps to learn from; None: all but the last ones, of many series.
+        validation: share of the steps to choose by; of many series, steps of each.
+        test: likewise, to judge by.
     """
 
     season: int
@@ -42,23 +48,30 @@ class Plan:
     look_back: int
     segment: int
     batch_size: int
+    train: float | None
+    validation: float
+    test: float
 
 
 def plan(
-    values: NDArray[np.float64], step: Step, horizon: int | None = None, season: int | None = None
+    series: Sequence[NDArray[np.float64]],
+    step: Step,
+    horizon: int | None = None,
+    season: int | None = None,
 ) -> Plan:
     """Choose what is not said.
 
     Args:
-        values: ``float64[n, columns]``, NaN where none is known.
-        step: what lies between two of them.
+        series: ``float64[n, columns]`` each, NaN where no value is known; of many that are not alike in
+            length, a quarter may be too short for what is chosen.
+        step: what lies between two of their values.
         horizon: steps ahead, where a person says them.
         season: likewise.
 
     Raises:
         SourceError: the series is too short for that.
     """
-    steps = len(values)
+    steps = int(np.quantile([len(values) for values in series], _SHORT, method="lower"))
     if steps < _FEWEST:
         raise SourceError(
             f"the series has {steps:,} steps, expected {_FEWEST} or more: a network learns nothing of"
@@ -75,7 +88,7 @@ def plan(
             f"found {horizon:,} steps ahead, expected at most {most:,} of a series of {steps:,} steps:"
             " its validation and test hold no more"
         )
-    clear = clear_seasons(values[:train], seasons_of(step)) if season is None else {season: 0.0}
+    clear = {season: 0.0} if season is not None else _clear_in_most(series, step)
     season = _best(clear)
     longest = max(1, train // _FEWEST_SEASONS, horizon)
     if season > longest:
@@ -86,8 +99,31 @@ def plan(
     wanted = max(4 * season, 3 * horizon, 2 * max(clear, default=1), 8)
     look_back = max(1, min(wanted, longest) // season) * season
     segment = season if season > 1 else max(1, look_back // 8)
-    windows = train - look_back - horizon + 1
-    return Plan(season, horizon, look_back, min(segment, look_back), 32 if windows < 5_000 else 128)
+    windows = len(series) * (train - look_back - horizon + 1)
+    splits: tuple[float | None, float, float] = (TRAIN, VALIDATION, TEST)
+    if len(series) > 1:  # unlike in length, they are alike in their ends
+        splits = (None, int(VALIDATION * steps), int(TEST * steps))
+    return Plan(
+        season, horizon, look_back, min(segment, look_back), 32 if windows < 5_000 else 128, *splits
+    )
+
+
+def _clear_in_most(series: Sequence[NDArray[np.float64]], step: Step) -> dict[int, float]:
+    """The seasons that most series show, of many some, each with its mean share."""
+    places = np.unique(np.linspace(0, len(series) - 1, _LOOKED_AT).round().astype(int))
+    found = [
+        clear_seasons(series[place][: int(TRAIN * len(series[place]))], seasons_of(step))
+        for place in places.tolist()
+    ]
+    shares = {
+        season: [each[season] for each in found if season in each]
+        for season in sorted({season for each in found for season in each})
+    }
+    return {
+        season: float(np.mean(each))
+        for season, each in shares.items()
+        if 2 * len(each) > len(found)
+    }
 
 
 def seasons_of(step: Step) -> tuple[int, ...]:

@@ -64,7 +64,11 @@ def _draw_forecast(axes: Axes, example: "Example", column: int, shown_past: int)
             linewidth=1.2 if number == 0 else 0.8,
             label=name,
         )
-    axes.set_xlabel(f"steps ahead of {np.datetime_as_string(example.past_times[-1], 'm')}")
+    of = " of " if example.id else ""
+    label = f"steps ahead of {np.datetime_as_string(example.past_times[-1], 'm')}{of}"
+    write_plainly(
+        [axes.set_xlabel("")], [label + drawn_names([example.id], "series")[0] if of else label]
+    )
 
 
 def draw_error_by_step(errors: Mapping[str, NDArray[np.float64]], path: Path) -> None:

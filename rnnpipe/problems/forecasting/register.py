@@ -42,10 +42,12 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             "columns": list(series.names),
             "look_back": series.look_back,
             "step_seconds": usual_step(series.times) / np.timedelta64(1, "s"),
+            "series_column": series.id_name,
             "horizons": list(series.horizons),
             "fill": params.windows.fill,
             "season": params.windows.season,
-            "scaling": scaling_of(series.names, series.scaler),
+            # Of many series each is scaled by its own past.
+            "scaling": {} if series.id_name else scaling_of(series.names, series.scalers[0]),
             "train": params.train.model_dump(mode="json"),
         }
         | _reading(series.form),
@@ -90,9 +92,13 @@ def _write_scores(target: Path, series: WindowedSeries) -> None:
     starts = series.starts("validation")[chosen]
     # As they were judged: scaled otherwise, a loss is in another unit.
     truths = series.batch("validation", starts)[1][:, : series.horizons[0]]
+    ids = np.datetime_as_string(series.times[starts]).tolist()
+    if series.id_name:
+        numbers = series.series_of(starts)
+        ids = [f"{series.ids[number]} {id_}" for number, id_ in zip(numbers, ids, strict=True)]
     table = pa.table(
         {
-            "id": pa.array(np.datetime_as_string(series.times[starts]), pa.string()),
+            "id": pa.array(ids, pa.string()),
             "truth_sha256": [
                 sha256(np.ascontiguousarray(truth).tobytes()).hexdigest() for truth in truths
             ],

@@ -3,9 +3,11 @@
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,10 +15,10 @@ from rnnpipe.config.rewrite import Change, Survey, default_of
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.pipeline.outputs import require_outside
 from rnnpipe.problems.forecasting.params import ForecastingParams
-from rnnpipe.problems.forecasting.plan import TEST, TRAIN, VALIDATION, Plan, plan, seasons_of
+from rnnpipe.problems.forecasting.plan import TRAIN, Plan, plan, seasons_of
 from rnnpipe.series.numbers import is_numeric
-from rnnpipe.series.reading import Choices, read_series
-from rnnpipe.series.table import Series, require_regular
+from rnnpipe.series.panel import Panel, few_ids, lengths_of, require_regular_steps
+from rnnpipe.series.reading import Choices, read_panel
 from rnnpipe.series.times import looks_like_times
 from rnnpipe.storage.addresses import is_http, table_suffix
 from rnnpipe.storage.csv_format import CsvFormat
@@ -68,6 +70,23 @@ _TIME_NAMES = frozenset(
         "annee",
     ]
 )
+# How the values of a column are named that tells series apart.
+_ID_NAMES = frozenset(
+    [
+        "unique",
+        "id",
+        "series",
+        "key",
+        "name",
+        "store",
+        "shop",
+        "item",
+        "sku",
+        "product",
+        "station",
+        "country",
+    ]
+)
 _HEAD = 1000  # rows that say what a column holds
 _MOST_COLUMNS = 200
 _WORDS_OF_A_TEXT = 3.0  # on average; a column of more is to be read, not an id
@@ -107,8 +126,9 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
     place = path_in_project(source)
     same = (values.get("download") or {}).get("source") == place
     said = (values.get("prepare") or {}) if same else {}
+    head = _head(table, writing.csv_format)
     times = [options.time_column] if options.time_column is not None else []
-    times = times or _time_columns(_head(table, writing.csv_format))
+    times = times or _time_columns(head)
     if not times:
         raise SourceError(
             f"{shown(source)}: no column holds times, such as 2016-07-01 13:00:00; expected one of times"
@@ -117,14 +137,15 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
     choices = Choices(
         options.target or (),
         **{name: said.get(name, "auto") for name in ("time_order", "step", "decimal", "thousands")},
+        series_column=options.series_column or said.get("series_column", ""),
         advice="Name columns that are there by --target.",
     )
-    series = read_series(table, times[0], writing.csv_format, choices)
-    require_regular(series, shown(source))
-    found = plan(series.values, series.step, options.steps, options.season)
-    changes = tuple(_changes(place, series, found, writing, values, options))
+    panel = _read(table, source, times[0], head, writing.csv_format, choices)
+    require_regular_steps(panel, shown(source))
+    found = plan([part.values for part in panel.parts], panel.step, options.steps, options.season)
+    changes = tuple(_changes(place, panel, found, writing, values, options))
     return Survey(
-        tuple(_found(source, series, found, times[1:], writing)),
+        tuple(_found(source, panel, found, times[1:], writing)),
         changes,
         (
             paths_of("forecasting").run,
@@ -132,6 +153,59 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
             + "".join(_flags(writing.csv_format)),
         ),
     )
+
+
+def _read(
+    table: Path,
+    source: str,
+    time_column: str,
+    head: Mapping[str, pa.Array],
+    csv_format: CsvFormat,
+    choices: Choices,
+) -> Panel:
+    """Read the table: as one series, or, where times repeat, as the series that a column tells apart."""
+    panel = read_panel(table, time_column, csv_format, choices)
+    if choices.series_column or not _repeats(panel):
+        return panel
+    candidates = _id_columns(
+        {
+            name: column
+            for name, column in head.items()
+            if name not in (time_column, *choices.targets)
+        }
+    )
+    for name in candidates:
+        found = read_panel(table, time_column, csv_format, replace(choices, series_column=name))
+        if not _repeats(found):
+            return found
+    looked = f" (not {', '.join(map(quoted, candidates[:5]))})" if candidates else ""
+    raise SourceError(
+        f"{shown(source)}: times come more than once, and no column tells the series apart{looked}: name"
+        " one by --series-column, or join those that do it together into one"
+    )
+
+
+def _repeats(panel: Panel) -> bool:
+    zero = np.timedelta64(0, "us")
+    return any((np.diff(part.times) == zero).any() for part in panel.parts)
+
+
+def _id_columns(head: Mapping[str, pa.Array]) -> list[str]:
+    """The columns that may tell series apart, the likeliest first: called so, of text, leftmost.
+
+    None that is the only one of numbers.
+    """
+    numbers = [name for name, column in head.items() if _is_number(column)]
+    ranked = []
+    for number, (name, column) in enumerate(head.items()):
+        whole = pa.types.is_integer(column.type)
+        if pa.types.is_large_string(column.type):
+            whole = pc.all(pc.match_substring_regex(column, r"^[0-9]+$")).as_py()
+        is_number = name in numbers
+        if (whole if is_number else pa.types.is_large_string(column.type)) and numbers != [name]:
+            words = set(re.findall(r"[^\W\d_]+", name.casefold()))
+            ranked.append((not words & _ID_NAMES, is_number, number, name))
+    return [name for *_, name in sorted(ranked)]
 
 
 def _table(source: str) -> Path:
@@ -200,35 +274,47 @@ def _reads_like_text(column: pa.Array) -> bool:
 
 
 def _found(
-    source: str, series: Series, found: Plan, other_times: list[str], writing: Writing
+    source: str, panel: Panel, found: Plan, other_times: list[str], writing: Writing
 ) -> Iterator[str]:
-    first, last = series.form.shown(series.times[[0, -1]])
-    yield f"{shown(source)}: {len(series):,} steps of {series.step}, {first} to {last}; {writing.told}"
+    times = np.concatenate([part.times for part in panel.parts])
+    first, last = panel.form.shown(np.array([times.min(), times.max()]))
+    many = lengths_of(panel) if panel.id_name else f"{len(panel):,} steps"
+    yield f"{shown(source)}: {many} of {panel.step}, {first} to {last}; {writing.told}"
     for key, because in writing.why.items():
         if because:
             yield f"  {key} {getattr(writing.csv_format, key)}: {because}"
-    yield f"  time    {quoted(series.time_name)}"
+    yield f"  time    {quoted(panel.time_name)}"
     for name in other_times:
         yield f"          {quoted(name)} holds times too: --time-column {shlex.quote(name)}"
-    told = ", ".join(map(quoted, series.names[:20]))
-    more = f" and {len(series.names) - 20:,} more" if len(series.names) > 20 else ""
+    if panel.id_name:
+        yield f"  series  told apart by {quoted(panel.id_name)}: {few_ids(panel.ids)}"
+    told = ", ".join(map(quoted, panel.names[:20]))
+    more = f" and {len(panel.names) - 20:,} more" if len(panel.names) > 20 else ""
     yield f"  targets {told}{more}"
-    for note in series.form.notes:
+    for note in panel.form.notes:
         yield f"  {note}"
     if found.season > 1:
         yield f"  season  {found.season} steps, which the first {TRAIN:.0%} of the steps show clearly"
     else:
-        looked = ", ".join(map(str, seasons_of(series.step))) or "none that a calendar has"
+        looked = ", ".join(map(str, seasons_of(panel.step))) or "none that a calendar has"
         yield f"  season  none is clear (looked at: {looked})"
-    yield (
-        f"  {found.horizon} steps ahead from the {found.look_back} before; learnt from the first"
-        f" {TRAIN:.0%}, chosen by the next {VALIDATION:.0%}, judged by the last {TEST:.0%}"
+    parts = (
+        f"learnt from the first {found.train:.0%}, chosen by the next {found.validation:.0%}, judged by"
+        f" the last {found.test:.0%}"
+        if found.train
+        else f"of each series judged by the last {found.test:.0f}, chosen by the {found.validation:.0f}"
+        " before them, learnt from the rest"
     )
+    yield f"  {found.horizon} steps ahead from the {found.look_back} before; {parts}"
+    needed = found.look_back + found.horizon + int(found.validation + found.test)
+    short = [id_ for id_, part in zip(panel.ids, panel.parts, strict=True) if len(part) < needed]
+    if panel.id_name and short:
+        yield f"  too short to be learnt from ({needed:,} steps are needed): {few_ids(short)}"
 
 
 def _changes(
     place: str,
-    series: Series,
+    panel: Panel,
     found: Plan,
     writing: Writing,
     values: Mapping[str, Any],
@@ -236,8 +322,9 @@ def _changes(
 ) -> Iterator[Change]:
     before = (values.get("download") or {}).get("source", ETTH1)
     yield Change("download.source", place, "as rnnpipe init found it")
-    why = f"{len(series):,} steps of {series.step}"
-    yield Change("prepare.time_column", series.time_name, why)
+    yield Change("prepare.time_column", panel.time_name, f"steps of {panel.step}")
+    told = f"{len(panel.ids):,} series" if panel.id_name else "there is one series"
+    yield Change("prepare.series_column", panel.id_name, told)
     if options.target or before != place:
         targets = list(options.target or ())
         told = "as was asked" if targets else "all columns of numbers, less an index"
@@ -249,9 +336,11 @@ def _changes(
         for key in ("time_order", "step", "decimal", "thousands"):
             yield Change(f"prepare.{key}", "auto", "found in the data")
         yield Change("validate.ranges", {}, "those of other columns mean nothing here")
-    yield Change("windows.train", TRAIN, "of the steps, the first ones")
-    yield Change("windows.validation", VALIDATION, "of the steps")
-    yield Change("windows.test", TEST, "of the steps, the last ones")
+    of = "of the steps" if found.train else "steps of each series"
+    rest = "all before the last ones" if found.train is None else f"{of}, the first ones"
+    yield Change("windows.train", found.train, rest)
+    yield Change("windows.validation", found.validation, of)
+    yield Change("windows.test", found.test, f"{of}, the last ones")
     yield Change(
         "windows.look_back", found.look_back, "some seasons, and more than is looked ahead"
     )

@@ -36,11 +36,13 @@ def run(options: Any) -> None:
     model = load_forecaster(options.model, baseline=options.baseline)
     csv_format = CsvFormat(options.quoting, options.escape, options.encoding)
     found = model.forecast(options.file, options.time_column, options.steps, csv_format)
-    names = (found.time_name, *found.names)
+    told_apart = (found.id_name,) if found.id_name else ()
+    names = (*told_apart, found.time_name, *found.names)
+    ids: list[tuple[str, ...]] = [(id_,) for id_ in found.ids] or [()] * len(found.times)
     # Python writes a number as the shortest text that reads back as the same.
     rows = (
-        (moment, *values)
-        for moment, values in zip(found.shown_times, found.values.tolist(), strict=True)
+        (*id_, moment, *values)
+        for id_, moment, values in zip(ids, found.shown_times, found.values.tolist(), strict=True)
     )
     if options.json:
         for row in rows:
