@@ -114,6 +114,30 @@ def test_chance_explains_a_difference_the_less_the_larger_it_is(shift, seed):
     )
 
 
+@settings(deadline=None)
+@given(st.sampled_from(["validation", "test"]), st.integers(1, 40), st.integers(0, 99))
+def test_errors_without_a_unit_are_those_of_the_papers(split, batch_size, seed):
+    given_series = series(seed=seed)
+    windowed = WindowedSeries.of(given_series, WINDOWS)
+    found = forecast_metrics(naive, windowed, split, batch_size, season=5)
+    values = given_series.values
+    scale = np.abs(values[5:60] - values[:55]).mean(axis=0)
+    (bounds,) = windowed.splits[split]
+    for number, horizon in enumerate((2, 8)):
+        symmetric, scaled = [], []
+        for start in range(bounds.start, bounds.stop - horizon + 1):
+            truth = values[start : start + horizon]
+            forecast = naive(values[None, start - 10 : start])[0, :horizon]
+            symmetric.append(200 * np.abs(truth - forecast) / (np.abs(truth) + np.abs(forecast)))
+            scaled.append(np.abs(truth - forecast) / scale)
+        assert found.smape[number] == pytest.approx(np.mean(symmetric), rel=1e-3)
+        assert found.mase[number] == pytest.approx(np.mean(scaled), rel=1e-3)
+        assert flatten_errors(found)[f"mase_{horizon}"] == pytest.approx(
+            found.mase[number], abs=1e-6
+        )
+    assert forecast_metrics(naive, windowed, split).smape is None
+
+
 def test_chance_alone_is_seldom_taken_for_a_difference():
     random = np.random.default_rng(1)
     found = [

@@ -40,7 +40,8 @@ def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
     }
     errors = {
         split: {
-            name: forecast_metrics(forward, series, split) for name, forward in forwards.items()
+            name: forecast_metrics(forward, series, split, season=season)
+            for name, forward in forwards.items()
         }
         for split in ("validation", "test")
     }

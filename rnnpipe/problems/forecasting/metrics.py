@@ -37,6 +37,11 @@ class ForecastErrors:
         window_mse: by horizon, ``float64[windows]``, scaled, of each window in the order of time;
             NaN where of its targets none is known.
         window_series: by horizon, ``int64[windows]``, which series each is of.
+        smape: ``float64[horizons]``, in percent, 0 to 200: mean of 200 |y - f| / (|y| + |f|), nothing
+            where both are 0 (Makridakis et al. 2018, "The M4 Competition"); None where it was not asked.
+        mase: ``float64[horizons]``, mean absolute error as a share of that of the value a season before
+            in the series' own train (Hyndman & Koehler 2006, "Another look at measures of forecast
+            accuracy"); likewise.
     """
 
     horizons: tuple[int, ...]
@@ -48,6 +53,8 @@ class ForecastErrors:
     step_mse: NDArray[np.float64]
     window_mse: tuple[NDArray[np.float64], ...]
     window_series: tuple[NDArray[np.int64], ...]
+    smape: NDArray[np.float64] | None = None
+    mase: NDArray[np.float64] | None = None
 
     @property
     def mean_mse(self) -> float:
@@ -56,7 +63,11 @@ class ForecastErrors:
 
 
 def forecast_metrics(
-    forward: Forward, series: WindowedSeries, split: str, batch_size: int = _BATCH
+    forward: Forward,
+    series: WindowedSeries,
+    split: str,
+    batch_size: int = _BATCH,
+    season: int | None = None,
 ) -> ForecastErrors:
     """Judge forecasts over every window of a split, batch by batch.
 
@@ -65,6 +76,7 @@ def forecast_metrics(
         series: windows, horizons and scaling.
         split: ``train``, ``validation`` or ``test``.
         batch_size: windows at once; the figures do not depend on it, but for the last digits.
+        season: steps of one, for the errors that have no unit; None: they are not taken.
 
     Raises:
         SourceError: the split holds no window.
@@ -72,9 +84,8 @@ def forecast_metrics(
     starts = series.starts(split)
     room = series.stops(split, starts) - starts
     horizons, columns = series.horizons, len(series.names)
-    squares, sizes, counts, own_squares, own_sizes = (
-        np.zeros((len(horizons), columns)) for _ in range(5)
-    )
+    squares, sizes, counts = (np.zeros((len(horizons), columns)) for _ in range(3))
+    own = _OwnErrors(series, season)
     step_squares, step_counts = np.zeros(series.horizon), np.zeros(series.horizon)
     window_mse: list[list[NDArray[np.float64]]] = [[] for _ in horizons]
     begins = range(0, len(starts), batch_size)
@@ -86,20 +97,16 @@ def forecast_metrics(
         each_step = _mean_known(np.square(error), axis=2)
         step_squares += np.nansum(each_step, axis=0)
         step_counts += np.isfinite(each_step).sum(axis=0)
-        deviation = series.scaler(chosen).deviation
+        held_by = room[begin : begin + batch_size]
+        own.add(chosen, truth, error, held_by)
         for number, horizon in enumerate(horizons):
-            holds = room[begin : begin + batch_size] >= horizon
-            held = error[holds, :horizon]
+            held = error[held_by >= horizon, :horizon]
             squares[number] += np.nansum(np.square(held), axis=(0, 1))
             sizes[number] += np.nansum(np.abs(held), axis=(0, 1))
             counts[number] += np.isfinite(held).sum(axis=(0, 1))
-            own = held * deviation[holds]
-            own_squares[number] += np.nansum(np.square(own), axis=(0, 1))
-            own_sizes[number] += np.nansum(np.abs(own), axis=(0, 1))
             window_mse[number].append(_mean_known(np.square(held), (1, 2)))
     with np.errstate(invalid="ignore", divide="ignore"):  # a horizon without windows has no figure
         squares, sizes = squares / counts, sizes / counts
-        own_squares, own_sizes = own_squares / counts, own_sizes / counts
         by_step = step_squares / step_counts
     number_of = series.series_of(starts)
     return ForecastErrors(
@@ -107,12 +114,87 @@ def forecast_metrics(
         tuple(int(np.count_nonzero(room >= horizon)) for horizon in horizons),
         _mean_known(squares, axis=1),
         _mean_known(sizes, axis=1),
-        own_squares,
-        own_sizes,
+        *own.of_columns(squares, sizes, counts),
         by_step,
         tuple(map(np.concatenate, window_mse)),
         tuple(number_of[room >= horizon] for horizon in horizons),
+        *own.without_unit(),
     )
+
+
+class _OwnErrors:
+    """Sums of errors in the columns' own units, and of those without one, window by window."""
+
+    def __init__(self, series: WindowedSeries, season: int | None) -> None:
+        shape = (len(series.horizons), len(series.names))
+        self._series = series
+        self._squares, self._sizes = np.zeros(shape), np.zeros(shape)
+        self._naive = None if season is None else _naive_errors(series, season)
+        # Sums and counts, of the one and the other error.
+        self._shares = np.zeros((2, 2, len(series.horizons)))
+
+    def add(
+        self,
+        starts: NDArray[np.int64],
+        truth: NDArray[np.float32],
+        error: NDArray[np.float64],
+        room: NDArray[np.int64],
+    ) -> None:
+        """Add windows: their errors and targets, scaled, and how many steps the split holds of each."""
+        series = self._series
+        if not series.id_name and self._naive is None:
+            return  # what is scaled by one deviation needs no sums of its own
+        scaler = series.scaler(starts)
+        own = error * scaler.deviation
+        shares: list[NDArray[np.float64]] = []
+        if self._naive is not None:
+            actual = scaler.unscale(truth.astype(np.float64))
+            sizes = np.abs(actual) + np.abs(actual + own)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                symmetric = np.where(sizes == 0, 0.0, 200 * np.abs(own) / sizes)
+                scaled = np.abs(error) / self._naive[series.series_of(starts)][:, None]
+            shares = [symmetric, np.where(np.isfinite(scaled), scaled, np.nan)]
+        for number, horizon in enumerate(series.horizons):
+            holds = room >= horizon
+            held = own[holds, :horizon]
+            self._squares[number] += np.nansum(np.square(held), axis=(0, 1))
+            self._sizes[number] += np.nansum(np.abs(held), axis=(0, 1))
+            for kind, share in enumerate(shares):
+                known = share[holds, :horizon]
+                self._shares[kind, 0, number] += np.nansum(known)
+                self._shares[kind, 1, number] += np.isfinite(known).sum()
+
+    def of_columns(
+        self, mse: NDArray[np.float64], mae: NDArray[np.float64], counts: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the mean squared and absolute error of each column, by its scaled ones and counts."""
+        if not self._series.id_name:
+            deviation = self._series.scalers[0].deviation
+            return mse * deviation**2, mae * deviation
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self._squares / counts, self._sizes / counts
+
+    def without_unit(self) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+        """Return sMAPE and MASE by horizon; None of either that was not asked for."""
+        if self._naive is None:
+            return None, None
+        with np.errstate(invalid="ignore", divide="ignore"):
+            smape, mase = self._shares[:, 0] / self._shares[:, 1]
+        return smape, mase
+
+
+def _naive_errors(series: WindowedSeries, season: int) -> NDArray[np.float64]:
+    """Mean absolute error, scaled, of the value a season before, in the train of each series.
+
+    Returns:
+        ``float64[series, columns]``; NaN where it is 0 or nothing is known.
+    """
+    found = np.full((len(series.ids), len(series.names)), np.nan)
+    for number, own in enumerate(series.splits["train"]):
+        values = series.values[own.start : own.stop].astype(np.float64)
+        if len(values) > season:
+            found[number] = _mean_known(np.abs(values[season:] - values[:-season]), axis=0)
+    return np.where(found > 0, found, np.nan)
 
 
 def _mean_known(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
@@ -141,6 +223,13 @@ def flatten_errors(errors: ForecastErrors) -> dict[str, float | int]:
         flat[f"mse_{horizon}"] = round(float(mse), 6)
         flat[f"mae_{horizon}"] = round(float(mae), 6)
         flat[f"windows_{horizon}"] = windows
+    for name, values in (("smape", errors.smape), ("mase", errors.mase)):
+        if values is not None:
+            flat |= {
+                f"{name}_{horizon}": round(float(value), 6)
+                for horizon, value in zip(errors.horizons, values, strict=True)
+                if np.isfinite(value)
+            }
     return flat
 
 

@@ -13,6 +13,8 @@ WORDING = Wording(
         "mae_mean": ("MAE, mean over the horizons", False),
         "mse_*": ("MSE, {} steps ahead", False),
         "mae_*": ("MAE, {} steps ahead", False),
+        "smape_*": ("sMAPE in percent, {} steps ahead", False),
+        "mase_*": ("MASE, {} steps ahead", False),
     },
     gates={
         "validation_mse": "MSE on validation, shortest horizon",
