@@ -132,6 +132,27 @@ def test_what_cannot_be_forecast_is_named_and_the_others_are(
     assert "no column 'shop'" in log
 
 
+def test_bands_stand_beside_the_forecast(project: Path, monkeypatch, capsys) -> None:
+    rows, log = told(project, monkeypatch, capsys, "sales.csv", "--levels", "80,95")
+    assert rows, log
+    ends = ["sold_low_80", "sold_high_80", "sold_low_95", "sold_high_95"]
+    assert rows[0] == ["shop", "day", "sold", *ends]
+    numbers = np.array([[float(cell) for cell in row[2:]] for row in rows[1:]])
+    assert (numbers[:, 3] <= numbers[:, 1]).all()
+    assert (numbers[:, 1] < numbers[:, 2]).all()
+    assert (numbers[:, 2] <= numbers[:, 4]).all()
+    # As wide as each series is large.
+    width = (numbers[:, 2] - numbers[:, 1]).reshape(3, 7).mean(axis=1)
+    assert 3 < width[1] / width[0] < 30
+    metrics = read_json(project / "reports/forecasting/metrics.json")
+    assert 0.5 < metrics["coverage_80"] < metrics["coverage_95"] <= 1
+    baseline, _ = told(project, monkeypatch, capsys, "sales.csv", "--levels", "80", "--baseline")
+    assert baseline[0] == ["shop", "day", "sold", *ends[:2]]
+    rows, log = told(project, monkeypatch, capsys, "sales.csv", "--levels", "100")
+    assert rows == []
+    assert "expected 1 to 99 percent" in log
+
+
 def test_python_gives_the_same(project: Path, monkeypatch, capsys) -> None:
     rows, _ = told(project, monkeypatch, capsys, "sales.csv", "--json")
     lines = [json.loads(",".join(row)) for row in rows]

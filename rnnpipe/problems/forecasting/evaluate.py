@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from rnnpipe.metrics.dependent import block_bootstrap, block_p_value
+from rnnpipe.problems.forecasting.bands import band_figures, fit_bands, save_bands
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
-from rnnpipe.problems.forecasting.files import BASELINE, NETWORK, REPORTS, WINDOWS
+from rnnpipe.problems.forecasting.files import BANDS, BASELINE, NETWORK, REPORTS, WINDOWS
 from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster, seasonal_naive
 from rnnpipe.problems.forecasting.metrics import (
     ForecastErrors,
@@ -30,7 +31,10 @@ _DRAWN_COLUMNS = 3
 
 
 def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
-    """Judge the network, the linear forecaster and the last season; draw, and lay figures out."""
+    """Judge the network, the linear forecaster and the last season; draw, and lay figures out.
+
+    What errors validation has seen makes the bands about forecasts, which are kept.
+    """
     series = WindowedSeries.load(WINDOWS)
     season, horizon = params.windows.season, series.horizon
     forwards: dict[str, Forward] = {
@@ -38,6 +42,8 @@ def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
         "linear": LinearForecaster.load(BASELINE).predict,
         "seasonal naive": lambda past: seasonal_naive(past, horizon, season),
     }
+    bands = {name: fit_bands(forwards[name], series) for name in ("network", "linear")}
+    save_bands(BANDS, bands["network"], bands["linear"])
     errors = {
         split: {
             name: forecast_metrics(forward, series, split, season=season)
@@ -52,16 +58,22 @@ def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
         for split, judged in errors.items()
     }
     validation, test = figures["validation"], figures["test"]
-    metrics = test["network"] | {
-        "look_back": series.look_back,
-        "validation": validation["network"],
-        "baseline": test["linear"]
-        | _differences(errors["test"], params.evaluate)
+    within = band_figures(bands["network"], forwards["network"], series, "test", season)
+    metrics = (
+        test["network"]
+        | within
         | {
-            "validation": validation["linear"] | _differences(errors["validation"], params.evaluate)
-        },
-        "seasonal_naive": test["seasonal naive"] | {"validation": validation["seasonal naive"]},
-    }
+            "look_back": series.look_back,
+            "validation": validation["network"],
+            "baseline": test["linear"]
+            | _differences(errors["test"], params.evaluate)
+            | {
+                "validation": validation["linear"]
+                | _differences(errors["validation"], params.evaluate)
+            },
+            "seasonal_naive": test["seasonal naive"] | {"validation": validation["seasonal naive"]},
+        }
+    )
     with atomic_directory(REPORTS / "plots") as folder:
         steps = {name: found.step_mse for name, found in errors["test"].items()}
         pd.DataFrame({"step": np.arange(1, horizon + 1)} | steps).to_csv(
@@ -77,7 +89,7 @@ def evaluate(params: ForecastingParams) -> Mapping[str, Any]:
             )
         draw_error_by_step(steps, folder / "error_by_step.png")
         draw_forecasts(
-            examples(forwards, series, "test", params.evaluate.examples),
+            examples(forwards, series, "test", params.evaluate.examples, bands["network"].at(80)),
             series.names,
             folder / "forecasts.png",
             shown_past=min(series.look_back, horizon),

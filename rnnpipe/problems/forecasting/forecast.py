@@ -2,8 +2,8 @@
 
 import logging
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +15,9 @@ from rnnpipe.config.document import read_document
 from rnnpipe.config.section import Section
 from rnnpipe.errors import ParameterError, RegistryError, SourceError, quoted
 from rnnpipe.networks.onnx_session import require_size
+from rnnpipe.problems.forecasting.bands import LARGEST_LEVEL, LEAST_LEVEL, Bands, load_bands
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
-from rnnpipe.problems.forecasting.files import BASELINE
+from rnnpipe.problems.forecasting.files import BANDS, BASELINE
 from rnnpipe.problems.forecasting.linear_forecaster import LinearForecaster
 from rnnpipe.registry.find import find
 from rnnpipe.series.calendar import Step, odd_steps, parse_step
@@ -49,6 +50,7 @@ class Forecast:
         form: how the file writes them.
         ids: of each row's series; empty where there is one alone.
         id_name: of the column of these.
+        bands: by level in percent the lower and the upper end, ``float64[steps, columns]`` each.
     """
 
     times: NDArray[np.datetime64]
@@ -58,11 +60,16 @@ class Forecast:
     form: Form = STANDARD
     ids: tuple[str, ...] = ()
     id_name: str = ""
+    bands: Mapping[float, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
 
     @property
     def shown_times(self) -> list[str]:
         """The times as the file writes them."""
         return self.form.shown(self.times)
+
+
+def _no_bands() -> Bands:
+    raise RegistryError("this forecaster was not loaded from a folder: it knows no bands")
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,7 @@ class Forecaster:
         fill: what it reads where a value is missing.
         season: steps of one, for that.
         series_column: what told series apart where it learnt from many; else empty.
+        bands: loads what makes the bands about its forecasts.
     """
 
     names: tuple[str, ...]
@@ -92,6 +100,7 @@ class Forecaster:
     fill: Fill = "last"
     season: int = 1
     series_column: str = ""
+    bands: Callable[[], Bands] = field(default=_no_bands)
 
     def forecast(
         self,
@@ -99,6 +108,7 @@ class Forecaster:
         time_column: str | None = None,
         steps: int | None = None,
         csv_format: CsvFormat = PLAIN,
+        levels: Sequence[float] = (),
     ) -> Forecast:
         """Read a series and tell how it goes on.
 
@@ -108,16 +118,23 @@ class Forecaster:
             time_column: the file's column of times; None: called as the model knows it.
             steps: how many to tell; None for all that the model gives.
             csv_format: how quotes are written in a CSV.
+            levels: of the bands to tell, in percent, 1 to 99.
 
         Raises:
             SourceError: the table cannot be read, a column is missing, it is too short, or a step
                 of time is longer or shorter than the others.
-            ParameterError: the model does not give so many steps.
+            ParameterError: the model does not give so many steps, or no band of a level.
         """
         table = Path(table)
         given = self.forecaster.horizon
         if steps is not None and not 1 <= steps <= given:
             raise ParameterError(f"found {steps} steps, expected 1 to {given}: the model's horizon")
+        for level in levels:
+            if not LEAST_LEVEL <= level <= LARGEST_LEVEL:
+                raise ParameterError(
+                    f"found a level of {level:g}, expected {LEAST_LEVEL} to {LARGEST_LEVEL} percent"
+                )
+        bands = self.bands() if levels else None
         name = self.time_name if time_column is None else time_column
         told = ", ".join(map(quoted, self.names[:20])) + (", …" if len(self.names) > 20 else "")
         choices = Choices(
@@ -153,6 +170,20 @@ class Forecaster:
             panel.form,
             tuple(id_ for id_, *_ in latest for _ in ahead) if panel.id_name else (),
             panel.id_name,
+            {
+                level: tuple(
+                    np.concatenate(
+                        [
+                            scaler.unscale(own + edge[:count])
+                            for (_, _, scaler, _), own in zip(latest, values, strict=True)
+                        ]
+                    )
+                    for edge in bands.at(level)
+                )
+                for level in levels
+            }
+            if bands
+            else {},
         )
 
     def _latest(
@@ -248,13 +279,27 @@ def load_forecaster(
     if saved.form.step:
         step = parse_step(saved.form.step)
     of = (saved.columns, saved.time_column, saved.form, scaler, step)
+    forecaster: ExportedForecaster | LinearForecaster
     if baseline:
-        linear = _baseline(folder, saved)
-        return Forecaster(
-            *of, linear, linear.predict, saved.fill, saved.season, saved.series_column
-        )
-    network = _network(folder, saved)
-    return Forecaster(*of, network, network.forecast, saved.fill, saved.season, saved.series_column)
+        forecaster = linear = _baseline(folder, saved)
+        forward: Forward = linear.predict
+    else:
+        forecaster = network = _network(folder, saved)
+        forward = network.forecast
+    return Forecaster(
+        *of,
+        forecaster,
+        forward,
+        saved.fill,
+        saved.season,
+        saved.series_column,
+        lambda: load_bands(
+            folder / BANDS.name,
+            "linear" if baseline else "network",
+            forecaster.horizon,
+            len(saved.columns),
+        ),
+    )
 
 
 def _network(folder: Path, saved: "_Saved") -> ExportedForecaster:

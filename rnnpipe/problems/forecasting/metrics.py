@@ -129,7 +129,7 @@ class _OwnErrors:
         shape = (len(series.horizons), len(series.names))
         self._series = series
         self._squares, self._sizes = np.zeros(shape), np.zeros(shape)
-        self._naive = None if season is None else _naive_errors(series, season)
+        self._naive = None if season is None else naive_errors(series, season)
         # Sums and counts, of the one and the other error.
         self._shares = np.zeros((2, 2, len(series.horizons)))
 
@@ -183,7 +183,7 @@ class _OwnErrors:
         return smape, mase
 
 
-def _naive_errors(series: WindowedSeries, season: int) -> NDArray[np.float64]:
+def naive_errors(series: WindowedSeries, season: int) -> NDArray[np.float64]:
     """Mean absolute error, scaled, of the value a season before, in the train of each series.
 
     Returns:
@@ -277,6 +277,7 @@ class Example:
         truth: ``float64[horizon, columns]``, NaN beyond the split.
         forecasts: by who made them, ``float64[horizon, columns]``.
         id: of the series; empty of one alone.
+        band: lower and upper end about the first forecast, ``float64[horizon, columns]`` each; or None.
     """
 
     past_times: NDArray[np.datetime64]
@@ -285,10 +286,15 @@ class Example:
     truth: NDArray[np.float64]
     forecasts: dict[str, NDArray[np.float64]]
     id: str = ""
+    band: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
 
 def examples(
-    forwards: dict[str, Forward], series: WindowedSeries, split: str, count: int
+    forwards: dict[str, Forward],
+    series: WindowedSeries,
+    split: str,
+    count: int,
+    band: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> list[Example]:
     """Take windows that lie evenly over a split, with all targets where there are such.
 
@@ -297,6 +303,7 @@ def examples(
         series: windows and scaling.
         split: of the windows.
         count: number of windows, at most.
+        band: ``float64[horizon, columns]`` each, what to add to the first forecast, scaled, for its ends.
     """
     starts = series.starts(split)
     whole = starts[starts + series.horizon <= series.stops(split, starts)]
@@ -308,6 +315,10 @@ def examples(
         name: scaler.unscale(np.asarray(forward(past), np.float64)[:, : series.horizon])
         for name, forward in forwards.items()
     }
+    ends = None
+    if band is not None:
+        first = next(iter(forecasts.values()))
+        ends = [first + edge * scaler.deviation for edge in band]
     unscaled = [scaler.unscale(part.astype(np.float64)) for part in (past, truth)]
     ids = [series.ids[number] for number in series.series_of(chosen)]
     return [
@@ -318,6 +329,7 @@ def examples(
             unscaled[1][row],
             {name: forecast[row] for name, forecast in forecasts.items()},
             ids[row],
+            None if ends is None else (ends[0][row], ends[1][row]),
         )
         for row, start in enumerate(chosen)
     ]

@@ -56,6 +56,12 @@ def _draw_forecast(axes: Axes, example: "Example", column: int, shown_past: int)
     axes.plot(steps, past, color=QUIET, linewidth=1.2, label="truth")
     axes.axvline(0, color=QUIET, linestyle=":", linewidth=1)
     colours = (ACCENT, SECOND, *LAYERS[2:])
+    if example.band:
+        low, high = (end[:, column] for end in example.band)
+        ahead = np.arange(1, len(low) + 1)
+        axes.fill_between(
+            ahead, low, high, color=ACCENT, alpha=0.15, linewidth=0, label="80 % band"
+        )
     for number, (name, forecast) in enumerate(example.forecasts.items()):
         axes.plot(
             np.arange(1, len(forecast) + 1),

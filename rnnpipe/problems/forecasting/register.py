@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnpipe.problems.forecasting.exported import ExportedForecaster
-from rnnpipe.problems.forecasting.files import BASELINE, NETWORK, REPORTS, SERIES, WINDOWS
+from rnnpipe.problems.forecasting.files import BANDS, BASELINE, NETWORK, REPORTS, SERIES, WINDOWS
 from rnnpipe.problems.forecasting.metrics import forecast_metrics
 from rnnpipe.problems.forecasting.params import ForecastingParams
 from rnnpipe.registry.card import card
@@ -35,6 +35,7 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             "network.onnx": NETWORK / "network.onnx",
             "metrics.json": REPORTS / "metrics.json",
             BASELINE.name: BASELINE,
+            BANDS.name: BANDS,
         },
         params={
             "problem": "forecasting",
@@ -63,7 +64,8 @@ def assemble_model(params: ForecastingParams, lineage: Lineage) -> str:
             limits=(
                 "It knows these columns, at this step of time, and scales them by their mean and"
                 " deviation in its training data: a level never seen is foreign to it.",
-                "It gives one value a step, no interval.",
+                "Its bands (`--levels`) are those of its errors on validation: where the world has changed"
+                " since, they hold less than they say; what they held on test stands in metrics.json.",
             ),
             loading=(
                 "    rnnpipe forecast --model PATH series.csv\n\n"

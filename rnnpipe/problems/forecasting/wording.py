@@ -13,6 +13,8 @@ WORDING = Wording(
         "mae_mean": ("MAE, mean over the horizons", False),
         "mse_*": ("MSE, {} steps ahead", False),
         "mae_*": ("MAE, {} steps ahead", False),
+        "coverage_*": ("Share of values within the {} % band", True),
+        "msis_*": ("MSIS of the {} % band", False),
         "smape_*": ("sMAPE in percent, {} steps ahead", False),
         "mase_*": ("MASE, {} steps ahead", False),
     },
@@ -28,7 +30,10 @@ WORDING = Wording(
         " network a longer series, or more series of the kind.",
     },
     captions={
-        "forecasts": ("Forecasts", "Beside the truth, in the columns' own units."),
+        "forecasts": (
+            "Forecasts",
+            "Beside the truth, in the columns' own units; eight of ten values should lie in the band.",
+        ),
         "error_by_step": ("Error by step ahead", "How it grows the farther a forecast looks."),
     },
     lineage={"series": "Table of the series", "windows": "Series, divided and scaled"},

@@ -25,24 +25,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", action="store_true", help="by the linear forecaster beside the network"
     )
+    parser.add_argument(
+        "--levels",
+        type=_levels,
+        default=(),
+        metavar="80,95",
+        help="bands about the forecast, in percent of the values that they should hold",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, not CSV")
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"found {text[:50]!r}, expected numbers with commas between, such as 80,95"
+        ) from None
 
 
 def run(options: Any) -> None:
     """Print a line for each step ahead."""
+    import numpy as np
+
     from rnnpipe.problems.forecasting.forecast import load_forecaster
     from rnnpipe.storage.csv_format import CsvFormat
 
     model = load_forecaster(options.model, baseline=options.baseline)
     csv_format = CsvFormat(options.quoting, options.escape, options.encoding)
-    found = model.forecast(options.file, options.time_column, options.steps, csv_format)
+    found = model.forecast(
+        options.file, options.time_column, options.steps, csv_format, options.levels
+    )
     told_apart = (found.id_name,) if found.id_name else ()
-    names = (*told_apart, found.time_name, *found.names)
+    ends = [
+        (f"{name}_{end}_{level:g}", values[:, column])
+        for column, name in enumerate(found.names)
+        for level, pair in found.bands.items()
+        for end, values in zip(("low", "high"), pair, strict=True)
+    ]
+    names = (*told_apart, found.time_name, *found.names, *(name for name, _ in ends))
+    told = np.column_stack([found.values, *(values for _, values in ends)])
     ids: list[tuple[str, ...]] = [(id_,) for id_ in found.ids] or [()] * len(found.times)
     # Python writes a number as the shortest text that reads back as the same.
     rows = (
         (*id_, moment, *values)
-        for id_, moment, values in zip(ids, found.shown_times, found.values.tolist(), strict=True)
+        for id_, moment, values in zip(ids, found.shown_times, told.tolist(), strict=True)
     )
     if options.json:
         for row in rows:
