@@ -207,7 +207,10 @@ def test_a_forecasting_value_out_of_range_is_refused(section, values, says):
     ("train", "says"),
     [
         ({"level_steps": 721}, "level_steps is 721, but windows.look_back only 720"),
-        ({"members": 2, "linear_members": 3}, "linear_members is 3, but train.members only 2"),
+        (
+            {"members": 4, "linear_members": 3},
+            "linear_members is 3, train.baseline_members is 2, but train.members only 4",
+        ),
         ({"segment": 721}, "segment is 721, but windows.look_back only 720"),
     ],
 )

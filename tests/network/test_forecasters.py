@@ -31,7 +31,7 @@ def build(decoder="segments", look_back=11, horizon=7, columns=3, seed=1, season
         "dropout_rate": 0.0,
         "members": 1,
         "linear_members": 1,
-        "linear_map": "periods",
+        "baseline_members": 0,
     }
     params = ForecastTrain(decoder=decoder, **small | changes)
     windows = Windows(look_back=look_back, horizons=[horizon], season=season)
@@ -117,7 +117,7 @@ def recurrence_by_hand(layer, decoder, moved, cell, layers):
         (1, {"season": 1}),  # the look-back is then one period a step
         (2, {"linear_members": 0, "season": 5}),
         (1, {"season": 4, "level_steps": 11, "members": 2}),
-        (1, {"linear_map": "baseline", "members": 2, "linear_members": 2}),
+        (1, {"members": 3, "baseline_members": 1}),
     ],
 )
 def test_a_forecaster_computes_what_its_equations_say(cell, decoder, layers, parts):
@@ -144,8 +144,8 @@ def test_without_the_fused_operation_the_answer_is_the_same(cell, decoder, monke
 
 def test_a_network_that_corrects_the_baseline_begins_as_it_and_learns_nothing_of_its_weights():
     fitted = LinearForecaster(np.random.default_rng(1).normal(size=(11, 7)), np.arange(7.0))
-    params = ForecastTrain(hidden_size=4, segment=3, members=2, linear_members=2)
-    assert params.linear_map == "baseline"
+    params = ForecastTrain(hidden_size=4, segment=3)
+    assert params.members == params.baseline_members
     windows = Windows(look_back=11, horizons=[7], season=4)
     model = build_forecaster(params, windows, 3, fitted)
     np.testing.assert_allclose(model(past(), training=False), fitted.predict(past()), atol=1e-4)
@@ -187,8 +187,8 @@ def test_in_segments_each_column_is_read_by_itself():
             "season": st.integers(1, 5),
             "level_steps": st.sampled_from([None, 1, 5]),
             "linear_members": st.integers(0, 1),
-            "linear_map": st.sampled_from(["periods", "baseline"]),
-            "members": st.sampled_from([1, 1, 2]),
+            "baseline_members": st.integers(0, 1),
+            "members": st.sampled_from([2, 2, 3]),
         }
     ),
     batch=st.integers(1, 6),
@@ -228,13 +228,14 @@ def test_a_forecaster_of_real_size_agrees(tmp_path, cell, decoder):
 
 
 @pytest.mark.parametrize(
-    ("decoder", "linear_map"),
-    [("segments", "periods"), ("segments", "baseline"), ("direct", "periods")],
+    ("decoder", "baseline_members"), [("segments", 0), ("segments", 1), ("direct", 0)]
 )
-def test_a_saved_forecaster_comes_back_and_its_bytes_are_its_own(tmp_path, decoder, linear_map):
+def test_a_saved_forecaster_comes_back_and_its_bytes_are_its_own(
+    tmp_path, decoder, baseline_members
+):
     hashes = set()
     for name in ("one", "two"):
-        model = build(decoder, num_layers=2, members=2, linear_map=linear_map)
+        model = build(decoder, num_layers=2, members=2, baseline_members=baseline_members)
         save_network(model, tmp_path / name / "network.keras")
         save_forecaster(model, tmp_path / name / "network.onnx")
         hashes |= {sha256_file(path) for path in (tmp_path / name).iterdir()}
@@ -302,7 +303,9 @@ def test_steps_of_another_split_count_nowhere(kind):
 def test_a_season_is_forecast_before_anything_is_learnt():
     """The linear map begins as the mean over past seasons, the recurrence as no correction of it."""
     windows = Windows(look_back=31, horizons=[17], season=7)
-    params = ForecastTrain(hidden_size=4, segment=5, level_steps=1, linear_map="periods")
+    params = ForecastTrain(
+        hidden_size=4, segment=5, level_steps=1, linear_members=2, baseline_members=0
+    )
     model = build_forecaster(params, windows, 2)
     season = np.random.default_rng(1).normal(size=(7, 2)).astype(np.float32)
     wave = np.tile(season, (7, 1))[:48]
@@ -348,7 +351,7 @@ def test_a_wave_is_learnt(decoder, cell):
         segment=6,
         dropout_rate=0.0,
         members=1,
-        linear_members=0,
+        baseline_members=0,
     )
     model = build_forecaster(params, windows, 2)
     loss, optimizer = forecast_loss("mse", (6,)), keras.optimizers.Adam(0.01)

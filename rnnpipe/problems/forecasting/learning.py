@@ -29,7 +29,7 @@ def learn(params: ForecastingParams) -> TrainingTask:
     ``train.loss`` is: that is what forecasts are compared by.
     """
     series = WindowedSeries.load(WINDOWS)
-    baseline = LinearForecaster.load(BASELINE) if params.train.linear_map == "baseline" else None
+    baseline = LinearForecaster.load(BASELINE) if params.train.baseline_members else None
     network = build_forecaster(params.train, params.windows, len(series.names), baseline)
     starts = draw_fraction(series.starts("train"), params.train)
     forward = compile_forward(network)

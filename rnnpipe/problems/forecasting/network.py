@@ -264,7 +264,7 @@ def build_forecaster(
         params: the network's shape; its seed decides the first weights.
         windows: look-back, and horizons, the last of which says how many steps come out.
         columns: of the series.
-        baseline: the linear forecaster to correct, where ``params.linear_map`` says so.
+        baseline: the linear forecaster to correct, where members do.
 
     Returns:
         A model from ``float32[batch, look_back, columns]``, named ``past``, to
@@ -284,12 +284,12 @@ def build_forecaster(
         if params.decoder == "segments"
         else DirectForecaster
     )
-    linear = (
-        {"corrects_baseline": True}
-        if params.linear_map == "baseline"
-        else {"period": windows.season}
-    )
-    parts = [linear if number < params.linear_members else {} for number in range(params.members)]
+    others = params.members - params.linear_members - params.baseline_members
+    parts: list[dict[str, Any]] = [
+        *[{"period": windows.season}] * params.linear_members,
+        *[{"corrects_baseline": True}] * params.baseline_members,
+        *[{}] * others,
+    ]
     if len(parts) == 1:
         layer = kind(name="future", **shape, **parts[0])
     else:

@@ -131,17 +131,19 @@ class ForecastTrain(Training, Recurrence):
         le=32,
     )
     linear_members: int = knob(
-        2,
-        "how many of them correct a linear map, train.linear_map; the others recur alone",
-        "these are better far ahead, the others near",
+        0,
+        "how many of them correct a linear map from past periods, of windows.season steps, to those"
+        " ahead, learnt with the rest (after SparseTSF, Lin et al. 2024)",
+        "these are better far ahead, in long series",
         ge=0,
         le=32,
     )
-    linear_map: Literal["periods", "baseline"] = knob(
-        "baseline",
-        "periods: from past periods, of windows.season steps, to those ahead, learnt with the rest"
-        " (after SparseTSF, Lin et al. 2024); baseline: the linear forecaster of the stage baseline",
-        "baseline: no worse than that forecaster from the start; periods: far ahead in long series",
+    baseline_members: int = knob(
+        2,
+        "how many of them correct the linear forecaster of the stage baseline; the rest recur alone",
+        "these are no worse than that forecaster from the start; those that recur alone are better near",
+        ge=0,
+        le=32,
     )
     cell: Literal["simple_rnn", "lstm", "gru"] = knob(
         "gru", "kind of recurrent cell", "gru and lstm keep a long past; simple_rnn forgets it"
@@ -259,10 +261,12 @@ class ForecastingParams(Params):
 
     @model_validator(mode="after")
     def _members_fit(self) -> "ForecastingParams":
-        if self.train.linear_members > self.train.members:
+        kinds = ("linear_members", "baseline_members")
+        found = {name: getattr(self.train, name) for name in kinds}
+        if sum(found.values()) > self.train.members:
+            told = ", ".join(f"train.{name} is {count}" for name, count in found.items())
             raise ValueError(
-                f"train.linear_members is {self.train.linear_members}, but train.members only"
-                f" {self.train.members}: lower the first, or raise the second"
+                f"{told}, but train.members only {self.train.members}: lower one of them, or raise that"
             )
         return self
 

@@ -31,61 +31,17 @@ ETTH1 = "data/etth1.json"
 # What ETTh1 asks for, and the parameter file says for it: no other series wants it.
 OF_ETTH1: Mapping[str, Any] = {
     "train.members": 3,
-    "train.linear_map": "periods",
+    "train.linear_members": 1,
+    "train.baseline_members": 1,
     "train.learning_rate": 0.0007,
 }
-# How the values of a column of times are named, as a whole or as a word of several.
-_TIME_NAMES = frozenset(
-    [
-        "date",
-        "dates",
-        "time",
-        "times",
-        "timestamp",
-        "datetime",
-        "ds",
-        "day",
-        "days",
-        "month",
-        "months",
-        "week",
-        "weeks",
-        "year",
-        "years",
-        "quarter",
-        "hour",
-        "period",
-        "datum",
-        "zeit",
-        "tag",
-        "monat",
-        "jahr",
-        "fecha",
-        "hora",
-        "mes",
-        "data",
-        "heure",
-        "jour",
-        "mois",
-        "annee",
-    ]
+# What a column of times is called, as a whole or by a word of several; and one that tells series apart.
+_CALLED_TIME = re.compile(
+    r"(?<![^\W\d_])(?:dates?|times?|timestamp|datetime|ds|days?|months?|weeks?|years?|quarter|hour|period"
+    r"|datum|zeit|tag|monat|jahr|fecha|hora|mes|data|heure|jour|mois|annee|année)(?![^\W\d_])"
 )
-# How the values of a column are named that tells series apart.
-_ID_NAMES = frozenset(
-    [
-        "unique",
-        "id",
-        "series",
-        "key",
-        "name",
-        "store",
-        "shop",
-        "item",
-        "sku",
-        "product",
-        "station",
-        "country",
-    ]
+_CALLED_SERIES = re.compile(
+    r"(?<![^\W\d_])(?:unique|id|series|key|name|store|shop|item|sku|product|station|country)(?![^\W\d_])"
 )
 _HEAD = 1000  # rows that say what a column holds
 _MOST_COLUMNS = 200
@@ -203,8 +159,8 @@ def _id_columns(head: Mapping[str, pa.Array]) -> list[str]:
             whole = pc.all(pc.match_substring_regex(column, r"^[0-9]+$")).as_py()
         is_number = name in numbers
         if (whole if is_number else pa.types.is_large_string(column.type)) and numbers != [name]:
-            words = set(re.findall(r"[^\W\d_]+", name.casefold()))
-            ranked.append((not words & _ID_NAMES, is_number, number, name))
+            called = bool(_CALLED_SERIES.search(name.casefold()))
+            ranked.append((not called, is_number, number, name))
     return [name for *_, name in sorted(ranked)]
 
 
@@ -239,7 +195,7 @@ def _time_columns(head: Mapping[str, pa.Array]) -> list[str]:
     """The columns that may hold times, the likeliest first: called so, not of digits alone, leftmost."""
     ranked = []
     for number, (name, column) in enumerate(head.items()):
-        called = bool(_TIME_NAMES & set(re.findall(r"[^\W\d_]+", name.casefold())))
+        called = bool(_CALLED_TIME.search(name.casefold()))
         if pa.types.is_temporal(column.type):
             ranked.append((0, not called, number, name))
             continue
