@@ -19,7 +19,29 @@ _ALL: tuple[Marks, ...] = (
     (",", "."),
     *((decimal, mark) for mark in (*_SPACES, *_APOSTROPHES) for decimal in (".", ",")),
 )
-_MISSING = pa.array(["", "nan", "na", "n/a", "null", "none", "#n/a", "<na>"], pa.large_string())
+_MISSING = pa.array(
+    [
+        "",
+        "nan",
+        "na",
+        "n/a",
+        "null",
+        "none",
+        "#n/a",
+        "<na>",
+        "-",
+        "--",
+        "---",
+        ".",
+        "..",
+        "...",
+        "?",
+        "#div/0!",
+        "#value!",
+        "#ref!",
+    ],
+    pa.large_string(),
+)
 _SIGNS = (".", ",", *_SPACES, *_APOSTROPHES)
 _SIGN, _POWER = r"[+-]?", r"(?:[eE][+-]?\d+)?"
 _NAMED = r"(?i:inf|infinity)"

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.series.calendar import Step, Times, clock_step, find_step, parse_step
+from rnnpipe.series.columns import no_targets, without_empty_end, without_signs
 from rnnpipe.series.form import Form
 from rnnpipe.series.holes import put_in_steps
 from rnnpipe.series.numbers import PLAIN as PLAIN_MARKS
-from rnnpipe.series.numbers import find_marks, is_missing, is_numeric, plain
+from rnnpipe.series.numbers import find_marks, is_missing, plain
 from rnnpipe.series.panel import Panel, lengths_of
 from rnnpipe.series.rows import Rows
 from rnnpipe.series.table import Series
@@ -32,7 +33,6 @@ _FIRST_TIME, _LAST_TIME = (
     np.datetime64("9999-12-31T23:59:59", "us"),
 )
 _ADVICE = "Name it by prepare.time_column in the pipeline's params.yaml, or by --time-column."
-_INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__")  # as pandas writes and reads a nameless one
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ def read_panel(
         readable = set(readable_columns(table))
         left_out = {n: "no numbers" for n in asked if found.count(n) == 1 and n not in readable}
         asked = [name for name in asked if name not in left_out]
-    columns = _columns(table, time_column, choices.series_column, asked, csv_format)
+    columns = without_empty_end(
+        _columns(table, time_column, choices.series_column, asked, csv_format)
+    )
     if not asked and not left_out:
         raise SourceError(
             f"{shown(table)} has only the column {quoted(time_column)}: expected numbers beside it"
@@ -103,8 +105,9 @@ def read_panel(
         raise SourceError(
             f"{shown(table)} has a header and no rows: expected one for each step of time"
         )
+    columns, signs = without_signs(columns)
     if not choices.targets:
-        left_out |= _no_targets(columns, found, asked)
+        left_out |= no_targets(columns, asked)
         if len(left_out) == len(asked):  # the first cell is to be named
             left_out = {}
         asked = [name for name in asked if name not in left_out]
@@ -114,6 +117,9 @@ def read_panel(
     series = Rows(times, np.stack(parts, axis=1), tuple(asked), time_column)
     if choices.series_column:
         series = series.told_apart(*_ids(table, choices.series_column, columns["#"]))
+    if signs:
+        noted = ", ".join(f"{quoted(name)} ({sign})" for name, sign in list(signs.items())[:20])
+        series = series.noted(f"signs beside numbers are not read: {noted}")
     return _panel(series, choices, marks, left_out)
 
 
@@ -143,35 +149,6 @@ def _one_kind(arrays: list[pa.Array]) -> pa.ChunkedArray:
     else:
         kind = pa.float64()
     return pa.chunked_array([array.cast(kind) for array in arrays], kind)
-
-
-def _no_targets(
-    columns: dict[str, pa.ChunkedArray], found: list[str], asked: list[str]
-) -> dict[str, str]:
-    """The columns that are no targets unless they are named, and why."""
-    left_out: dict[str, str] = {}
-    for name in asked:
-        column = columns[f"={name}"]
-        if pa.types.is_large_string(column.type):
-            if not is_numeric(column):
-                left_out[name] = "no numbers"
-        elif pa.types.is_temporal(column.type) or column.null_count == len(column):
-            left_out[name] = "no numbers"
-    first = found[0]
-    asked_first = first in _INDEX_NAMES and first in asked and first not in left_out
-    if asked_first and _counts(columns[f"={first}"]):
-        left_out[first] = "an index"
-    return left_out
-
-
-def _counts(column: pa.ChunkedArray) -> bool:
-    """Whether a column counts its rows, from 0 or 1 on."""
-    numbers = _cast(column.combine_chunks(), pa.float64())
-    if numbers is None:
-        return False
-    first = numbers[0].as_py()
-    counted = np.arange(len(numbers)) + first
-    return first in (0, 1) and np.array_equal(numbers.to_numpy(zero_copy_only=False), counted)
 
 
 def _times(table: Path, name: str, column: pa.ChunkedArray, choices: Choices) -> TimeColumn:
@@ -224,7 +201,7 @@ def _marks(
     }
     usual = [PLAIN_MARKS]
     if kind_of(table) == ".csv" and own_format(table, csv_format).separator == ";":
-        usual.append((",", ""))  # it stands between the columns since a comma stands within
+        usual = [(",", "")]  # it stands between the columns since a comma stands within
     likely = choices.likely
     return find_marks(
         shown(table),
@@ -292,6 +269,10 @@ def _panel(rows: Rows, choices: Choices, marks: tuple[str, str], left_out: dict[
         notes.append(f"numbers are read with {marks[0]!r} before the fraction{within}")
     times = rows.times
     moments, step = _counted(times, choices.step)
+    if rows.id_name and not step.size:
+        raise SourceError(
+            f"each series, told apart by {quoted(rows.id_name)}, has one time only: expected several"
+        )
     whole = [put_in_steps(moments[part], rows.values[part], step) for part in rows.slices()]
     lacking = int(np.isnan(rows.values).sum())
     added = sum(len(part) for part, _ in whole) - len(moments)

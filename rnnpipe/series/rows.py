@@ -36,6 +36,11 @@ class Rows:
         """Return the same rows, of several series."""
         return replace(self, codes=codes, ids=ids, id_name=name)
 
+    def noted(self, note: str) -> "Rows":
+        """Return the same, with something more to tell of how they were read."""
+        times = replace(self.times, notes=(*self.times.notes, note))
+        return replace(self, times=times)
+
     @property
     def key(self) -> NDArray[np.int64]:
         """Which series each row is of, ``int64[rows]``."""
@@ -57,8 +62,10 @@ class Rows:
         )
         if newest_first:
             return ordered, "rows came newest first: they are sorted"
-        of_series = "series and " if self.id_name else ""
-        return ordered, f"rows were not in the order of {of_series}time: they are sorted"
+        together = np.argsort(codes, kind="stable")
+        if self.id_name and np.array_equal(order, together):
+            return ordered, ""  # each series stood in the order of time
+        return ordered, "rows were not in the order of time: they are sorted"
 
     def slices(self) -> Iterator[slice]:
         """Return the rows of each series, which are in order."""

@@ -78,10 +78,15 @@ def require_regular(series: Series, origin: str) -> None:
     if not step.size:  # no step leads forward
         expected = "each row to be later than the one before: sort the rows by time"
     else:
+        hour = np.timedelta64(1, "h")
+        summer = (
+            np.abs((found - before) - (due[row - 1] - before)) == hour
+        ) and not step.whole_days
+        which = ", which local time with a summer hour has not" if summer else ""
+        write = "write UTC" if summer else "mend them"
         expected = (
-            f"steps of {step} without gaps or repetitions, which local time with a summer hour has"
-            f" not ({len(wrong):,} steps are wrong): fill them, write UTC, or say the step by"
-            " prepare.step"
+            f"steps of {step} without gaps or repetitions{which} ({len(wrong):,} steps are wrong):"
+            f" {write}, or say the step by prepare.step"
         )
     place = place_of(origin, row, series.names)
     if series.form.moved:

@@ -27,6 +27,7 @@ _SHAPES: tuple[tuple[str, str], ...] = (
     ("year_first", rf"{_YEAR}[-/.]{_MONTH}[-/.]{_DAY}{_CLOCK}"),
     ("day_first", rf"{_DAY}[-/. ]{_MONTH}[-/. ]{_SHORT_YEAR}{_CLOCK}"),
     ("month_first", rf"{_MONTH}[-/. ]{_DAY}[-/. ]{_SHORT_YEAR}{_CLOCK}"),
+    ("year_first", rf"(?P<y>\d{{2}})[-/]{_MONTH}[-/]{_DAY}{_CLOCK}"),
     (
         "year_first",
         rf"{_YEAR}(?P<m>\d{{2}})(?P<d>\d{{2}})"

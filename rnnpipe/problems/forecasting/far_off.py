@@ -21,6 +21,7 @@ USUAL_MARKS = np.array(
 )
 # Of a normal column the median deviation, and the middle nine tenths, in standard deviations.
 _MEDIAN_DEVIATION, _MIDDLE = 0.67449, 3.28971
+_OFTEN = 0.05  # a zero that is so large a share of all values is no error
 _LEAST_SHARE_OF_LEVEL = 1e-9  # less is what rounding leaves of a column that stands still
 # So many values say nothing of how far the next one may lie; so many, little.
 _NOTHING, _LITTLE = 4, 10
@@ -59,6 +60,9 @@ def far_off(values: NDArray[np.float64], max_deviations: float, ranged: bool = F
     rest = distinct[~known] if not known.all() else distinct
     median, deviation = measure(rest, max_deviations)
     far = finite & (np.abs(values - median) > max_deviations * deviation)
+    zero = values == 0
+    if np.count_nonzero(zero) >= _OFTEN * np.count_nonzero(finite):
+        far &= ~zero  # a day on which a shop is closed
     if ranged or known.all():
         return FarOff(far, none)
     width = rest[-1] - rest[0]

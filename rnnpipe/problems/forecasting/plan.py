@@ -71,7 +71,10 @@ def plan(
     Raises:
         SourceError: the series is too short for that.
     """
-    steps = int(np.quantile([len(values) for values in series], _SHORT, method="lower"))
+    lengths = [len(values) for values in series if len(values) >= _FEWEST] or [
+        max(map(len, series))
+    ]
+    steps = int(np.quantile(lengths, _SHORT, method="lower"))
     if steps < _FEWEST:
         raise SourceError(
             f"the series has {steps:,} steps, expected {_FEWEST} or more: a network learns nothing of"

@@ -1,6 +1,6 @@
 """What a table of a series holds, and the parameters that read it and learn from it."""
 
-import re
+import itertools
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,13 +10,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from rnnpipe.config.rewrite import Change, Survey, default_of
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.pipeline.outputs import require_outside
 from rnnpipe.problems.forecasting.params import ForecastingParams
 from rnnpipe.problems.forecasting.plan import TRAIN, Plan, plan, seasons_of
-from rnnpipe.series.numbers import is_numeric
+from rnnpipe.problems.forecasting.roles import (
+    called_series,
+    called_time,
+    id_columns,
+    is_number,
+    reads_like_text,
+    time_columns,
+)
 from rnnpipe.series.panel import Panel, few_ids, lengths_of, require_regular_steps
 from rnnpipe.series.reading import Choices, read_panel
 from rnnpipe.series.times import looks_like_times
@@ -35,32 +43,25 @@ OF_ETTH1: Mapping[str, Any] = {
     "train.baseline_members": 1,
     "train.learning_rate": 0.0007,
 }
-# What a column of times is called, as a whole or by a word of several; and one that tells series apart.
-_CALLED_TIME = re.compile(
-    r"(?<![^\W\d_])(?:dates?|times?|timestamp|datetime|ds|days?|months?|weeks?|years?|quarter|hour|period"
-    r"|datum|zeit|tag|monat|jahr|fecha|hora|mes|data|heure|jour|mois|annee|année)(?![^\W\d_])"
-)
-_CALLED_SERIES = re.compile(
-    r"(?<![^\W\d_])(?:unique|id|series|key|name|store|shop|item|sku|product|station|country)(?![^\W\d_])"
-)
 _HEAD = 1000  # rows that say what a column holds
 _MOST_COLUMNS = 200
-_WORDS_OF_A_TEXT = 3.0  # on average; a column of more is to be read, not an id
 
 
 def recognizes(source: str, options: Any) -> bool:
-    """Whether a source is a table with a column of times, numbers, and nothing that reads like text."""
+    """Whether a source is a table with what is a time, or called so, numbers, and nothing to read."""
     try:
         table = _table(source)
         writing = writing_of(table, options.quoting, options.escape, options.encoding)
         head = _head(table, writing.csv_format)
     except SourceError:  # who is asked to read it says what is wrong
         return False
-    rest = {name: column for name, column in head.items() if name not in _time_columns(head)}
+    times = time_columns(head)
+    rest = {name: column for name, column in head.items() if name not in times}
+    has_time = times or options.time_column is not None or any(map(called_time, head))
     return (
-        len(rest) < len(head)
-        and any(map(_is_number, rest.values()))
-        and not any(map(_reads_like_text, rest.values()))
+        bool(has_time)
+        and any(map(is_number, rest.values()))
+        and not any(map(reads_like_text, rest.values()))
     )
 
 
@@ -84,7 +85,7 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
     said = (values.get("prepare") or {}) if same else {}
     head = _head(table, writing.csv_format)
     times = [options.time_column] if options.time_column is not None else []
-    times = times or _time_columns(head)
+    times = times or time_columns(head)
     if not times:
         raise SourceError(
             f"{shown(source)}: no column holds times, such as 2016-07-01 13:00:00; expected one of times"
@@ -96,12 +97,30 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
         series_column=options.series_column or said.get("series_column", ""),
         advice="Name columns that are there by --target.",
     )
-    panel = _read(table, source, times[0], head, writing.csv_format, choices)
+    if looks_like_times(pa.array([times[0].strip()], pa.large_string())):
+        raise SourceError(
+            f"{shown(source)} has no line of names: its first line reads like a row; put one above it"
+        )
+    panel = _read(table, source, times, head, writing.csv_format, choices)
+    targets, left_out = list(choices.targets), {}
+    if not choices.targets and (poor := _poor(panel, times[1:])):
+        good = [name for name in panel.names if name not in poor]
+        if not good:
+            told = ", ".join(f"{quoted(name)} ({why})" for name, why in list(poor.items())[:5])
+            raise SourceError(f"{shown(source)}: there is nothing to learn from: {told}")
+        chosen = replace(choices, targets=good, series_column=panel.id_name)
+        panel = read_panel(table, times[0], writing.csv_format, chosen)
+        targets, left_out = good, poor
     require_regular_steps(panel, shown(source))
-    found = plan([part.values for part in panel.parts], panel.step, options.steps, options.season)
-    changes = tuple(_changes(place, panel, found, writing, values, options))
+    try:
+        found = plan(
+            [part.values for part in panel.parts], panel.step, options.steps, options.season
+        )
+    except SourceError as error:
+        raise SourceError(f"{shown(source)}: {error}") from None
+    changes = tuple(_changes(place, panel, found, writing, values, targets))
     return Survey(
-        tuple(_found(source, panel, found, times[1:], writing)),
+        tuple(_found(source, panel, found, times[1:], writing, left_out)),
         changes,
         (
             paths_of("forecasting").run,
@@ -114,30 +133,53 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
 def _read(
     table: Path,
     source: str,
-    time_column: str,
+    times: list[str],
     head: Mapping[str, pa.Array],
     csv_format: CsvFormat,
     choices: Choices,
 ) -> Panel:
     """Read the table: as one series, or, where times repeat, as the series that a column tells apart."""
-    panel = read_panel(table, time_column, csv_format, choices)
-    if choices.series_column or not _repeats(panel):
+    panel, fault = None, None
+    try:
+        panel = read_panel(table, times[0], csv_format, choices)
+    except SourceError as error:  # ids, some of them numbers, are no numbers
+        if choices.series_column:
+            raise
+        fault = error
+    if panel and (choices.series_column or not _repeats(panel)):
         return panel
-    candidates = _id_columns(
-        {
-            name: column
-            for name, column in head.items()
-            if name not in (time_column, *choices.targets)
-        }
-    )
+    rest = {name: column for name, column in head.items() if name not in (*times, *choices.targets)}
+    candidates = id_columns(rest)
+    irregular: Panel | None = None
     for name in candidates:
-        found = read_panel(table, time_column, csv_format, replace(choices, series_column=name))
-        if not _repeats(found):
-            return found
+        try:
+            found = read_panel(table, times[0], csv_format, replace(choices, series_column=name))
+        except SourceError as error:
+            fault = fault or (error if called_series(name) else None)
+            continue
+        if _repeats(found) or not _are_side_by_side(found):
+            continue
+        try:
+            require_regular_steps(found, shown(source))
+        except SourceError:
+            irregular = irregular or found
+            continue
+        return found
+    if irregular and not fault:
+        return irregular
+    if fault or panel is None:
+        raise fault or SourceError(f"{shown(source)} cannot be read")
+    parts = [name for name in rest if called_time(name)]
+    if parts:
+        raise SourceError(
+            f"{shown(source)}: times come more than once, and {quoted(times[0])} and {quoted(parts[0])} look"
+            " like two parts of the time: join them into one column, such as 2016-07-01 13:00"
+        )
+    moment, why = _first_repeated(panel)
     looked = f" (not {', '.join(map(quoted, candidates[:5]))})" if candidates else ""
     raise SourceError(
-        f"{shown(source)}: times come more than once, and no column tells the series apart{looked}: name"
-        " one by --series-column, or join those that do it together into one"
+        f"{shown(source)}: times come more than once, {moment} first{why}, and no column tells the series"
+        f" apart{looked}: name one by --series-column, or join those that do it together into one"
     )
 
 
@@ -146,22 +188,52 @@ def _repeats(panel: Panel) -> bool:
     return any((np.diff(part.times) == zero).any() for part in panel.parts)
 
 
-def _id_columns(head: Mapping[str, pa.Array]) -> list[str]:
-    """The columns that may tell series apart, the likeliest first: called so, of text, leftmost.
+def _are_side_by_side(panel: Panel) -> bool:
+    """Whether series have three steps or more each, as a rule, and do not just follow one another."""
+    if len(panel) < 3 * len(panel.ids):
+        return False
+    spans = sorted((part.times[0], part.times[-1]) for part in panel.parts)
+    return len(spans) == 1 or any(
+        later[0] <= before[1] for before, later in itertools.pairwise(spans)
+    )
 
-    None that is the only one of numbers.
-    """
-    numbers = [name for name, column in head.items() if _is_number(column)]
-    ranked = []
-    for number, (name, column) in enumerate(head.items()):
-        whole = pa.types.is_integer(column.type)
-        if pa.types.is_large_string(column.type):
-            whole = pc.all(pc.match_substring_regex(column, r"^[0-9]+$")).as_py()
-        is_number = name in numbers
-        if (whole if is_number else pa.types.is_large_string(column.type)) and numbers != [name]:
-            called = bool(_CALLED_SERIES.search(name.casefold()))
-            ranked.append((not called, is_number, number, name))
-    return [name for *_, name in sorted(ranked)]
+
+def _first_repeated(panel: Panel) -> tuple[str, str]:
+    """The first time that comes twice, as the file writes it, and a reason where one is plain."""
+    times = np.concatenate([part.times for part in panel.parts])
+    again = times[1:][np.diff(times) == np.timedelta64(0, "us")]
+    days = again.astype("datetime64[D]")
+    sundays = (days.astype(np.int64) + 4) % 7 == 0
+    autumn = np.isin(again.astype("datetime64[M]").astype(np.int64) % 12 + 1, (10, 11))
+    (shown_time,) = panel.form.shown(again[:1])
+    if not panel.step.whole_days and (sundays & autumn).all():
+        return (
+            shown_time,
+            " (an hour of autumn comes twice in local time: write UTC, or the offset)",
+        )
+    return shown_time, ""
+
+
+def _stands_still(values: NDArray[np.float64]) -> bool:
+    known = values[np.isfinite(values)]
+    return not len(known) or known.min() == known.max()
+
+
+def _poor(panel: Panel, other_times: list[str]) -> dict[str, str]:
+    """The columns of numbers from which nothing can be learnt, and why."""
+    values = np.concatenate([part.values for part in panel.parts])
+    found = {}
+    for number, name in enumerate(panel.names):
+        known = values[np.isfinite(values[:, number]), number]
+        if name in other_times:
+            found[name] = "times"
+        elif all(_stands_still(part.values[:, number]) for part in panel.parts):
+            found[name] = "always the same"
+        elif 1 - len(known) / len(values) > default_of(
+            ForecastingParams, "validate.max_missing_share"
+        ):
+            found[name] = f"{1 - len(known) / len(values):.0%} missing"
+    return found
 
 
 def _table(source: str) -> Path:
@@ -191,46 +263,13 @@ def _head(table: Path, csv_format: CsvFormat) -> dict[str, pa.Array]:
     return found
 
 
-def _time_columns(head: Mapping[str, pa.Array]) -> list[str]:
-    """The columns that may hold times, the likeliest first: called so, not of digits alone, leftmost."""
-    ranked = []
-    for number, (name, column) in enumerate(head.items()):
-        called = bool(_CALLED_TIME.search(name.casefold()))
-        if pa.types.is_temporal(column.type):
-            ranked.append((0, not called, number, name))
-            continue
-        texts = column if pa.types.is_large_string(column.type) else _written(column)
-        if texts is None or not looks_like_times(texts):
-            continue
-        digits = pc.all(pc.match_substring_regex(texts, r"^[0-9.]*$")).as_py()
-        if called or not digits:  # a number of four digits may be anything
-            ranked.append((int(digits), not called, number, name))
-    return [name for *_, name in sorted(ranked)]
-
-
-def _written(column: pa.Array) -> pa.Array | None:
-    """Numbers as texts; None of what are no whole numbers."""
-    if not pa.types.is_integer(column.type):
-        return None
-    return pc.fill_null(column.cast(pa.large_string()), "")
-
-
-def _is_number(column: pa.Array) -> bool:
-    if pa.types.is_large_string(column.type):
-        return is_numeric(pa.chunked_array([column]))
-    return bool(pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
-
-
-def _reads_like_text(column: pa.Array) -> bool:
-    if not pa.types.is_large_string(column.type):
-        return False
-    told = column.filter(pc.not_equal(column, ""))
-    words = pc.mean(pc.count_substring_regex(told, r"\S+")).as_py()
-    return (words or 0.0) >= _WORDS_OF_A_TEXT
-
-
 def _found(
-    source: str, panel: Panel, found: Plan, other_times: list[str], writing: Writing
+    source: str,
+    panel: Panel,
+    found: Plan,
+    other_times: list[str],
+    writing: Writing,
+    poor: Mapping[str, str],
 ) -> Iterator[str]:
     times = np.concatenate([part.times for part in panel.parts])
     first, last = panel.form.shown(np.array([times.min(), times.max()]))
@@ -244,6 +283,8 @@ def _found(
         yield f"          {quoted(name)} holds times too: --time-column {shlex.quote(name)}"
     if panel.id_name:
         yield f"  series  told apart by {quoted(panel.id_name)}: {few_ids(panel.ids)}"
+    for name, why in list(poor.items())[:20]:
+        yield f"          {quoted(name)} is left out ({why}): --target {shlex.quote(name)}"
     told = ", ".join(map(quoted, panel.names[:20]))
     more = f" and {len(panel.names) - 20:,} more" if len(panel.names) > 20 else ""
     yield f"  targets {told}{more}"
@@ -274,16 +315,15 @@ def _changes(
     found: Plan,
     writing: Writing,
     values: Mapping[str, Any],
-    options: Any,
+    targets: list[str],
 ) -> Iterator[Change]:
     before = (values.get("download") or {}).get("source", ETTH1)
     yield Change("download.source", place, "as rnnpipe init found it")
     yield Change("prepare.time_column", panel.time_name, f"steps of {panel.step}")
     told = f"{len(panel.ids):,} series" if panel.id_name else "there is one series"
     yield Change("prepare.series_column", panel.id_name, told)
-    if options.target or before != place:
-        targets = list(options.target or ())
-        told = "as was asked" if targets else "all columns of numbers, less an index"
+    if targets or before != place:
+        told = "as was asked, or worth it" if targets else "all columns of numbers, less an index"
         yield Change("prepare.targets", targets, told)
     for key in ("quoting", "escape", "encoding"):
         because = writing.why.get(key) or "as the file is written"
