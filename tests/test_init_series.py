@@ -191,6 +191,8 @@ def test_what_a_person_said_of_the_file_stays(project: Path) -> None:
 REFUSED: dict[str, tuple[pd.DataFrame, list[str], str]] = {
     "no times": (table().rename(columns={"day": "place"}).assign(place="x"), [], "no column holds"),
     "too short": (table(30), [], "30 steps, expected 40 or more"),
+    "no step ahead": (table(100), ["--steps", "0"], "found 0 for steps ahead"),
+    "no season": (table(100), ["--season", "0"], "found 0 for a season"),
     "too far ahead": (table(100), ["--steps", "50"], "at most 7"),
     "too long a season": (table(100), ["--season", "90"], "at most 17"),
     "two series": (pd.concat([table(50), table(50)]), [], "no column tells the series apart"),

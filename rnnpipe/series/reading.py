@@ -114,13 +114,13 @@ def read_panel(
     times = _times(table, time_column, columns[""], choices)
     marks = _marks(table, {name: columns[f"={name}"] for name in asked}, csv_format, choices)
     parts = [_numbers(table, name, columns[f"={name}"], marks) for name in asked]
-    series = Rows(times, np.stack(parts, axis=1), tuple(asked), time_column)
+    rows = Rows(times, np.stack(parts, axis=1), tuple(asked), time_column)
     if choices.series_column:
-        series = series.told_apart(*_ids(table, choices.series_column, columns["#"]))
+        rows = rows.told_apart(*_ids(table, choices.series_column, columns["#"]))
     if signs:
         noted = ", ".join(f"{quoted(name)} ({sign})" for name, sign in list(signs.items())[:20])
-        series = series.noted(f"signs beside numbers are not read: {noted}")
-    return _panel(series, choices, marks, left_out)
+        rows = rows.noted(f"signs beside numbers are not read: {noted}")
+    return _panel(rows, choices, marks, left_out)
 
 
 def _columns(

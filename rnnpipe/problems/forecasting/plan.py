@@ -71,6 +71,9 @@ def plan(
     Raises:
         SourceError: the series is too short for that.
     """
+    for word, number in (("steps ahead", horizon), ("a season", season)):
+        if number is not None and number < 1:
+            raise SourceError(f"found {number} for {word}, expected a number from 1 on")
     lengths = [len(values) for values in series if len(values) >= _FEWEST] or [
         max(map(len, series))
     ]

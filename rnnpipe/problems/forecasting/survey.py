@@ -71,8 +71,8 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
     Args:
         source: its path, from the project's folder.
         values: of the parameter file as it stands; what it says of this very source is kept.
-        options: what a person says: ``time_column``, ``target``, ``steps``, ``season``, ``quoting``,
-            ``escape``, ``encoding``; each None where it is to be found out.
+        options: what a person says: ``time_column``, ``series_column``, ``target``, ``steps``, ``season``,
+            ``quoting``, ``escape``, ``encoding``; each None where it is to be found out.
 
     Raises:
         SourceError: it cannot be read, holds no times or numbers, has several readings, is not
