@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,24 @@ def default_of(kind: type[Params], key: str) -> Any:
     """Return the value that a parameter has where a file does not name it."""
     section, _, name = key.partition(".")
     return sections_of(kind)[section].model_fields[name].get_default(call_default_factory=True)
+
+
+def defaults_again(
+    kind: type[Params], values: Mapping[str, Any], reference: Mapping[str, Any], name: str
+) -> Iterator[Change]:
+    """Return to the default what a file says for the reference data alone, and no other data want.
+
+    Args:
+        kind: the parameters of the problem.
+        values: of the file as it stands; what a person has changed in it stays.
+        reference: by dotted name what the reference data ask for.
+        name: of the reference data.
+    """
+    for key, value in reference.items():
+        section, _, parameter = key.partition(".")
+        default = default_of(kind, key)
+        if (values.get(section) or {}).get(parameter) == value != default:
+            yield Change(key, default, f"the default; {value} is for {name}")
 
 
 def whole_file(kind: type[Params], problem: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from rnnpipe.config.rewrite import Change, Survey, default_of
+from rnnpipe.config.rewrite import Change, Survey, default_of, defaults_again
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.pipeline.outputs import require_outside
 from rnnpipe.problems.classification.columns import (
@@ -39,6 +39,7 @@ from rnnpipe.problems.classification.survey_wording import (
     told_scripts,
 )
 from rnnpipe.storage.addresses import is_http, table_suffix
+from rnnpipe.storage.csv_flags import csv_flags
 from rnnpipe.storage.csv_format import CsvFormat, open_table, resolved
 from rnnpipe.storage.guess import Writing, writing_of
 from rnnpipe.storage.paths import path_in_project
@@ -347,11 +348,7 @@ def _changes(
         default = default_of(ClassificationParams, "prepare.labels")
         yield Change("prepare.labels", default, "the labels are those of the data")
     if before == IMDB:
-        for name, value in OF_IMDB.items():
-            section, key = name.split(".")
-            default = default_of(ClassificationParams, name)
-            if (values.get(section) or {}).get(key) == value != default:
-                yield Change(name, default, f"the default; {value} is for IMDB")
+        yield from defaults_again(ClassificationParams, values, OF_IMDB, "IMDB")
 
 
 def _as_text(labels: Mapping[Any, Any]) -> dict[str, Any]:
@@ -363,16 +360,8 @@ def _then(
 ) -> tuple[str, ...]:
     use = ["python -m rnnpipe predict 'a text of your own'"]
     if not Path(source).is_dir():
-        flags = {"quoting": "double", "escape": "none", "encoding": "utf-8"}
-        said = [
-            f"--{key} {getattr(csv_format, key)}"
-            for key, default in flags.items()
-            if getattr(csv_format, key) != default
-        ]
-        use.append(
-            shlex.join(["python", "-m", "rnnpipe", "predict", "--file", source, "--column", column])
-            + "".join(f" {each}" for each in said)
-        )
+        command = ["python", "-m", "rnnpipe", "predict", "--file", source, "--column", column]
+        use.append(shlex.join([*command, *csv_flags(csv_format)]))
     return ("dvc repro", *use)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rnnpipe.config.rewrite import Change, Survey, default_of
+from rnnpipe.config.rewrite import Change, Survey, default_of, defaults_again
 from rnnpipe.errors import SourceError, quoted, shown
 from rnnpipe.pipeline.outputs import require_outside
 from rnnpipe.problems.forecasting.params import ForecastingParams
@@ -29,6 +29,7 @@ from rnnpipe.series.panel import Panel, few_ids, lengths_of, require_regular_ste
 from rnnpipe.series.reading import Choices, read_panel
 from rnnpipe.series.times import looks_like_times
 from rnnpipe.storage.addresses import is_http, table_suffix
+from rnnpipe.storage.csv_flags import csv_flags
 from rnnpipe.storage.csv_format import CsvFormat
 from rnnpipe.storage.guess import Writing, writing_of
 from rnnpipe.storage.paths import path_in_project, paths_of
@@ -124,8 +125,9 @@ def survey(source: str, values: Mapping[str, Any], options: Any) -> Survey:
         changes,
         (
             paths_of("forecasting").run,
-            shlex.join(["python", "-m", "rnnpipe", "forecast", source])
-            + "".join(_flags(writing.csv_format)),
+            shlex.join(
+                ["python", "-m", "rnnpipe", "forecast", source, *csv_flags(writing.csv_format)]
+            ),
         ),
     )
 
@@ -351,14 +353,4 @@ def _changes(
     for name in ("train.epochs", "train.patience", "register.max_validation_mse"):
         yield Change(name, None, "follows from the data")
     if before == ETTH1:
-        for name, value in OF_ETTH1.items():
-            section, key = name.split(".")
-            default = default_of(ForecastingParams, name)
-            if (values.get(section) or {}).get(key) == value != default:
-                yield Change(name, default, f"the default; {value} is for ETTh1")
-
-
-def _flags(csv_format: CsvFormat) -> Iterator[str]:
-    for key, default in {"quoting": "double", "escape": "none", "encoding": "utf-8"}.items():
-        if (value := getattr(csv_format, key)) != default:
-            yield f" --{key} {value}"
+        yield from defaults_again(ForecastingParams, values, OF_ETTH1, "ETTh1")
